@@ -1,0 +1,1 @@
+//! HTTP types and endpoints over a Unix socket.

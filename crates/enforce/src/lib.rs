@@ -1,0 +1,1 @@
+//! VerifiedPolicy to nftables sets and verdict maps, with rollback.

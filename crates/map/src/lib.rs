@@ -1,0 +1,1 @@
+//! Flows to a dependency graph by namespace, workload, pod, process.

@@ -1,0 +1,26 @@
+//! Words: the record types that carry data between the stages. Types only, no behaviour beyond
+//! construction, order and display.
+//!
+//! Flow of data: [`Event`] (kernel) -> [`HalfFlow`] (one end of a connection, from one agent) ->
+//! [`Flow`] (both ends, identities known) -> [`EdgeMinute`] (the stored unit).
+//!
+//! All types serialise with serde in two forms: human-readable (JSON; times as RFC 3339) and
+//! compact (postcard; times as integers). No type uses serde features that postcard lacks.
+
+mod edge;
+mod event;
+mod half;
+mod loss;
+mod party;
+mod time;
+mod words;
+
+pub use edge::{EdgeKey, EdgeMinute, EdgeStats, Flow, Reporters};
+pub use event::{
+    DenyRecord, DnsAnswer, Event, HookCounters, ProcessExec, SocketEvent, SocketPhase, SocketRole,
+};
+pub use half::{Batch, Half, HalfFlow, Outcome};
+pub use loss::{Completeness, LossMinute};
+pub use party::{Labels, Party, PartyKind, Process, ServiceRef, WorkloadRef};
+pub use time::{TimeRange, Timestamp, TimestampError};
+pub use words::{DecidedBy, Direction, Protocol, ProtocolError, Verdict};

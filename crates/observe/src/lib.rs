@@ -1,0 +1,1 @@
+//! Loads bpf/, reads ring buffers; the only crate with unsafe.

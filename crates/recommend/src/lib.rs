@@ -1,0 +1,1 @@
+//! Flows to least-privilege policies and ring-fence templates.

@@ -1,0 +1,1 @@
+//! Flow history: hot minutes, write-ahead log, Parquet segments.

@@ -1,0 +1,12 @@
+//! Policies x history: what would break; the only maker of [`VerifiedPolicy`].
+//!
+//! Fails closed: whatever can't be decided is `uncertain`, and a [`VerifiedPolicy`] is made only if
+//! no more connections would be blocked than the caller accepted.
+
+mod report;
+mod verified;
+mod what_if;
+
+pub use report::{EdgeClass, EdgeReport, Summary, WhatIfReport};
+pub use verified::{RestoreError, VerifiedPolicy, VerifiedRecord};
+pub use what_if::{Request, WhatIf, what_if};
