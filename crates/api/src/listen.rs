@@ -1,0 +1,119 @@
+//! Listening: on a Unix socket that only its owner may open, or on a TCP address for metrics.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use axum::Router;
+use tokio::net::UnixListener;
+
+/// A bound Unix socket; its file is removed on drop.
+#[derive(Debug)]
+pub struct UnixSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+/// A socket could not be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// A live server answers on it.
+    #[error("`{0}` is in use by a running server: stop it, or choose another socket")]
+    InUse(PathBuf),
+    /// The path can't be used.
+    #[error("bind `{path}`")]
+    Bind {
+        /// Socket path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+impl UnixSocket {
+    /// Binds `path` with mode 0600, making parent folders. A dead socket file is replaced.
+    ///
+    /// # Errors
+    /// [`ListenError::InUse`] if a server answers there; [`ListenError::Bind`] otherwise.
+    pub fn bind(path: &Path) -> Result<Self, ListenError> {
+        let failed = |cause| ListenError::Bind { path: path.to_owned(), cause };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        if path.symlink_metadata().is_ok_and(|meta| meta.file_type().is_socket()) {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(ListenError::InUse(path.to_owned()));
+            }
+            std::fs::remove_file(path).map_err(failed)?;
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        Ok(Self { listener, path: path.to_owned() })
+    }
+
+    /// Accepts the next connection.
+    async fn accept(&self) -> io::Result<tokio::net::UnixStream> {
+        self.listener.accept().await.map(|(stream, _peer)| stream)
+    }
+}
+
+impl Drop for UnixSocket {
+    fn drop(&mut self) {
+        // The next start replaces a file that could not be removed.
+        std::fs::remove_file(&self.path).ok();
+    }
+}
+
+/// Serves `router` on `socket` until `stop` resolves; requests under way are answered first.
+pub async fn serve(socket: UnixSocket, router: Router, stop: impl Future<Output = ()>) {
+    let mut connections = tokio::task::JoinSet::new();
+    let mut stop = std::pin::pin!(stop);
+    let (closing, closed) = tokio::sync::watch::channel(false);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            accepted = socket.accept() => match accepted {
+                Ok(stream) => {
+                    connections.spawn(connection(stream, router.clone(), closed.clone()));
+                }
+                // Out of file descriptors, most likely: try again rather than end.
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            },
+            Some(_ended) = connections.join_next() => {}
+        }
+    }
+    closing.send_replace(true);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    // A hanging order question ends by itself after 10 s; nothing durable waits on it.
+    tokio::time::timeout(std::time::Duration::from_secs(2), drained).await.ok();
+}
+
+async fn connection(
+    stream: tokio::net::UnixStream,
+    router: Router,
+    mut closed: tokio::sync::watch::Receiver<bool>,
+) {
+    let service = hyper_util::service::TowerToHyperService::new(router);
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let connection = hyper::server::conn::http1::Builder::new().serve_connection(io, service);
+    let mut connection = std::pin::pin!(connection);
+    let closing = async move { closed.wait_for(|closed| *closed).await.is_ok() };
+    let ended = tokio::select! {
+        ended = &mut connection => Some(ended),
+        _closing = closing => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended early");
+    }
+}

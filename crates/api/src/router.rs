@@ -1,0 +1,194 @@
+//! The endpoints.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use sekisho_model::Batch;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::{AgentReport, ApplyRequest, Refusal, RollbackRequest, Service, SnapshotQuery};
+
+/// Largest request body, bytes: a batch of 16,384 halves with long names fits.
+const BODY_BYTES_MAX: usize = 64 << 20;
+/// How long an agent's question for an order may hang.
+const ORDER_WAIT: Duration = Duration::from_secs(10);
+const ORDER_POLL: Duration = Duration::from_millis(100);
+/// Flows in one page.
+const FLOWS_PER_PAGE_MAX: usize = 10_000;
+
+type Shared = Arc<dyn Service>;
+
+/// Puts `service` on HTTP.
+///
+/// | method and path | does |
+/// |---|---|
+/// | POST /v1/agents/{node}/batches | ingest; postcard in and out |
+/// | GET /v1/agents/{node}/order?after=N | next order, waits up to 10 s; 204 = none |
+/// | POST /v1/agents/{node}/report | an agent's state |
+/// | GET /v1/status, /v1/revisions | JSON |
+/// | POST /v1/snapshot | postcard |
+/// | GET /v1/flows?cursor=N&count=N | postcard |
+/// | POST /v1/apply, /v1/rollback | JSON |
+/// | GET /metrics | Prometheus text |
+pub fn router(service: Shared) -> Router {
+    Router::new()
+        .route("/v1/agents/{node}/batches", post(ingest))
+        .route("/v1/agents/{node}/order", get(order))
+        .route("/v1/agents/{node}/report", post(report))
+        .route("/v1/status", get(|State(s): State<Shared>| blocking_json(s, |s| Ok(s.status()))))
+        .route(
+            "/v1/revisions",
+            get(|State(s): State<Shared>| blocking_json(s, |s| Ok(s.revisions()))),
+        )
+        .route("/v1/snapshot", post(snapshot))
+        .route("/v1/flows", get(flows))
+        .route("/v1/apply", post(apply))
+        .route("/v1/rollback", post(rollback))
+        .route("/metrics", get(metrics))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(service)
+}
+
+async fn ingest(State(service): State<Shared>, Path(node): Path<String>, body: Bytes) -> Response {
+    let batch: Batch = match from_postcard(&body) {
+        Ok(batch) => batch,
+        Err(refusal) => return refused(&refusal),
+    };
+    if batch.node != node {
+        let text = format!("batch of `{}` sent as `{node}`", batch.node);
+        return refused(&Refusal::Invalid(text));
+    }
+    blocking(service, move |service| service.ingest(batch, &body), postcard_body).await
+}
+
+#[derive(Deserialize)]
+struct After {
+    after: u64,
+}
+
+async fn order(
+    State(service): State<Shared>,
+    Path(node): Path<String>,
+    Query(After { after }): Query<After>,
+) -> Response {
+    let end = Instant::now() + ORDER_WAIT;
+    while Instant::now() < end {
+        let (asked, name) = (Arc::clone(&service), node.clone());
+        match tokio::task::spawn_blocking(move || asked.order(&name, after)).await {
+            Ok(Some(order)) => return postcard_body(&order),
+            Ok(None) => tokio::time::sleep(ORDER_POLL).await,
+            Err(_panicked) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        }
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn report(State(service): State<Shared>, Path(node): Path<String>, body: Bytes) -> Response {
+    match from_postcard::<AgentReport>(&body) {
+        Ok(report) => {
+            let work = move |service: &dyn Service| {
+                service.report(&node, report);
+                Ok(())
+            };
+            blocking(service, work, postcard_body).await
+        }
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn snapshot(State(service): State<Shared>, body: Bytes) -> Response {
+    match from_postcard::<SnapshotQuery>(&body) {
+        Ok(query) => blocking(service, move |s| s.snapshot(query), postcard_body).await,
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+#[derive(Deserialize)]
+struct FlowQuery {
+    cursor: u64,
+    count: usize,
+}
+
+async fn flows(State(service): State<Shared>, Query(query): Query<FlowQuery>) -> Response {
+    let count = query.count.min(FLOWS_PER_PAGE_MAX);
+    blocking(service, move |s| Ok(s.flows(query.cursor, count)), postcard_body).await
+}
+
+async fn apply(State(service): State<Shared>, body: Bytes) -> Response {
+    match from_json::<ApplyRequest>(&body) {
+        Ok(request) => blocking_json(service, move |s| s.apply(request)).await,
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn rollback(State(service): State<Shared>, body: Bytes) -> Response {
+    match from_json::<RollbackRequest>(&body) {
+        Ok(request) => blocking_json(service, move |s| s.rollback(request)).await,
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn metrics(State(service): State<Shared>) -> Response {
+    let text = |text: &String| {
+        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text.clone()).into_response()
+    };
+    blocking(service, |s| Ok(s.metrics()), text).await
+}
+
+async fn blocking_json<T: Serialize + Send + 'static>(
+    service: Shared,
+    work: impl FnOnce(&dyn Service) -> Result<T, Refusal> + Send + 'static,
+) -> Response {
+    blocking(service, work, |value| axum::Json(value).into_response()).await
+}
+
+/// Runs `work` where it may block, and renders its answer.
+async fn blocking<T: Send + 'static>(
+    service: Shared,
+    work: impl FnOnce(&dyn Service) -> Result<T, Refusal> + Send + 'static,
+    render: impl FnOnce(&T) -> Response,
+) -> Response {
+    match tokio::task::spawn_blocking(move || work(&*service)).await {
+        Ok(Ok(value)) => render(&value),
+        Ok(Err(refusal)) => refused(&refusal),
+        Err(_panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let status = match refusal {
+        Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
+        Refusal::Unknown(_) => StatusCode::NOT_FOUND,
+        Refusal::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, refusal.to_string()).into_response()
+}
+
+fn postcard_body<T: Serialize>(value: &T) -> Response {
+    match postcard::to_stdvec(value) {
+        Ok(bytes) => Body::from(bytes).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "answer could not be encoded");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+fn from_postcard<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
+    postcard::from_bytes(body)
+        .map_err(|error| Refusal::Invalid(format!("unreadable body: {error}")))
+}
+
+fn from_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::Invalid(format!("unreadable body: {error}")))
+}

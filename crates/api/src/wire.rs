@@ -1,0 +1,232 @@
+//! What travels.
+
+use sekisho_manifest::Object;
+use sekisho_model::{EdgeMinute, Flow, HookCounters, LossMinute, TimeRange, Timestamp};
+use sekisho_policy::{Cluster, RuleSet};
+use sekisho_verify::{VerifiedRecord, WhatIfReport};
+use serde::{Deserialize, Serialize};
+
+/// Answer to a batch: it and all before it in its epoch are durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// Sequence of the batch.
+    pub sequence: u64,
+}
+
+/// What a datapath does with connections that its policies deny.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatapathMode {
+    /// Drops and logs.
+    Enforce,
+    /// Forwards and logs (staged).
+    Audit,
+}
+
+/// What the server wants in force on a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// Ascends with every change of policy or cluster.
+    pub generation: u64,
+    /// Policies to enforce; None = remove what is in force.
+    pub enforce: Option<VerifiedRecord>,
+    /// Policies to audit beside them; None = none.
+    pub audit: Option<VerifiedRecord>,
+    /// Revision number that `enforce` carries; 0 = none.
+    pub revision: u64,
+    /// The cluster as the server knows it.
+    pub cluster: Cluster,
+}
+
+/// What an agent says of itself, once a second or so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentReport {
+    /// Version of the program.
+    pub version: String,
+    /// Its kernel's release.
+    pub kernel: String,
+    /// Generation of the last order that is in force.
+    pub generation: u64,
+    /// Why the last order is not in force; empty = it is.
+    pub error: String,
+    /// Rules that decided, with packets and bytes since they are in force.
+    pub rules: Vec<(sekisho_model::DecidedBy, u64, u64)>,
+    /// Tiers in use, `area: used`.
+    pub tiers: Vec<String>,
+    /// Resident memory, bytes.
+    pub memory_bytes: u64,
+}
+
+/// An agent as the server sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    /// Node or host.
+    pub node: String,
+    /// First batch ever.
+    pub first_heard: Timestamp,
+    /// Last batch.
+    pub last_heard: Timestamp,
+    /// When this agent process started.
+    pub epoch: Timestamp,
+    /// Last acknowledged batch.
+    pub sequence: u64,
+    /// Reports the agent shed because its queue was full.
+    pub shed: u64,
+    /// Hooks.
+    pub hooks: Vec<HookCounters>,
+    /// Its last own words.
+    pub report: AgentReport,
+}
+
+/// One hook's figures in a table.
+pub type HookStatus = HookCounters;
+
+/// The store's figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreFigures {
+    /// Bytes on disk, log included.
+    pub bytes: u64,
+    /// Sealed segments.
+    pub segments: u64,
+    /// Rows in memory.
+    pub hot_rows: u64,
+    /// Why it is degraded; empty = healthy.
+    pub degraded: String,
+}
+
+/// Answer to `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the server.
+    pub version: String,
+    /// Server time.
+    pub time: Timestamp,
+    /// When the server started.
+    pub started: Timestamp,
+    /// Agents, by node.
+    pub agents: Vec<AgentStatus>,
+    /// Completeness of the last 15 minutes, 0 to 1.
+    pub completeness: f64,
+    /// Why it is below 1.
+    pub gaps: Vec<String>,
+    /// Flows recorded since the start.
+    pub flows: u64,
+    /// Revision enforced; 0 = none.
+    pub revision: u64,
+    /// Revision audited; 0 = none.
+    pub staged: u64,
+    /// Objects known.
+    pub objects: u64,
+    /// The store.
+    pub store: StoreFigures,
+    /// Server's resident memory, bytes.
+    pub memory_bytes: u64,
+    /// Joiner's counters, name and value.
+    pub joiner: Vec<(String, u64)>,
+    /// What is wrong now, each with what to do.
+    pub problems: Vec<String>,
+}
+
+/// Which history to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotQuery {
+    /// Window.
+    pub range: TimeRange,
+}
+
+/// History and the state of the cluster: all that map, recommend and verify need.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Window as asked, cut to what exists.
+    pub window: TimeRange,
+    /// History.
+    pub rows: Vec<EdgeMinute>,
+    /// Losses.
+    pub losses: Vec<LossMinute>,
+    /// Nodes that should have reported, with the first and the last time heard.
+    pub nodes: Vec<(String, Timestamp, Timestamp)>,
+    /// Live objects at the window's end.
+    pub objects: Vec<Object>,
+    /// Policies enforced.
+    pub current: RuleSet,
+}
+
+/// Flows after a cursor.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FlowPage {
+    /// Ask with this next time.
+    pub cursor: u64,
+    /// Flows that fell out of memory between the asked cursor and the first given.
+    pub missed: u64,
+    /// Flows, oldest first.
+    pub flows: Vec<Flow>,
+}
+
+/// A file of policies as the user gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyFile {
+    /// Name for messages.
+    pub name: String,
+    /// YAML or JSON.
+    pub text: String,
+}
+
+/// Asks the server to verify policies and, if they hold, to put them in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyRequest {
+    /// Policies to add or replace.
+    pub files: Vec<PolicyFile>,
+    /// True: policies that are not in `files` end.
+    pub prune: bool,
+    /// True: only verify; nothing is put in force.
+    pub dry_run: bool,
+    /// Enforce or only audit.
+    pub mode: DatapathMode,
+    /// History to verify against.
+    pub range: TimeRange,
+    /// Edges accepted by name.
+    pub accepted: Vec<String>,
+    /// Edges that may be blocked without being accepted by name.
+    pub would_block_max: u64,
+    /// Who asks, for the record.
+    pub operator: String,
+}
+
+/// Answer to apply and rollback.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ApplyResponse {
+    /// What the replay said; None for a rollback.
+    pub report: Option<WhatIfReport>,
+    /// The new revision; None = refused, nothing changed.
+    pub revision: Option<u64>,
+    /// Nodes where it is in force.
+    pub nodes: Vec<String>,
+    /// Nodes where it is not (yet), with the reason.
+    pub pending: Vec<String>,
+}
+
+/// Asks to go back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackRequest {
+    /// Revision to go back to; None = the one before the current; 0 = no policies.
+    pub revision: Option<u64>,
+    /// Who asks, for the record.
+    pub operator: String,
+}
+
+/// A stored revision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Number, from 1, ascending.
+    pub revision: u64,
+    /// When it was made.
+    pub time: Timestamp,
+    /// Enforce or audit.
+    pub mode: DatapathMode,
+    /// Who asked.
+    pub operator: String,
+    /// For a rollback: the revision whose policies these are; 0 = none at all.
+    pub restores: Option<u64>,
+    /// The policies; None = none.
+    pub record: Option<VerifiedRecord>,
+}
