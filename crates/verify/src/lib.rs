@@ -3,9 +3,12 @@
 //! Fails closed: whatever can't be decided is `uncertain`, and a [`VerifiedPolicy`] is made only if
 //! no more connections would be blocked than the caller accepted.
 
+mod cases;
+mod judge;
 mod report;
 mod verified;
 mod what_if;
+mod words;
 
 pub use report::{EdgeClass, EdgeReport, Summary, WhatIfReport};
 pub use verified::{RestoreError, VerifiedPolicy, VerifiedRecord};

@@ -1,17 +1,26 @@
-//! Policies that were verified against history.
+//! Policies that were verified against history, and their stored form.
+//!
+//! The digest protects against damage and against editing by hand, so that no policy is enforced
+//! that was not replayed. It is no signature: who can write the store can also compute a digest.
+
+use std::fmt::Write as _;
 
 use sekisho_manifest::NetworkPolicy;
 use sekisho_model::TimeRange;
 use sekisho_policy::RuleSet;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::Summary;
+
+/// The version whose evaluation this program holds.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Policies that `what_if` found to break no more than was accepted. Can't be made otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifiedPolicy {
-    pub(crate) record: VerifiedRecord,
-    pub(crate) rules: RuleSet,
+    record: VerifiedRecord,
+    rules: RuleSet,
 }
 
 /// The stored form of a [`VerifiedPolicy`].
@@ -25,16 +34,18 @@ pub struct VerifiedRecord {
     pub completeness: f64,
     /// Counts of the report.
     pub summary: Summary,
-    /// Edges that would be blocked and were accepted by name: `source -> destination:port/proto`.
+    /// Edges that would be blocked and were accepted by name, sorted:
+    /// `source -> destination:port/proto`, e.g.
+    /// `shop/cart[Deployment] -> shop/redis[StatefulSet]:6379/TCP`.
     pub accepted: Vec<String>,
     /// Version of sekisho that verified.
     pub version: String,
-    /// SHA-256 over all of the above, hex.
+    /// SHA-256 over the JSON of all of the above, hex.
     pub digest: String,
 }
 
 /// A stored record is not what was verified.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
     /// The digest does not match the content: it was edited or damaged.
     #[error("digest of the verified record is `{found}`, its content gives `{computed}`")]
@@ -55,6 +66,45 @@ pub enum RestoreError {
 }
 
 impl VerifiedPolicy {
+    /// Makes one of a replay that was found good.
+    pub(crate) fn of(
+        rules: &RuleSet,
+        window: TimeRange,
+        completeness: f64,
+        summary: Summary,
+        accepted: Vec<String>,
+    ) -> Self {
+        let mut record = VerifiedRecord {
+            policies: rules.policies().to_vec(),
+            window,
+            completeness,
+            summary,
+            accepted,
+            version: VERSION.to_owned(),
+            digest: String::new(),
+        };
+        record.digest = record.computed_digest();
+        Self { record, rules: rules.clone() }
+    }
+
+    /// Takes a stored record back, if it is what `what_if` of this version made.
+    ///
+    /// # Errors
+    /// [`RestoreError::Digest`] if the content was changed, [`RestoreError::Version`] if another
+    /// version of sekisho verified it.
+    pub fn restore(record: VerifiedRecord) -> Result<Self, RestoreError> {
+        let computed = record.computed_digest();
+        if record.digest != computed {
+            return Err(RestoreError::Digest { found: record.digest, computed });
+        }
+        if record.version != VERSION {
+            let this = VERSION.to_owned();
+            return Err(RestoreError::Version { found: record.version, this });
+        }
+        let rules = RuleSet::new(record.policies.iter().cloned());
+        Ok(Self { record, rules })
+    }
+
     /// The rules.
     #[must_use]
     pub fn rules(&self) -> &RuleSet {
@@ -65,5 +115,30 @@ impl VerifiedPolicy {
     #[must_use]
     pub fn record(&self) -> &VerifiedRecord {
         &self.record
+    }
+}
+
+impl VerifiedRecord {
+    /// The digest of the content, hex.
+    ///
+    /// Covers what survives being stored as JSON: times in milliseconds, and completeness to a
+    /// millionth, because a float may come back from a parser changed in its last bit.
+    fn computed_digest(&self) -> String {
+        let completeness = format!("{:.6}", self.completeness);
+        let content = (
+            &self.policies,
+            self.window,
+            completeness,
+            self.summary,
+            &self.accepted,
+            &self.version,
+        );
+        let text = serde_json::to_vec(&content)
+            .expect("all map keys here are strings, and writing to memory does not fail");
+        let mut hex = String::with_capacity(64);
+        for byte in Sha256::digest(&text) {
+            write!(hex, "{byte:02x}").expect("writing to a String does not fail");
+        }
+        hex
     }
 }

@@ -1,9 +1,23 @@
-//! The replay.
+//! The replay: every recorded edge against the policies in force and the proposed ones.
+//!
+//! Rows are grouped by identity first (both parties with their labels at that time, protocol,
+//! port), so that a day of history costs one decision per identity, not one per row. Identities
+//! then fold into edges between workloads, worst class first. New connections are judged: what
+//! becomes of established ones when policies change is undefined in NetworkPolicy v1.
 
-use sekisho_model::{Completeness, EdgeMinute, TimeRange};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use sekisho_model::{
+    Completeness, DecidedBy, EdgeMinute, EdgeStats, Party, Protocol, TimeRange, Verdict,
+};
 use sekisho_policy::{Cluster, RuleSet};
 
-use crate::{VerifiedPolicy, WhatIfReport};
+use crate::judge::{Finding, Judge, Question};
+use crate::{EdgeClass, EdgeReport, Summary, VerifiedPolicy, WhatIfReport};
+
+/// Different reasons named for one edge; the rest is counted.
+const REASONS_PER_EDGE_MAX: usize = 3;
 
 /// What to replay against what.
 #[derive(Clone, Copy, Debug)]
@@ -38,13 +52,200 @@ pub struct WhatIf {
 /// Replays history against the current and the proposed policies.
 #[must_use]
 pub fn what_if(request: &Request<'_>) -> WhatIf {
-    // SKELETON: being written.
-    let summary = crate::Summary::default();
-    let report = WhatIfReport {
+    let mut edges = edges_of(request);
+    let accepted: BTreeSet<&str> = request.accepted.iter().map(String::as_str).collect();
+    let mut used = BTreeSet::new();
+    let mut summary = Summary::default();
+    for edge in &mut edges {
+        summary.count(edge.class);
+        let name = edge.name();
+        if edge.class == EdgeClass::WouldBlock && accepted.contains(name.as_str()) {
+            edge.accepted = true;
+            used.insert(name);
+        }
+    }
+    edges.sort_by(|a, b| order(a).cmp(&order(b)));
+    let unused = accepted.iter().filter(|name| !used.contains(**name));
+    let mut report = WhatIfReport {
         window: request.window,
-        completeness: request.completeness.ratio,
+        completeness: ratio(request.completeness),
         summary,
-        edges: Vec::new(),
+        edges,
+        accepted_unused: unused.map(|name| (*name).to_owned()).collect(),
+        would_block_max: request.would_block_max,
+        verified: false,
     };
-    WhatIf { report, verified: None }
+    report.verified = report.would_block_unaccepted() <= request.would_block_max;
+    let verified = report.verified.then(|| {
+        let accepted = used.into_iter().collect();
+        let completeness = report.completeness;
+        VerifiedPolicy::of(request.proposed, request.window, completeness, summary, accepted)
+    });
+    WhatIf { report, verified }
+}
+
+/// The ratio as a number from 0 to 1; what is no number is the worst.
+fn ratio(completeness: &Completeness) -> f64 {
+    if completeness.ratio.is_nan() { 0.0 } else { completeness.ratio.clamp(0.0, 1.0) }
+}
+
+/// The order of edges in a report.
+fn order(edge: &EdgeReport) -> (EdgeClass, &str, &str, Protocol, u16) {
+    (edge.class, &edge.source, &edge.destination, edge.protocol, edge.port)
+}
+
+/// Numbers parties: by pointer, because stores share them, then by value, because not all do.
+#[derive(Default)]
+struct Parties<'a> {
+    by_pointer: BTreeMap<*const Party, usize>,
+    by_value: BTreeMap<&'a Party, usize>,
+}
+
+impl<'a> Parties<'a> {
+    fn number(&mut self, party: &'a Arc<Party>) -> usize {
+        let pointer = Arc::as_ptr(party);
+        if let Some(number) = self.by_pointer.get(&pointer) {
+            return *number;
+        }
+        let next = self.by_value.len();
+        let number = *self.by_value.entry(party.as_ref()).or_insert(next);
+        self.by_pointer.insert(pointer, number);
+        number
+    }
+
+    /// The parties, each at its number.
+    fn into_list(self) -> Vec<&'a Party> {
+        let mut list: Vec<(usize, &Party)> =
+            self.by_value.into_iter().map(|(party, number)| (number, party)).collect();
+        list.sort_unstable_by_key(|(number, _)| *number);
+        list.into_iter().map(|(_, party)| party).collect()
+    }
+}
+
+/// All that a decision may depend on. The parties are numbers of [`Parties`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Identity {
+    source: usize,
+    destination: usize,
+    protocol: Protocol,
+    port: u16,
+    inferred: bool,
+    verdict: Verdict,
+}
+
+/// Source, destination, protocol and port of a reported edge.
+type EdgeName = (String, String, Protocol, u16);
+
+/// What is known of one reported edge.
+#[derive(Default)]
+struct Edge {
+    findings: BTreeMap<Finding, u64>,
+    stats: Option<EdgeStats>,
+}
+
+fn edges_of(request: &Request<'_>) -> Vec<EdgeReport> {
+    let mut parties = Parties::default();
+    let mut rows: BTreeMap<Identity, EdgeStats> = BTreeMap::new();
+    for row in request.history {
+        let identity = Identity {
+            source: parties.number(&row.key.source),
+            destination: parties.number(&row.key.destination),
+            protocol: row.key.protocol,
+            port: row.key.port,
+            inferred: row.key.direction_inferred,
+            verdict: row.key.verdict,
+        };
+        let add = |stats: &mut EdgeStats| stats.add(&row.stats);
+        rows.entry(identity).and_modify(add).or_insert_with(|| row.stats.clone());
+    }
+    let parties = parties.into_list();
+    let judge = Judge::new(request.current, request.proposed, request.cluster);
+    let mut edges: BTreeMap<EdgeName, Edge> = BTreeMap::new();
+    for (identity, stats) in &rows {
+        let (Some(source), Some(destination)) =
+            (parties.get(identity.source), parties.get(identity.destination))
+        else {
+            continue; // Numbers come from the list itself, so there is no such row.
+        };
+        let finding = judge.judge(&Question {
+            source,
+            destination,
+            protocol: identity.protocol,
+            port: identity.port,
+            inferred: identity.inferred,
+            verdict: identity.verdict,
+            stats,
+        });
+        let name = (source.id(), destination.id(), identity.protocol, identity.port);
+        edges.entry(name).or_default().add(finding, stats);
+    }
+    edges.into_iter().filter_map(|(name, edge)| edge.report(name)).collect()
+}
+
+impl Edge {
+    fn add(&mut self, finding: Finding, stats: &EdgeStats) {
+        let connections = self.findings.entry(finding).or_default();
+        *connections = connections.saturating_add(stats.connections);
+        match &mut self.stats {
+            Some(sum) => sum.add(stats),
+            None => self.stats = Some(stats.clone()),
+        }
+    }
+
+    /// The edge in the report's words; None only for an edge without rows.
+    fn report(self, name: EdgeName) -> Option<EdgeReport> {
+        let (source, destination, protocol, port) = name;
+        let stats = self.stats?;
+        let class = self.findings.keys().map(|finding| finding.class).min()?;
+        let mut worst: Vec<(&Finding, u64)> = self
+            .findings
+            .iter()
+            .filter(|(finding, _)| finding.class == class)
+            .map(|(finding, connections)| (finding, *connections))
+            .collect();
+        // The most used identity speaks for the edge; the finding itself breaks ties.
+        worst.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        let (first, _) = *worst.first()?;
+        let reason = reason(&worst, self.findings.len(), &stats);
+        let decided_by: Option<DecidedBy> = first.decided_by.clone();
+        Some(EdgeReport {
+            source,
+            destination,
+            protocol,
+            port,
+            class,
+            before: first.before.to_owned(),
+            after: first.after.to_owned(),
+            decided_by,
+            connections: stats.connections,
+            first_seen: stats.first_seen,
+            last_seen: stats.last_seen,
+            reason,
+            accepted: false,
+        })
+    }
+}
+
+/// The reasons of the worst findings, and how much of the edge they speak for.
+fn reason(worst: &[(&Finding, u64)], findings: usize, stats: &EdgeStats) -> String {
+    let mut texts: Vec<&str> = Vec::new();
+    for (finding, _) in worst {
+        if !texts.contains(&finding.reason.as_str()) {
+            texts.push(&finding.reason);
+        }
+    }
+    let more = texts.len().saturating_sub(REASONS_PER_EDGE_MAX);
+    texts.truncate(REASONS_PER_EDGE_MAX);
+    let mut text = texts.join("; ");
+    if more > 0 {
+        text.push_str(&format!("; and {more} more reasons"));
+    }
+    if worst.len() < findings {
+        let part = worst.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+        text = format!("{part} of {} connections: {text}", stats.connections);
+    }
+    if stats.loss {
+        text.push_str("; records were lost while this was counted");
+    }
+    text
 }

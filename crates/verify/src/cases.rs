@@ -1,0 +1,342 @@
+//! All the ways a record can be read, as connections to decide.
+//!
+//! What history does not tell is not guessed: each way to fill the gap becomes a case of its own,
+//! and only an answer that all of them share counts. Gaps are: ports of a pod that is gone, the
+//! node of a pod that is gone, the backend behind a Service address, and an inferred direction.
+//! Rules only ever allow, so for unknown ports the two extremes (no name fits, every name fits)
+//! cover all that lies between.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use sekisho_manifest::{ContainerPort, LabelSelector, PortRef};
+use sekisho_model::{Party, PartyKind, Protocol, WorkloadRef};
+use sekisho_policy::{Cluster, Connection, Endpoint, Peer};
+
+use crate::judge::Question;
+
+/// One end of a case.
+#[derive(Clone)]
+enum End {
+    Endpoint { endpoint: Arc<Endpoint>, ports_known: bool },
+    Node(String),
+    Address(IpAddr),
+}
+
+/// An end and the address it used.
+#[derive(Clone)]
+struct Stand {
+    end: End,
+    address: Option<IpAddr>,
+}
+
+/// One way to read a record.
+#[derive(Clone)]
+pub(crate) struct Case {
+    source: Stand,
+    destination: Stand,
+    port: u16,
+}
+
+/// All ways to read a record; at least one.
+pub(crate) struct Cases {
+    pub(crate) first: Case,
+    pub(crate) others: Vec<Case>,
+    pub(crate) protocol: Protocol,
+    /// Why there are others, in words.
+    pub(crate) doubt: String,
+}
+
+impl Stand {
+    fn peer(&self) -> Peer<'_> {
+        match &self.end {
+            End::Endpoint { endpoint, .. } => Peer::Endpoint(endpoint),
+            End::Node(name) => Peer::Node { name, address: self.address },
+            End::Address(address) => Peer::Address(*address),
+        }
+    }
+}
+
+impl Case {
+    /// The question for the evaluator.
+    pub(crate) fn connection(&self, protocol: Protocol) -> Connection<'_> {
+        Connection {
+            source: self.source.peer(),
+            destination: self.destination.peer(),
+            source_address: self.source.address,
+            destination_address: self.destination.address,
+            protocol,
+            port: self.port,
+        }
+    }
+}
+
+/// Makes cases from the cluster and the ports that policies name.
+pub(crate) struct CaseBuilder<'a> {
+    cluster: &'a Cluster,
+    by_name: BTreeMap<(&'a str, &'a str), &'a Endpoint>,
+    by_workload: BTreeMap<&'a WorkloadRef, Vec<&'a Endpoint>>,
+    /// Port names in any rule.
+    names: BTreeSet<String>,
+    /// The first port of every numeric range in any rule, and 0, which none has: one port of each
+    /// set of ports that rules can tell apart upwards.
+    numbers: BTreeSet<u16>,
+}
+
+impl<'a> CaseBuilder<'a> {
+    pub(crate) fn new(
+        cluster: &'a Cluster,
+        names: BTreeSet<String>,
+        numbers: BTreeSet<u16>,
+    ) -> Self {
+        let mut by_name = BTreeMap::new();
+        let mut by_workload: BTreeMap<&WorkloadRef, Vec<&Endpoint>> = BTreeMap::new();
+        for endpoint in &cluster.endpoints {
+            by_name.insert((endpoint.namespace.as_str(), endpoint.name.as_str()), endpoint);
+            by_workload.entry(&endpoint.workload).or_default().push(endpoint);
+        }
+        Self { cluster, by_name, by_workload, names, numbers }
+    }
+
+    /// All ways to read `question`.
+    ///
+    /// # Errors
+    /// The reason in words, if the record can't be read at all.
+    pub(crate) fn cases(&self, question: &Question<'_>) -> Result<Cases, String> {
+        let mut doubts = Vec::new();
+        let mut cases = self.base(question, &mut doubts)?;
+        if question.inferred {
+            self.add_reversed(&mut cases);
+            doubts.push("who began the connection was not seen, and it matters".to_owned());
+        }
+        self.add_unknown_ports(&mut cases, question.protocol, &mut doubts);
+        add_unknown_nodes(&mut cases, &mut doubts);
+        doubts.dedup();
+        let mut cases = cases.into_iter();
+        let first = cases.next().ok_or_else(|| "there is no way to read it".to_owned())?;
+        let doubt = doubts.join("; ");
+        Ok(Cases { first, others: cases.collect(), protocol: question.protocol, doubt })
+    }
+
+    /// The cases that stand in the record itself.
+    fn base(&self, question: &Question<'_>, doubts: &mut Vec<String>) -> Result<Vec<Case>, String> {
+        let source = self.stands(question.source, "source", doubts)?;
+        let destinations = if question.destination.kind == PartyKind::Service {
+            doubts.push(format!(
+                "the backend behind `{}` was not recorded, and its backends differ",
+                question.destination
+            ));
+            self.backends(question)?
+        } else {
+            let stands = self.stands(question.destination, "destination", doubts)?;
+            stands.into_iter().map(|stand| (stand, question.port)).collect()
+        };
+        let mut cases = Vec::new();
+        for source in &source {
+            for (destination, port) in &destinations {
+                let (source, destination) = (source.clone(), destination.clone());
+                cases.push(Case { source, destination, port: *port });
+            }
+        }
+        Ok(cases)
+    }
+
+    /// What may stand for `party`.
+    fn stands(
+        &self,
+        party: &Party,
+        side: &str,
+        doubts: &mut Vec<String>,
+    ) -> Result<Vec<Stand>, String> {
+        let address = party.address;
+        match party.kind {
+            PartyKind::Pod | PartyKind::Host => {
+                Ok(vec![Stand { end: self.endpoint(party, side), address }])
+            }
+            PartyKind::Node => Ok(self.node(party, doubts)),
+            PartyKind::External => match address {
+                Some(found) => Ok(vec![Stand { end: End::Address(found), address }]),
+                None => Err(format!("the address of `{party}` was not recorded")),
+            },
+            PartyKind::Service => Err(format!("the {side} is a Service, not what stands behind")),
+            PartyKind::Unknown => Err(format!(
+                "the {side} `{party}` had an address of the cluster, but nobody knows who it was"
+            )),
+        }
+    }
+
+    /// The pod or host as it was at that time; ports and node as far as they are known today.
+    fn endpoint(&self, party: &Party, side: &str) -> End {
+        let namespace = party.workload.namespace.as_str();
+        let name = match (party.kind, party.pod.is_empty(), party.address) {
+            (PartyKind::Pod, false, _) => party.pod.clone(),
+            // Two pods of one workload must not look like one pod that reaches itself.
+            (PartyKind::Pod, true, Some(address)) => format!("{}@{address}", party.workload.name),
+            (PartyKind::Pod, true, None) => format!("{}@{side}", party.workload.name),
+            _ => party.workload.name.clone(),
+        };
+        let known = self.by_name.get(&(namespace, name.as_str())).copied();
+        let known = known.filter(|endpoint| endpoint.kind == party.kind);
+        let ports = known.map(|endpoint| &endpoint.ports).or_else(|| self.ports_of_workload(party));
+        let addresses = match (known, party.address) {
+            (Some(known), Some(address)) if known.addresses.contains(&address) => {
+                known.addresses.clone()
+            }
+            (_, Some(address)) => vec![address],
+            (Some(known), None) => known.addresses.clone(),
+            (None, None) => Vec::new(),
+        };
+        let endpoint = Endpoint {
+            namespace: namespace.to_owned(),
+            name,
+            workload: party.workload.clone(),
+            kind: party.kind,
+            labels: party.labels.clone(),
+            addresses,
+            ports: ports.cloned().unwrap_or_default(),
+            host_network: known.is_some_and(|endpoint| endpoint.host_network),
+            node: known.and_then(|endpoint| endpoint.node.clone()),
+        };
+        End::Endpoint { endpoint: Arc::new(endpoint), ports_known: ports.is_some() }
+    }
+
+    /// The ports that all endpoints of the party's workload agree on.
+    fn ports_of_workload(&self, party: &Party) -> Option<&'a Vec<ContainerPort>> {
+        let endpoints = self.by_workload.get(&party.workload)?;
+        let ports = &endpoints.first()?.ports;
+        endpoints.iter().all(|endpoint| endpoint.ports == *ports).then_some(ports)
+    }
+
+    /// A node, with each of its addresses if the one it used is unknown.
+    fn node(&self, party: &Party, doubts: &mut Vec<String>) -> Vec<Stand> {
+        let name = &party.workload.name;
+        let stand = |address| Stand { end: End::Node(name.clone()), address };
+        let known = self.cluster.nodes.get(name).map(Vec::as_slice).unwrap_or_default();
+        if party.address.is_some() || known.is_empty() {
+            return vec![stand(party.address)];
+        }
+        doubts.push(format!("which address of node `{name}` was used is not known"));
+        known.iter().map(|address| stand(Some(*address))).collect()
+    }
+
+    /// The backends that a Service has today, with the port behind each.
+    fn backends(&self, question: &Question<'_>) -> Result<Vec<(Stand, u16)>, String> {
+        let party = question.destination;
+        let what = |why: &str| format!("the backend behind `{party}` was not recorded, and {why}");
+        let service = self.cluster.services.iter().find(|service| {
+            service.meta.namespace == party.workload.namespace
+                && service.meta.name == party.workload.name
+        });
+        let service = service.ok_or_else(|| what("the Service is gone"))?;
+        let port = service
+            .ports
+            .iter()
+            .find(|port| port.port == question.port && port.protocol == question.protocol)
+            .ok_or_else(|| what(&format!("the Service has no port {}", question.port)))?;
+        if service.selector.is_empty() {
+            return Err(what("the Service has no selector"));
+        }
+        let selector = LabelSelector::of(service.selector.clone());
+        let mut backends = Vec::new();
+        for endpoint in &self.cluster.endpoints {
+            let selected = endpoint.kind == PartyKind::Pod
+                && endpoint.namespace == service.meta.namespace
+                && selector.matches(&endpoint.labels);
+            let number = selected.then(|| target(&port.target_port, endpoint, port.protocol));
+            if let Some(number) = number.flatten() {
+                let end = End::Endpoint { endpoint: Arc::new(endpoint.clone()), ports_known: true };
+                backends.push((Stand { end, address: None }, number));
+            }
+        }
+        if backends.is_empty() {
+            return Err(what("the Service has no backend today"));
+        }
+        Ok(backends)
+    }
+
+    /// Adds each case the other way round. The port at what is then the destination was never
+    /// recorded: one port of each kind that rules can tell apart stands for all.
+    fn add_reversed(&self, cases: &mut Vec<Case>) {
+        let mut reversed = Vec::new();
+        for case in cases.iter() {
+            let mut ports = self.numbers.clone();
+            if let End::Endpoint { endpoint, .. } = &case.source.end {
+                ports.extend(endpoint.ports.iter().map(|port| port.port));
+            }
+            for port in ports {
+                let (source, destination) = (case.destination.clone(), case.source.clone());
+                reversed.push(Case { source, destination, port });
+            }
+        }
+        cases.append(&mut reversed);
+    }
+
+    /// Adds, for destinations whose ports are unknown, the case that every name fits.
+    fn add_unknown_ports(
+        &self,
+        cases: &mut Vec<Case>,
+        protocol: Protocol,
+        doubts: &mut Vec<String>,
+    ) {
+        let mut more = Vec::new();
+        for case in cases.iter() {
+            let End::Endpoint { endpoint, ports_known: false } = &case.destination.end else {
+                continue;
+            };
+            if self.names.is_empty() {
+                continue;
+            }
+            let named = |name: &String| ContainerPort {
+                name: name.clone(),
+                port: case.port,
+                protocol,
+                host_port: None,
+            };
+            let mut all = Endpoint::clone(endpoint);
+            all.ports = self.names.iter().map(named).collect();
+            doubts.push(format!(
+                "a named port decides, and the port names of `{}` are not known",
+                endpoint.workload
+            ));
+            let mut case = case.clone();
+            case.destination.end = End::Endpoint { endpoint: Arc::new(all), ports_known: true };
+            more.push(case);
+        }
+        cases.append(&mut more);
+    }
+}
+
+/// Adds, for a node that reaches a pod whose node is unknown, the case that it is the pod's own.
+fn add_unknown_nodes(cases: &mut Vec<Case>, doubts: &mut Vec<String>) {
+    let mut more = Vec::new();
+    for case in cases.iter() {
+        let (End::Node(name), End::Endpoint { endpoint, ports_known }) =
+            (&case.source.end, &case.destination.end)
+        else {
+            continue;
+        };
+        if endpoint.node.is_some() || endpoint.kind != PartyKind::Pod {
+            continue;
+        }
+        let mut own = Endpoint::clone(endpoint);
+        own.node = Some(name.clone());
+        doubts.push(format!("whether `{}` ran on node `{name}` is not known", endpoint.name));
+        let mut case = case.clone();
+        case.destination.end = End::Endpoint { endpoint: Arc::new(own), ports_known: *ports_known };
+        more.push(case);
+    }
+    cases.append(&mut more);
+}
+
+/// The number of a Service's target port on `endpoint`; None if it has no such name.
+fn target(port: &PortRef, endpoint: &Endpoint, protocol: Protocol) -> Option<u16> {
+    match port {
+        PortRef::Number(number) => Some(*number),
+        PortRef::Name(name) => endpoint
+            .ports
+            .iter()
+            .find(|port| port.name == *name && port.protocol == protocol)
+            .map(|port| port.port),
+    }
+}

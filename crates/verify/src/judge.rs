@@ -1,0 +1,170 @@
+//! One identity of history, judged under both sets of policies.
+
+use std::collections::BTreeSet;
+
+use sekisho_manifest::{NetworkPolicy, PolicyRule, PortRef};
+use sekisho_model::{DecidedBy, EdgeStats, Party, Protocol, Verdict};
+use sekisho_policy::{Cluster, Decision, RuleSet};
+
+use crate::EdgeClass;
+use crate::cases::{Case, CaseBuilder, Cases};
+use crate::words::explain;
+
+/// One identity of history: who, to whom, on what port, and what became of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub(crate) source: &'a Party,
+    pub(crate) destination: &'a Party,
+    pub(crate) protocol: Protocol,
+    pub(crate) port: u16,
+    pub(crate) inferred: bool,
+    pub(crate) verdict: Verdict,
+    pub(crate) stats: &'a EdgeStats,
+}
+
+/// What the change of policies means for one identity.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Finding {
+    pub(crate) class: EdgeClass,
+    pub(crate) before: &'static str,
+    pub(crate) after: &'static str,
+    pub(crate) decided_by: Option<DecidedBy>,
+    pub(crate) reason: String,
+}
+
+/// What a set of policies says of an identity.
+enum Standing {
+    Allowed(Decision),
+    Denied(Decision),
+    /// The ways to read the record lead to different answers.
+    Unknown,
+}
+
+impl Standing {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Allowed(_) => "allowed",
+            Self::Denied(_) => "denied",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn decision(&self) -> Option<&Decision> {
+        match self {
+            Self::Allowed(decision) | Self::Denied(decision) => Some(decision),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// Judges identities under two sets of policies.
+pub(crate) struct Judge<'a> {
+    current: &'a RuleSet,
+    proposed: &'a RuleSet,
+    cluster: &'a Cluster,
+    builder: CaseBuilder<'a>,
+}
+
+impl<'a> Judge<'a> {
+    pub(crate) fn new(current: &'a RuleSet, proposed: &'a RuleSet, cluster: &'a Cluster) -> Self {
+        let mut names = BTreeSet::new();
+        let mut numbers = BTreeSet::from([0]);
+        for policy in current.policies().iter().chain(proposed.policies()) {
+            for port in rules(policy).flat_map(|rule| &rule.ports) {
+                match &port.port {
+                    Some(PortRef::Name(name)) => _ = names.insert(name.clone()),
+                    Some(PortRef::Number(number)) => _ = numbers.insert(*number),
+                    None => {}
+                }
+            }
+        }
+        Self { current, proposed, cluster, builder: CaseBuilder::new(cluster, names, numbers) }
+    }
+
+    /// What the change means for `question`.
+    pub(crate) fn judge(&self, question: &Question<'_>) -> Finding {
+        let cases = match self.builder.cases(question) {
+            Ok(cases) => cases,
+            Err(doubt) => return uncertain("unknown", "unknown", doubt),
+        };
+        let before = self.stand(self.current, &cases);
+        let after = self.stand(self.proposed, &cases);
+        finding(question, &before, &after, &cases)
+    }
+
+    /// The answer of `rules` if all ways to read the record agree.
+    fn stand(&self, rules: &RuleSet, cases: &Cases) -> Standing {
+        let decide = |case: &Case| rules.decide(self.cluster, &case.connection(cases.protocol));
+        let first = decide(&cases.first);
+        if cases.others.iter().any(|case| decide(case).allows() != first.allows()) {
+            return Standing::Unknown;
+        }
+        if first.allows() { Standing::Allowed(first) } else { Standing::Denied(first) }
+    }
+}
+
+/// The rules of both directions.
+fn rules(policy: &NetworkPolicy) -> impl Iterator<Item = &PolicyRule> {
+    policy.ingress.iter().chain(&policy.egress)
+}
+
+fn uncertain(before: &'static str, after: &'static str, reason: String) -> Finding {
+    Finding { class: EdgeClass::Uncertain, before, after, decided_by: None, reason }
+}
+
+/// Whether packets reached the other end when this was recorded.
+fn works(verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Allowed | Verdict::WouldDeny => true,
+        Verdict::Denied | Verdict::Unknown => false,
+    }
+}
+
+fn finding(question: &Question<'_>, before: &Standing, after: &Standing, cases: &Cases) -> Finding {
+    let words = (before.as_str(), after.as_str());
+    let (Some(old), Some(new)) = (before.decision(), after.decision()) else {
+        return uncertain(words.0, words.1, cases.doubt.clone());
+    };
+    let class = match (old.allows(), new.allows()) {
+        (true, true) | (false, false) => EdgeClass::Unchanged,
+        (false, true) => EdgeClass::NewlyAllowed,
+        // What never got through can't be lost.
+        (true, false) if !works(question.verdict) => EdgeClass::Unchanged,
+        (true, false) => EdgeClass::WouldBlock,
+    };
+    let mut reason = explain(new, question);
+    if class == EdgeClass::NewlyAllowed {
+        reason = format!("{reason}; now {}", explain(old, question));
+    }
+    for note in notes(question, old, class) {
+        reason.push_str("; ");
+        reason.push_str(note);
+    }
+    let decided_by = new.decided_by();
+    Finding { class, before: words.0, after: words.1, decided_by, reason }
+}
+
+/// What a reader must know besides the decision.
+fn notes(question: &Question<'_>, old: &Decision, class: EdgeClass) -> Vec<&'static str> {
+    let mut notes = Vec::new();
+    match (question.verdict, old.allows()) {
+        (Verdict::Allowed | Verdict::WouldDeny, false) => notes.push(
+            "seen allowed although the policy in force denies it: seen before it was in force, \
+             or it is not enforced",
+        ),
+        (Verdict::Denied, true) => {
+            notes.push("seen denied although the policy in force allows it");
+        }
+        (Verdict::Unknown, _) => notes.push("attempts only: nobody saw an answer"),
+        (Verdict::Allowed | Verdict::WouldDeny, true) | (Verdict::Denied, false) => {}
+    }
+    let stats = question.stats;
+    let refused = stats.connections > 0 && stats.resets >= stats.connections;
+    if works(question.verdict) && refused && stats.bytes_received == 0 {
+        notes.push("every connection was refused or reset");
+    }
+    if question.inferred && class != EdgeClass::Unchanged {
+        notes.push("the direction is inferred, the other one gives the same answer");
+    }
+    notes
+}
