@@ -1,1 +1,24 @@
 //! Flows to a dependency graph by namespace, workload, pod, process.
+//!
+//! [`build`] sums stored rows into a [`Map`]; [`completeness`] says how much of the truth it holds;
+//! [`table`], [`json`], [`dot`], [`mermaid`] and [`svg`] print it. Everything here is a pure
+//! function of its input: the same rows in any order give the same bytes.
+
+mod build;
+mod completeness;
+mod dot;
+mod graph;
+mod group;
+mod mermaid;
+mod svg;
+mod table;
+mod text;
+
+pub use build::build;
+pub use completeness::{ExpectedNode, completeness};
+pub use dot::dot;
+pub use graph::{Hidden, Map, MapEdge, MapNode, ProcessPair, json};
+pub use group::{Grouping, GroupingError, MapOptions};
+pub use mermaid::mermaid;
+pub use svg::svg;
+pub use table::table;

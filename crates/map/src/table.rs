@@ -1,0 +1,198 @@
+//! A map as a table for a terminal, grouped by source.
+
+use sekisho_model::Verdict;
+
+use crate::text::{base_name, bytes, cut, harmless, number, percent, sign, width};
+use crate::{Map, MapEdge};
+
+/// Below this many columns nothing readable fits; narrower terminals wrap.
+const WIDTH_MIN: usize = 60;
+const DESTINATION_WIDTH_MIN: usize = 16;
+const PROCESS_WIDTH_MAX: usize = 36;
+const GAPS_MAX: usize = 8;
+const HEADS: [&str; 6] = ["PORT", "VERDICT", "CONNS", "SENT", "RECEIVED", "RESETS"];
+/// Columns of [`HEADS`] that are numbers, from here on: right-aligned.
+const FIRST_NUMBER: usize = 2;
+const RESET: &str = "\u{1b}[0m";
+const BOLD: &str = "\u{1b}[1m";
+const DIM: &str = "\u{1b}[2m";
+
+struct Row<'a> {
+    destination: String,
+    cells: [String; 6],
+    process: String,
+    edge: &'a MapEdge,
+}
+
+struct Widths {
+    destination: usize,
+    cells: [usize; 6],
+    process: usize,
+}
+
+/// Prints `map` in at most `width` columns (but at least 60): the completeness first, then per
+/// source its edges. `color` adds ANSI colours; every verdict is a word and a sign all the same.
+#[must_use]
+pub fn table(map: &Map, width: usize, color: bool) -> String {
+    let mut out = String::new();
+    head(map, color, &mut out);
+    let rows: Vec<Row<'_>> = map.edges.iter().map(row).collect();
+    if rows.is_empty() {
+        out.push_str("no flows in this window\n");
+        return out;
+    }
+    let widths = widths(&rows, width.max(WIDTH_MIN));
+    line(&heads(), &widths, &mut out, |text| paint(text, DIM, color));
+    let mut source = "";
+    for row in &rows {
+        if row.edge.source != source {
+            source = &row.edge.source;
+            out.push_str(&paint(&cut(&harmless(source), width.max(WIDTH_MIN)), BOLD, color));
+            out.push('\n');
+        }
+        let style = verdict_style(row.edge.verdict);
+        let text = Line {
+            destination: &row.destination,
+            cells: row.cells.each_ref().map(String::as_str),
+            process: &row.process,
+        };
+        line(&text, &widths, &mut out, |cell| paint(cell, style, color));
+    }
+    out
+}
+
+fn head(map: &Map, color: bool, out: &mut String) {
+    let complete = &map.completeness;
+    let text = format!(
+        "completeness {} ({} records, {} lost)",
+        percent(complete.ratio),
+        number(complete.produced),
+        number(complete.dropped)
+    );
+    out.push_str(&paint(&text, BOLD, color));
+    out.push_str(&format!(", {} to {}\n", map.window.from, map.window.to));
+    for gap in complete.gaps.iter().take(GAPS_MAX) {
+        out.push_str(&format!("  ! {}\n", harmless(gap)));
+    }
+    let more = complete.gaps.len().saturating_sub(GAPS_MAX);
+    if more > 0 {
+        out.push_str(&format!("  ! and {more} more gaps (all of them with -o json)\n"));
+    }
+    let (nodes, edges) = (map.nodes.len(), map.edges.len());
+    out.push_str(&format!("{nodes} nodes, {edges} edges by {}", map.grouping));
+    if map.hidden.edges > 0 || map.hidden.connections > 0 {
+        let connections = number(map.hidden.connections);
+        out.push_str(&format!("; hidden: {} edges, {connections} connections", map.hidden.edges));
+    }
+    out.push('\n');
+}
+
+struct Line<'a> {
+    destination: &'a str,
+    cells: [&'a str; 6],
+    process: &'a str,
+}
+
+fn heads() -> Line<'static> {
+    Line { destination: "SOURCE -> DESTINATION", cells: HEADS, process: "PROCESSES" }
+}
+
+fn row(edge: &MapEdge) -> Row<'_> {
+    let guess = if edge.direction_inferred { " (direction guessed)" } else { "" };
+    let mut verdict = format!("{} {}", sign(edge.verdict), edge.verdict);
+    if edge.loss {
+        verdict.push('~');
+    }
+    Row {
+        destination: format!("-> {}{guess}", harmless(&edge.destination)),
+        cells: [
+            format!("{}/{}", edge.port, edge.protocol),
+            verdict,
+            number(edge.connections),
+            bytes(edge.bytes_sent),
+            bytes(edge.bytes_received),
+            number(edge.resets),
+        ],
+        process: harmless(&last_column(edge)),
+        edge,
+    }
+}
+
+/// What decided, for a denied edge; else the processes at both ends.
+fn last_column(edge: &MapEdge) -> String {
+    if !edge.decided_by.is_empty() {
+        return edge.decided_by.join(", ");
+    }
+    let short = |name: &Option<String>| base_name(name.as_deref().unwrap_or("?")).to_owned();
+    let Some(first) = edge.processes.first() else { return String::new() };
+    let mut text = format!("{} -> {}", short(&first.source), short(&first.destination));
+    if edge.processes.len() > 1 {
+        text.push_str(&format!(" (+{})", edge.processes.len() - 1));
+    }
+    text
+}
+
+fn widths(rows: &[Row<'_>], total: usize) -> Widths {
+    let mut cells = HEADS.map(width);
+    let mut destination = width(heads().destination);
+    let mut process = width(heads().process);
+    for row in rows {
+        destination = destination.max(width(&row.destination).saturating_add(2));
+        process = process.max(width(&row.process)).min(PROCESS_WIDTH_MAX);
+        for (cell, text) in cells.iter_mut().zip(&row.cells) {
+            *cell = (*cell).max(width(text));
+        }
+    }
+    // Each cell has two blanks before it, and so has the last column.
+    let fixed: usize = cells.iter().map(|cell| cell + 2).sum::<usize>() + 2;
+    let free = total.saturating_sub(fixed);
+    if destination + process > free {
+        process = process.min(free.saturating_sub(destination).max(free / 4));
+        destination = destination.min(free.saturating_sub(process)).max(DESTINATION_WIDTH_MIN);
+    }
+    Widths { destination, cells, process }
+}
+
+fn line(line: &Line<'_>, widths: &Widths, out: &mut String, paint: impl Fn(&str) -> String) {
+    let indent = if line.cells == HEADS { "" } else { "  " };
+    let first = cut(line.destination, widths.destination.saturating_sub(indent.len()));
+    let mut text = format!("{indent}{first}");
+    pad(&mut text, widths.destination.saturating_sub(indent.len() + width(&first)));
+    for (index, (cell, columns)) in line.cells.iter().zip(widths.cells).enumerate() {
+        text.push_str("  ");
+        let blanks = columns.saturating_sub(width(cell));
+        if index >= FIRST_NUMBER {
+            pad(&mut text, blanks);
+        }
+        // Only the verdict is coloured: the rest of a row stays plain.
+        if index == 1 {
+            text.push_str(&paint(cell))
+        } else {
+            text.push_str(cell)
+        }
+        if index < FIRST_NUMBER {
+            pad(&mut text, blanks);
+        }
+    }
+    text.push_str("  ");
+    text.push_str(&cut(line.process, widths.process));
+    out.push_str(text.trim_end());
+    out.push('\n');
+}
+
+fn pad(text: &mut String, columns: usize) {
+    text.extend(std::iter::repeat_n(' ', columns));
+}
+
+fn paint(text: &str, style: &str, color: bool) -> String {
+    if color && !style.is_empty() { format!("{style}{text}{RESET}") } else { text.to_owned() }
+}
+
+fn verdict_style(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allowed => "\u{1b}[32m",
+        Verdict::Denied => "\u{1b}[1;31m",
+        Verdict::WouldDeny => "\u{1b}[33m",
+        Verdict::Unknown => "\u{1b}[36m",
+    }
+}
