@@ -1,7 +1,11 @@
-//! The machine, impure: real clock, command runner with timeout, waiting for conditions.
+//! The machine, impure: real clock, command runner with timeout, waiting for conditions, network
+//! namespaces, cgroups and long-lived child processes.
 
+pub mod cgroup;
 mod clock;
 pub mod command;
+pub mod netns;
+pub mod process;
 pub mod wait;
 
 pub use clock::SystemClock;
