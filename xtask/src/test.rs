@@ -1,0 +1,247 @@
+//! `cargo xtask test`: set up, check the style, build once, run every test, print the table.
+//!
+//! The tests are built by one cargo call and run from here, so that each program has a time limit
+//! and a time of its own, and the ones that change the kernel's state run one test at a time.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::artifact::{self, Artifact};
+use crate::libtest::Tally;
+use crate::run::{self, Ended};
+use crate::setup::Scope;
+use crate::steps::Steps;
+use crate::{setup, tidy, workspace};
+
+/// Packages whose `tests/it` loads eBPF, mounts, or makes namespaces and tables.
+const ROOT_PACKAGES: &[&str] =
+    &["sekisho-observe", "sekisho-enforce", "sekisho-lab", "sekisho-store", "sekisho"];
+
+const UNIT_LIMIT: Duration = Duration::from_secs(10 * 60);
+const ROOT_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// What to leave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Leave out the tests that need root.
+    pub(crate) quick: bool,
+}
+
+impl Options {
+    /// Reads the verb's flags.
+    ///
+    /// # Errors
+    /// If there is one we do not know, or the tests need root and we are not.
+    pub(crate) fn read(arguments: &[String]) -> Result<Self> {
+        let mut options = Self { quick: false };
+        for argument in arguments {
+            match argument.as_str() {
+                "--quick" | "--no-root" => options.quick = true,
+                _ => bail!("`{argument}` is not a flag of test; it knows --quick (or --no-root)"),
+            }
+        }
+        if !options.quick && !workspace::is_root() {
+            let line = workspace::as_root("test");
+            bail!("the lab's tests need root: `{line}`, or leave them out with --quick");
+        }
+        Ok(options)
+    }
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// If any step fails; all were tried.
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
+    let options = Options::read(arguments)?;
+    let mut steps = Steps::default();
+    run_all(root, options, &mut steps);
+    steps.finish()
+}
+
+/// Runs every step of the verb, so that `ci` can add its own.
+pub(crate) fn run_all(root: &Path, options: Options, steps: &mut Steps) {
+    let scope = if options.quick { Scope::Build } else { Scope::Run };
+    if !steps.check("set up", || setup::ensure(scope).and_then(|()| components())) {
+        return;
+    }
+    steps.check("tidy", || tidy::run(root, &[]));
+    steps.check("format", || {
+        run::stream(run::cargo().current_dir(root).args(["fmt", "--all", "--check"]))
+    });
+    steps.check("clippy", || clippy(root));
+    let mut programs = Vec::new();
+    let built = steps.check("build", || {
+        programs = artifact::build(root, &["test", "--workspace", "--locked", "--no-run"])?;
+        programs.retain(|artifact| artifact.test);
+        Ok(())
+    });
+    if !built {
+        return;
+    }
+    let (root_tests, others): (Vec<_>, Vec<_>) = programs.into_iter().partition(needs_root);
+    for artifact in &others {
+        steps.run(&name(artifact), || run_program(artifact, UNIT_LIMIT, false));
+    }
+    steps.run("doc tests", || doc_tests(root));
+    for artifact in &root_tests {
+        if options.quick {
+            steps.leave_out(&name(artifact), "needs root, and --quick was given");
+        } else {
+            steps.run(&name(artifact), || run_program(artifact, ROOT_LIMIT, true));
+        }
+    }
+}
+
+/// Debian's rustup users may have the minimal profile, without rustfmt and clippy.
+fn components() -> Result<()> {
+    for (verb, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if run::works(run::cargo().args([verb, "--version"])) {
+            continue;
+        }
+        println!("missing: {component}; `rustup component add {component}`");
+        let mut rustup = run::command("rustup");
+        if run::stream(rustup.args(["component", "add", component])).is_err() {
+            bail!("the Rust toolchain lacks {component}");
+        }
+    }
+    Ok(())
+}
+
+/// Warnings are errors with the compiler that we pin; a newer one may know new lints, which are
+/// shown and no more.
+fn clippy(root: &Path) -> Result<()> {
+    let pinned = format!("rustc {}.", env!("CARGO_PKG_RUST_VERSION"));
+    let ours = run::output(run::command("rustc").current_dir(root).arg("--version"))?;
+    let mut cargo = run::cargo();
+    cargo.current_dir(root).args(["clippy", "--workspace", "--all-targets", "--locked", "--quiet"]);
+    if ours.starts_with(&pinned) {
+        cargo.args(["--", "-D", "warnings"]);
+    } else {
+        println!("{}: not the {pinned}x we pin, so warnings do not fail", ours.trim());
+    }
+    run::stream(&mut cargo)
+}
+
+fn needs_root(artifact: &Artifact) -> bool {
+    artifact.kind == "test" && ROOT_PACKAGES.contains(&artifact.package.as_str())
+}
+
+fn name(artifact: &Artifact) -> String {
+    match artifact.kind.as_str() {
+        "test" => format!("{} tests/{}", artifact.package, artifact.target),
+        "lib" => artifact.package.clone(),
+        kind => format!("{} ({kind} {})", artifact.package, artifact.target),
+    }
+}
+
+/// Runs one test program where cargo would run it, and with the variables cargo would set.
+fn run_program(artifact: &Artifact, limit: Duration, serial: bool) -> Result<Tally> {
+    let mut program = run::command(&artifact.executable.to_string_lossy());
+    program
+        .current_dir(&artifact.folder)
+        .env("CARGO_MANIFEST_DIR", &artifact.folder)
+        .env("CARGO_PKG_NAME", &artifact.package);
+    if serial {
+        program.arg("--test-threads=1");
+    }
+    let mut tally = Tally::default();
+    let ended = run::watch(&mut program, limit, |line| {
+        println!("{line}");
+        tally.read(line);
+    })?;
+    let trouble = match ended {
+        Ended::Exited(status) if tally.results == 0 => format!("died with {status}"),
+        Ended::Exited(status) if !status.success() && tally.failed == 0 => {
+            format!("ended with {status} although no test failed")
+        }
+        Ended::Exited(_) => return Ok(tally),
+        Ended::TimedOut => format!("did not end within {} s and was killed", limit.as_secs()),
+        Ended::LeftChildren => "left processes behind that hold its output".to_owned(),
+    };
+    eprintln!("{}: {trouble}", name(artifact));
+    tally.failed += 1;
+    tally.results += 1;
+    tally.failures.push(format!("{} ({trouble})", name(artifact)));
+    Ok(tally)
+}
+
+fn doc_tests(root: &Path) -> Result<Tally> {
+    let mut cargo = run::cargo();
+    cargo.current_dir(root).args(["test", "--workspace", "--locked", "--doc", "--quiet"]);
+    cargo.arg("--no-fail-fast");
+    let mut tally = Tally::default();
+    let ended = run::watch(&mut cargo, UNIT_LIMIT, |line| {
+        // Most crates have none: their empty reports are noise.
+        let empty =
+            line.is_empty() || line == "running 0 tests" || line.contains(" 0 passed; 0 failed;");
+        if !empty {
+            println!("{line}");
+        }
+        tally.read(line);
+    })?;
+    match ended {
+        Ended::Exited(status) if status.success() || tally.failed > 0 => Ok(tally),
+        Ended::Exited(status) => bail!("cargo test --doc ended with {status}"),
+        Ended::TimedOut => bail!("cargo test --doc took more than {} s", UNIT_LIMIT.as_secs()),
+        Ended::LeftChildren => bail!("cargo test --doc left processes behind"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn artifact(package: &str, kind: &str) -> Artifact {
+        Artifact {
+            package: package.to_owned(),
+            folder: PathBuf::from("/"),
+            target: "it".to_owned(),
+            kind: kind.to_owned(),
+            test: true,
+            executable: PathBuf::new(),
+        }
+    }
+
+    fn ran(file: &str, script: &str) -> Tally {
+        let path =
+            std::env::temp_dir().join(format!("sekisho-xtask-{file}-{}", std::process::id()));
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let program = Artifact { executable: path.clone(), ..artifact("sekisho-flow", "test") };
+        let tally = run_program(&program, Duration::from_secs(20), false).unwrap();
+        fs::remove_file(path).unwrap();
+        tally
+    }
+
+    #[test]
+    fn only_integration_tests_of_the_impure_crates_need_root() {
+        assert!(needs_root(&artifact("sekisho-observe", "test")));
+        assert!(!needs_root(&artifact("sekisho-observe", "lib")));
+        assert!(!needs_root(&artifact("sekisho-flow", "test")));
+    }
+
+    #[test]
+    fn a_program_that_dies_before_its_result_is_a_failed_test() {
+        let tally = ran("dies", "echo 'test a ... ok'; kill -9 $$");
+        assert_eq!((tally.passed, tally.failed), (0, 1));
+    }
+
+    #[test]
+    fn a_program_that_passes_is_counted_as_it_says() {
+        let tally = ran("passes", "echo 'test result: ok. 2 passed; 0 failed; 0 ignored;'");
+        assert_eq!((tally.passed, tally.failed), (2, 0));
+    }
+
+    #[test]
+    fn a_failing_exit_code_without_a_failed_test_is_not_a_pass() {
+        let tally = ran("lies", "echo 'test result: ok. 2 passed; 0 failed;'; exit 1");
+        assert_eq!((tally.passed, tally.failed), (2, 1));
+    }
+}

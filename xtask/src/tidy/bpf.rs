@@ -1,0 +1,78 @@
+//! Rules on the kernel programs in bpf/.
+
+use crate::tidy::Tree;
+use crate::tidy::finding::Finding;
+use crate::tidy::tree::File;
+
+const SPDX: &str = "SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)";
+const HOOK_LINES_MAX: usize = 200;
+const SHARED_LINES_MAX: usize = 300;
+
+/// Line 1 of each file names the licence.
+pub(crate) fn names_its_licence(tree: &Tree) -> Vec<Finding> {
+    let first = |file: &File| file.text.lines().next().unwrap_or_default().to_owned();
+    let silent = tree.c_sources().filter(|file| !first(file).contains(SPDX));
+    let finding = |file: &File| {
+        Finding::new(
+            (&file.path, 1),
+            "line 1 names no licence, or another one",
+            "the kernel loads helpers for GPL programs only, and users may want BSD",
+            format!("write `// {SPDX}`"),
+        )
+    };
+    silent.map(finding).collect()
+}
+
+/// One hook per file, short enough to check by eye against the verifier.
+pub(crate) fn is_not_too_long(tree: &Tree) -> Vec<Finding> {
+    let finding = |file: &File| {
+        let limit = if file.path.starts_with("bpf/hooks/") {
+            HOOK_LINES_MAX
+        } else if file.path.starts_with("bpf/lib/") {
+            SHARED_LINES_MAX
+        } else {
+            return None;
+        };
+        let lines = file.text.lines().count();
+        (lines > limit).then(|| {
+            Finding::new(
+                (&file.path, limit + 1),
+                format!("{lines} lines, more than {limit}"),
+                "what runs in the kernel must be checkable by eye",
+                "move shared parts to bpf/lib/, or split the hook",
+            )
+        })
+    };
+    tree.c_sources().filter_map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_licence_is_found_and_the_right_one_is_not() {
+        let good = format!("// {SPDX}\nint x;\n");
+        let tree = Tree::of(&[
+            ("bpf/hooks/a.bpf.c", "int x;\n"),
+            ("bpf/hooks/b.bpf.c", &good),
+            ("bpf/lib/c.h", "// SPDX-License-Identifier: GPL-2.0-only\n"),
+            ("other/d.c", "int x;\n"),
+        ]);
+        let paths = names_its_licence(&tree).into_iter().map(|f| f.path).collect::<Vec<_>>();
+        assert_eq!(paths, ["bpf/hooks/a.bpf.c", "bpf/lib/c.h"]);
+    }
+
+    #[test]
+    fn hooks_and_shared_code_have_limits_of_their_own() {
+        let long = "x\n".repeat(201);
+        let longer = "x\n".repeat(301);
+        let tree = Tree::of(&[
+            ("bpf/hooks/a.bpf.c", &long),
+            ("bpf/lib/fits.h", &long),
+            ("bpf/lib/long.h", &longer),
+        ]);
+        let paths = is_not_too_long(&tree).into_iter().map(|f| f.path).collect::<Vec<_>>();
+        assert_eq!(paths, ["bpf/hooks/a.bpf.c", "bpf/lib/long.h"]);
+    }
+}
