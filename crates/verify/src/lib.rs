@@ -5,11 +5,13 @@
 
 mod cases;
 mod judge;
+mod render;
 mod report;
 mod verified;
 mod what_if;
 mod words;
 
+pub use render::{json, table};
 pub use report::{EdgeClass, EdgeReport, Summary, WhatIfReport};
 pub use verified::{RestoreError, VerifiedPolicy, VerifiedRecord};
 pub use what_if::{Request, WhatIf, what_if};
