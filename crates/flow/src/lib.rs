@@ -3,10 +3,12 @@
 //! Two machines, both pure and driven by the times in their input: the agent's [`Assembler`] turns
 //! events into halves, the server's [`Joiner`] turns halves of all agents into flows.
 
+mod address;
 mod assemble;
+mod counts;
 mod directory;
 mod join;
 
-pub use assemble::{Assembler, AssemblerLimits};
+pub use assemble::{ATTEMPT_HELD_S, Assembler, AssemblerCounters, AssemblerLimits, OPEN_HELD_S};
 pub use directory::{Directory, ServiceTarget};
 pub use join::{JoinCheckpoint, JoinLimits, Joiner};
