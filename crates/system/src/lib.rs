@@ -5,7 +5,9 @@ pub mod cgroup;
 mod clock;
 pub mod command;
 pub mod netns;
+mod parent;
 pub mod process;
 pub mod wait;
 
 pub use clock::SystemClock;
+pub use parent::{ParentError, die_with_parent};
