@@ -4,15 +4,32 @@
 //! is checked for known field names and then dropped. Both YAML and JSON, several documents in one
 //! text, and `List` kinds are read. [`parse`] is pure: reading files is the caller's work.
 
+mod at;
+mod check;
+mod error;
+mod json;
+mod known;
 mod object;
 mod policy;
+mod print;
+mod read_meta;
+mod read_object;
+mod read_policy;
+mod read_workload;
+mod scalar;
 mod selector;
+mod tree;
 mod workload;
 
+pub use error::ManifestError;
+
+pub use json::to_json;
 pub use object::{
     Host, Meta, Namespace, Node, Object, OtherObject, OwnerRef, Position, Service, ServicePort,
 };
 pub use policy::{NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule};
+pub use print::print_policy;
+pub use read_object::parse;
 pub use selector::{LabelSelector, Operator, Requirement};
 pub use workload::{
     Container, ContainerPort, Pod, PodPhase, PodSpec, PodStatus, PodTemplate, PortRef, Probe,

@@ -1,0 +1,395 @@
+//! A place in a manifest: a node, its field path, and where to report mistakes.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+
+use crate::scalar::{Plain, plain};
+use crate::tree::{Node, TreeError, Value};
+use crate::{ManifestError, Position};
+
+/// Errors of one text that are kept; more are only counted.
+const ERRORS_MAX: usize = 1000;
+/// Characters of a wrong value that are shown.
+const SHOWN_CHARS_MAX: usize = 64;
+
+/// What all places of a text share.
+pub(crate) struct Context<'f> {
+    file: &'f str,
+    errors: RefCell<Vec<ManifestError>>,
+}
+
+/// How a place is reached from its parent.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Root,
+    Key(&'a str),
+    Index(usize),
+}
+
+/// A node with the path to it.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    context: &'a Context<'a>,
+    node: &'a Node<'a>,
+    parent: Option<&'a Self>,
+    step: Step<'a>,
+}
+
+impl<'f> Context<'f> {
+    pub(crate) fn new(file: &'f str) -> Self {
+        Self { file, errors: RefCell::new(Vec::new()) }
+    }
+
+    pub(crate) fn report(&self, error: TreeError) {
+        self.push(ManifestError {
+            file: self.file.to_owned(),
+            line: error.line,
+            column: error.column,
+            field: String::new(),
+            message: error.message,
+            help: None,
+        });
+    }
+
+    fn push(&self, error: ManifestError) {
+        let mut errors = self.errors.borrow_mut();
+        if errors.len() < ERRORS_MAX {
+            errors.push(error);
+        } else if errors.len() == ERRORS_MAX {
+            errors.push(ManifestError {
+                field: String::new(),
+                message: format!("more than {ERRORS_MAX} mistakes; the rest is not shown"),
+                help: None,
+                ..error
+            });
+        }
+    }
+
+    /// The mistakes so far, in the order of the text.
+    pub(crate) fn into_errors(self) -> Vec<ManifestError> {
+        let mut errors = self.errors.into_inner();
+        errors.sort_by_key(|error| (error.line, error.column));
+        errors
+    }
+}
+
+impl<'a> At<'a> {
+    pub(crate) fn root(context: &'a Context<'a>, node: &'a Node<'a>) -> Self {
+        Self { context, node, parent: None, step: Step::Root }
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        Position {
+            file: self.context.file.to_owned(),
+            line: self.node.line,
+            column: self.node.column,
+        }
+    }
+
+    fn path(&self) -> String {
+        let mut steps = vec![self.step];
+        let mut next = self.parent;
+        while let Some(at) = next {
+            steps.push(at.step);
+            next = at.parent;
+        }
+        let mut path = String::new();
+        for step in steps.iter().rev() {
+            add_step(&mut path, *step);
+        }
+        path
+    }
+
+    /// Reports a mistake here.
+    pub(crate) fn wrong(&self, message: impl Into<String>) {
+        self.wrong_with(message, None);
+    }
+
+    /// Reports a mistake here, with advice.
+    pub(crate) fn wrong_with(&self, message: impl Into<String>, help: Option<String>) {
+        self.context.push(ManifestError {
+            file: self.context.file.to_owned(),
+            line: self.node.line,
+            column: self.node.column,
+            field: self.path(),
+            message: message.into(),
+            help,
+        });
+    }
+
+    /// Reports a wrong type here.
+    fn wrong_type(&self, expected: &str) {
+        let help = match self.node.value {
+            Value::Scalar { plain: true, .. } if expected == "a string" => {
+                Some("put it in quotes".to_owned())
+            }
+            Value::Scalar { plain: false, .. } if expected != "a string" => {
+                Some("write it without quotes".to_owned())
+            }
+            _ => None,
+        };
+        self.wrong_with(format!("expected {expected}, found {}", self.describe()), help);
+    }
+
+    fn describe(&self) -> String {
+        let Value::Scalar { text, plain: is_plain } = &self.node.value else {
+            return match self.node.value {
+                Value::Seq(_) => "a list".to_owned(),
+                Value::Map(_) | Value::Scalar { .. } => "a mapping".to_owned(),
+            };
+        };
+        let shown = shorten(text);
+        let kind = if *is_plain { plain(text) } else { Plain::Text };
+        match kind {
+            Plain::Null => "nothing".to_owned(),
+            Plain::Bool(_) => format!("the boolean `{shown}`"),
+            Plain::Int(_) | Plain::Float => format!("the number `{shown}`"),
+            Plain::Text => format!("the string `{shown}`"),
+        }
+    }
+
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(&self.node.value, Value::Scalar { text, plain: true } if plain(text) == Plain::Null)
+    }
+
+    /// The field `name`; None if absent or null.
+    pub(crate) fn get(&self, name: &str) -> Option<At<'_>> {
+        let Value::Map(entries) = &self.node.value else { return None };
+        let entry = entries.iter().find(|entry| entry.key == name)?;
+        let at = At {
+            context: self.context,
+            node: &entry.node,
+            parent: Some(self),
+            step: Step::Key(&entry.key),
+        };
+        (!at.is_null()).then_some(at)
+    }
+
+    /// The field `name`; reports it if absent or null.
+    pub(crate) fn required(&self, name: &str) -> Option<At<'_>> {
+        let found = self.get(name);
+        if found.is_none() {
+            self.missing(name);
+        }
+        found
+    }
+
+    /// Reports that the field `name` is missing.
+    pub(crate) fn missing(&self, name: &str) {
+        let at = At { context: self.context, node: self.node, parent: Some(self), step: Step::Key(name) };
+        at.wrong("required field is missing");
+    }
+
+    /// Checks that this is a mapping (nothing counts as an empty one) with fields of `known` only.
+    pub(crate) fn check_fields(&self, known: &[&str]) -> bool {
+        if self.is_null() {
+            return true;
+        }
+        let Value::Map(entries) = &self.node.value else {
+            self.wrong_type("a mapping");
+            return false;
+        };
+        for entry in entries {
+            if known.contains(&entry.key.as_ref()) {
+                continue;
+            }
+            let mut field = self.path();
+            add_step(&mut field, Step::Key(&shorten(&entry.key)));
+            self.context.push(ManifestError {
+                file: self.context.file.to_owned(),
+                line: entry.line,
+                column: entry.column,
+                field,
+                message: "unknown field".to_owned(),
+                help: nearest(&entry.key, known).map(|name| format!("did you mean `{name}`?")),
+            });
+        }
+        true
+    }
+
+    /// The entries of a mapping: key and place of the value.
+    pub(crate) fn entries(&self) -> Vec<(&str, At<'_>)> {
+        match &self.node.value {
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| {
+                    let step = Step::Key(&entry.key);
+                    let parent = Some(self);
+                    let at = At { context: self.context, node: &entry.node, parent, step };
+                    (entry.key.as_ref(), at)
+                })
+                .collect(),
+            Value::Seq(_) | Value::Scalar { .. } => {
+                if !self.is_null() {
+                    self.wrong_type("a mapping");
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// The items of a list.
+    pub(crate) fn items(&self) -> Vec<At<'_>> {
+        match &self.node.value {
+            Value::Seq(nodes) => nodes
+                .iter()
+                .enumerate()
+                .map(|(index, node)| At {
+                    context: self.context,
+                    node,
+                    parent: Some(self),
+                    step: Step::Index(index),
+                })
+                .collect(),
+            Value::Map(_) | Value::Scalar { .. } => {
+                if !self.is_null() {
+                    self.wrong_type("a list");
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// The items of a list, none if it is no list.
+    pub(crate) fn lenient_items(&self) -> Vec<At<'_>> {
+        match &self.node.value {
+            Value::Seq(_) => self.items(),
+            Value::Map(_) | Value::Scalar { .. } => Vec::new(),
+        }
+    }
+
+    /// The items of the list in field `name`, each read by `read`; empty if absent.
+    pub(crate) fn list<T>(&self, name: &str, read: impl Fn(&At<'_>) -> Option<T>) -> Vec<T> {
+        let Some(list) = self.get(name) else { return Vec::new() };
+        list.items().iter().filter_map(read).collect()
+    }
+
+    /// This scalar as a string; a number or boolean is none.
+    pub(crate) fn string(&self) -> Option<&str> {
+        match &self.node.value {
+            Value::Scalar { text, plain: is_plain }
+                if !is_plain || plain(text) == Plain::Text =>
+            {
+                Some(text)
+            }
+            Value::Scalar { .. } | Value::Seq(_) | Value::Map(_) => {
+                self.wrong_type("a string");
+                None
+            }
+        }
+    }
+
+    /// This scalar as a string, without any report if it is none.
+    pub(crate) fn lenient_string(&self) -> Option<&str> {
+        match &self.node.value {
+            Value::Scalar { text, .. } => Some(text),
+            Value::Seq(_) | Value::Map(_) => None,
+        }
+    }
+
+    pub(crate) fn bool(&self) -> Option<bool> {
+        if let Value::Scalar { text, plain: true } = &self.node.value
+            && let Plain::Bool(value) = plain(text)
+        {
+            return Some(value);
+        }
+        self.wrong_type("true or false");
+        None
+    }
+
+    /// This scalar as an integer, None without report if it is none.
+    pub(crate) fn lenient_int(&self) -> Option<i64> {
+        match &self.node.value {
+            Value::Scalar { text, plain: true } => match plain(text) {
+                Plain::Int(value) => Some(value),
+                Plain::Null | Plain::Bool(_) | Plain::Float | Plain::Text => None,
+            },
+            Value::Scalar { .. } | Value::Seq(_) | Value::Map(_) => None,
+        }
+    }
+
+    /// This scalar as an integer from `low` to `high`.
+    pub(crate) fn int(&self, low: u32, high: u32) -> Option<u32> {
+        let Some(value) = self.lenient_int() else {
+            self.wrong_type("an integer");
+            return None;
+        };
+        let fits = u32::try_from(value).ok().filter(|value| (low..=high).contains(value));
+        if fits.is_none() {
+            self.wrong(format!("must be from {low} to {high}, found {value}"));
+        }
+        fits
+    }
+
+    /// Whether this is a string rather than a number or boolean.
+    pub(crate) fn is_string(&self) -> bool {
+        match &self.node.value {
+            Value::Scalar { text, plain: is_plain } => !is_plain || plain(text) == Plain::Text,
+            Value::Seq(_) | Value::Map(_) => false,
+        }
+    }
+}
+
+fn add_step(path: &mut String, step: Step<'_>) {
+    match step {
+        Step::Root => {}
+        Step::Index(index) => {
+            // Writing to a String cannot fail.
+            let _ignored = write!(path, "[{index}]");
+        }
+        Step::Key(key) if key.contains(['.', '/', ' ', '[']) => {
+            let _ignored = write!(path, "[\"{key}\"]");
+        }
+        Step::Key(key) => {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(key);
+        }
+    }
+}
+
+/// The first characters of a text, on one line.
+pub(crate) fn shorten(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN_CHARS_MAX)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+/// The known name that `wrong` most likely means: at most two letters changed.
+pub(crate) fn nearest<'k>(wrong: &str, known: &[&'k str]) -> Option<&'k str> {
+    if wrong.len() > SHOWN_CHARS_MAX {
+        return None;
+    }
+    let folded = wrong.to_ascii_lowercase();
+    known
+        .iter()
+        .map(|name| (distance(&folded, &name.to_ascii_lowercase()), *name))
+        .filter(|(distance, name)| *distance <= 2 && *distance < name.len().min(wrong.len()))
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein distance in bytes.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (y, above) in b.bytes().zip(row.iter().skip(1)) {
+            let cell = (diagonal + usize::from(x != y)).min(above + 1).min(left + 1);
+            diagonal = *above;
+            left = cell;
+            next.push(cell);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}

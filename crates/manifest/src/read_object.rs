@@ -1,0 +1,325 @@
+//! Reads texts into objects: documents, lists, kinds.
+
+use std::net::IpAddr;
+
+use crate::at::{At, Context, nearest, shorten};
+use crate::read_meta::{Scope, labels, read_lenient_meta, read_meta, string};
+use crate::read_policy::{read_cidr, read_policy, read_port_number, read_port_ref, read_protocol};
+use crate::read_workload::{read_container, read_pod, read_workload};
+use crate::tree::Documents;
+use crate::{
+    Host, ManifestError, Namespace, Node, Object, OtherObject, PortRef, Service, ServicePort,
+    WorkloadKind, check, known,
+};
+
+/// Label that every namespace carries (Kubernetes v1.34, NamespaceDefaultLabelName).
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+/// Groups we read, with the version we read of each and their kinds.
+const GROUPS: &[(&str, &str, &[&str])] = &[
+    ("", "v1", &["Namespace", "Node", "Pod", "Service", "ReplicationController"]),
+    ("apps", "v1", &["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"]),
+    ("batch", "v1", &["Job", "CronJob"]),
+    ("networking.k8s.io", "v1", &["NetworkPolicy"]),
+    ("sekisho.dev", "v1alpha1", &["Host"]),
+];
+/// Kinds that were once served by the group `extensions`, and where they went.
+const MOVED: &[(&str, &str)] = &[
+    ("DaemonSet", "apps/v1"),
+    ("Deployment", "apps/v1"),
+    ("NetworkPolicy", "networking.k8s.io/v1"),
+    ("ReplicaSet", "apps/v1"),
+];
+/// Kinds of the groups above that we know and do not read.
+const NOT_READ: &[&str] = &[
+    "Binding",
+    "ComponentStatus",
+    "ConfigMap",
+    "ControllerRevision",
+    "Endpoints",
+    "Event",
+    "IPAddress",
+    "Ingress",
+    "IngressClass",
+    "LimitRange",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "PodTemplate",
+    "ResourceQuota",
+    "Secret",
+    "ServiceAccount",
+    "ServiceCIDR",
+];
+
+/// Reads all objects of a YAML or JSON text: several documents, and `List` kinds flattened.
+///
+/// As strict as an API server with strict field validation, except inside `status` and
+/// `metadata.managedFields`. Kinds we do not read become [`Object::Other`]. `file` is only for
+/// positions and messages.
+///
+/// # Errors
+/// All mistakes of the text, in its order; never an empty list. After a syntax error nothing more
+/// is read.
+pub fn parse(file: &str, text: &str) -> Result<Vec<Object>, Vec<ManifestError>> {
+    let context = Context::new(file);
+    let mut objects = Vec::new();
+    let mut documents = Documents::new(text);
+    loop {
+        let document = documents.next_document();
+        for duplicate in documents.duplicates.drain(..) {
+            context.report(duplicate);
+        }
+        match document {
+            Ok(Some(root)) => {
+                let at = At::root(&context, &root);
+                if !at.is_null() {
+                    read_document(&at, None, &mut objects);
+                }
+            }
+            Ok(None) => break,
+            Err(error) => {
+                context.report(error);
+                break;
+            }
+        }
+    }
+    let errors = context.into_errors();
+    if errors.is_empty() { Ok(objects) } else { Err(errors) }
+}
+
+/// apiVersion and kind.
+#[derive(Clone, Copy)]
+struct TypeName<'a> {
+    version: &'a str,
+    kind: &'a str,
+}
+
+/// Reads an object or list. Items of a typed list may leave out the type: `default`.
+fn read_document(at: &At<'_>, default: Option<TypeName<'_>>, objects: &mut Vec<Object>) {
+    if at.entries().is_empty() {
+        // Either reported as no mapping, or `{}`.
+        if !at.is_null() {
+            at.wrong("expected an object with apiVersion and kind");
+        }
+        return;
+    }
+    let version_at = at.get("apiVersion");
+    let kind_at = at.get("kind");
+    let version = version_at.as_ref().map_or(default.map(|name| name.version), At::string);
+    let kind = kind_at.as_ref().map_or(default.map(|name| name.kind), At::string);
+    for (value, given, name) in [(version, &version_at, "apiVersion"), (kind, &kind_at, "kind")] {
+        if value.is_none() && given.is_none() {
+            at.missing(name);
+        }
+    }
+    let (Some(version), Some(kind)) = (version, kind) else { return };
+    if let (Some(item_kind), Some(items)) = (kind.strip_suffix("List"), at.get("items")) {
+        let item = TypeName { version, kind: item_kind };
+        let default = (!item_kind.is_empty()).then_some(item);
+        for item in items.items() {
+            read_document(&item, default, objects);
+        }
+        return;
+    }
+    if kind == "List" {
+        return;
+    }
+    if check_type(at, version, kind) {
+        objects.extend(read_object(at, version, kind));
+    }
+}
+
+/// Whether objects of the type may be read; reports types that look like a mistake.
+fn check_type(at: &At<'_>, version: &str, kind: &str) -> bool {
+    let (group, group_version) = version.split_once('/').unwrap_or(("", version));
+    if group == "extensions"
+        && let Some((_, now)) = MOVED.iter().find(|(moved, _)| *moved == kind)
+    {
+        wrong_version(at, version, now);
+        return false;
+    }
+    let Some((_, known_version, kinds)) = GROUPS.iter().find(|(name, ..)| *name == group) else {
+        return true;
+    };
+    if kinds.contains(&kind) {
+        if group_version != *known_version {
+            let now = if group.is_empty() {
+                (*known_version).to_owned()
+            } else {
+                format!("{group}/{known_version}")
+            };
+            wrong_version(at, version, &now);
+            return false;
+        }
+        return true;
+    }
+    match nearest(kind, kinds) {
+        Some(name) if !NOT_READ.contains(&kind) => {
+            let message = format!("`{version}` has no kind `{}`", shorten(kind));
+            if let Some(at) = at.get("kind") {
+                at.wrong_with(message, Some(format!("did you mean `{name}`?")));
+            }
+            false
+        }
+        _ => true,
+    }
+}
+
+fn wrong_version(at: &At<'_>, version: &str, now: &str) {
+    let message = format!("`{}` is not a version of this kind that we read", shorten(version));
+    let help = Some(format!("write `{now}`"));
+    match at.get("apiVersion") {
+        Some(at) => at.wrong_with(message, help),
+        None => at.wrong_with(message, help),
+    }
+}
+
+fn read_object(at: &At<'_>, version: &str, kind: &str) -> Option<Object> {
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let workload = |kind| read_workload(at, kind).map(Object::Workload);
+    match (group, kind) {
+        ("", "Namespace") => Some(Object::Namespace(read_namespace(at))),
+        ("", "Node") => Some(Object::Node(read_node(at))),
+        ("", "Pod") => read_pod(at).map(Object::Pod),
+        ("", "Service") => read_service(at).map(Object::Service),
+        ("", "ReplicationController") => workload(WorkloadKind::ReplicationController),
+        ("apps", "Deployment") => workload(WorkloadKind::Deployment),
+        ("apps", "StatefulSet") => workload(WorkloadKind::StatefulSet),
+        ("apps", "DaemonSet") => workload(WorkloadKind::DaemonSet),
+        ("apps", "ReplicaSet") => workload(WorkloadKind::ReplicaSet),
+        ("batch", "Job") => workload(WorkloadKind::Job),
+        ("batch", "CronJob") => workload(WorkloadKind::CronJob),
+        ("networking.k8s.io", "NetworkPolicy") => read_policy(at).map(Object::NetworkPolicy),
+        ("sekisho.dev", "Host") => read_host(at).map(Object::Host),
+        _ => Some(Object::Other(OtherObject {
+            api_version: version.to_owned(),
+            kind: kind.to_owned(),
+            meta: read_lenient_meta(at),
+        })),
+    }
+}
+
+fn read_namespace(at: &At<'_>) -> Namespace {
+    at.check_fields(known::OBJECT);
+    let mut meta = read_meta(at, Scope::Cluster(check::dns_label));
+    if let Some(spec) = at.get("spec") {
+        spec.check_fields(known::NAMESPACE_SPEC);
+    }
+    meta.labels.insert(NAMESPACE_NAME_LABEL.to_owned(), meta.name.clone());
+    Namespace { meta }
+}
+
+fn read_node(at: &At<'_>) -> Node {
+    at.check_fields(known::OBJECT);
+    let meta = read_meta(at, Scope::Cluster(check::dns_subdomain));
+    let mut pod_cidrs = Vec::new();
+    if let Some(spec) = at.get("spec")
+        && spec.check_fields(known::NODE_SPEC)
+    {
+        pod_cidrs = spec.list("podCIDRs", read_cidr);
+        if let (true, Some(cidr)) = (pod_cidrs.is_empty(), spec.get("podCIDR")) {
+            pod_cidrs.extend(read_cidr(&cidr));
+        }
+    }
+    let mut addresses = Vec::new();
+    if let Some(list) = at.get("status").as_ref().and_then(|status| status.get("addresses")) {
+        for item in list.lenient_items() {
+            let field = |name| item.get(name).and_then(|at| at.lenient_string().map(str::to_owned));
+            if matches!(field("type").as_deref(), Some("InternalIP" | "ExternalIP")) {
+                addresses.extend(field("address").and_then(|text| check::address(&text)));
+            }
+        }
+    }
+    Node { meta, addresses, pod_cidrs }
+}
+
+fn read_host(at: &At<'_>) -> Option<Host> {
+    at.check_fields(known::OBJECT);
+    let meta = read_meta(at, Scope::Namespaced(check::dns_subdomain));
+    let mut host = Host { meta, ..Host::default() };
+    let Some(spec) = at.get("spec") else { return Some(host) };
+    if !spec.check_fields(known::HOST_SPEC) {
+        return None;
+    }
+    host.addresses = spec.list("addresses", read_address);
+    host.containers = spec.list("containers", |item| read_container(item, false));
+    Some(host)
+}
+
+fn read_address(at: &At<'_>) -> Option<IpAddr> {
+    let text = at.string()?;
+    let address = check::address(text);
+    if address.is_none() {
+        at.wrong(format!("`{}` is no IP address", shorten(text)));
+    }
+    address
+}
+
+fn read_service(at: &At<'_>) -> Option<Service> {
+    at.check_fields(known::OBJECT);
+    let meta = read_meta(at, Scope::Namespaced(check::dns_label));
+    let spec = at.required("spec")?;
+    if !spec.check_fields(known::SERVICE_SPEC) {
+        return None;
+    }
+    let service_type = string(&spec, "type").unwrap_or_else(|| "ClusterIP".to_owned());
+    let types = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"];
+    if let (false, Some(at)) = (types.contains(&service_type.as_str()), spec.get("type")) {
+        let help = nearest(&service_type, &types).map(|name| format!("did you mean `{name}`?"));
+        at.wrong_with(format!("must be one of {}", types.join(", ")), help);
+    }
+    let mut service = Service { meta, service_type, ..Service::default() };
+    read_cluster_ips(&spec, &mut service);
+    service.selector = spec.get("selector").map(|at| labels(&at)).unwrap_or_default();
+    service.ports = spec.list("ports", read_service_port);
+    service.external_name = string(&spec, "externalName").filter(|name| !name.is_empty());
+    Some(service)
+}
+
+fn read_cluster_ips(spec: &At<'_>, service: &mut Service) {
+    let mut read = |at: &At<'_>| {
+        match at.string() {
+            Some("None") => service.headless = true,
+            Some("") | None => {}
+            Some(_) => service.cluster_ips.extend(read_address(at)),
+        }
+        Some(())
+    };
+    let many = spec.get("clusterIPs");
+    let items = many.as_ref().map(At::items).unwrap_or_default();
+    items.iter().for_each(|at| {
+        read(at);
+    });
+    if items.is_empty()
+        && let Some(one) = spec.get("clusterIP")
+    {
+        read(&one);
+    }
+}
+
+fn read_service_port(at: &At<'_>) -> Option<ServicePort> {
+    if !at.check_fields(known::SERVICE_PORT) {
+        return None;
+    }
+    let name_at = at.get("name");
+    let name = name_at.as_ref().and_then(At::string).unwrap_or_default();
+    if let (Some(at), false, Some(message)) = (&name_at, name.is_empty(), check::dns_label(name)) {
+        at.wrong(format!("`{}`: {message}", shorten(name)));
+    }
+    let protocol = read_protocol(at);
+    let port = at.required("port").and_then(|at| read_port_number(&at));
+    // 0 and "" stand for "the same as port".
+    let target = at
+        .get("targetPort")
+        .filter(|at| at.lenient_int() != Some(0) && at.lenient_string() != Some(""))
+        .map(|at| read_port_ref(&at));
+    let node_port = at.get("nodePort").filter(|at| at.lenient_int() != Some(0));
+    let node_port = node_port.and_then(|at| read_port_number(&at));
+    let port = port?;
+    Some(ServicePort {
+        name: name.to_owned(),
+        protocol: protocol?,
+        port,
+        target_port: target.unwrap_or(Some(PortRef::Number(port)))?,
+        node_port,
+    })
+}

@@ -1,0 +1,297 @@
+//! A YAML or JSON text as a tree whose nodes know their line and column.
+//!
+//! Hostile input is bounded: nesting by [`DEPTH_MAX`], and what anchors and aliases may copy by
+//! [`NODES_COPIED_MAX`] per text. Duplicate keys are errors, as for the API server (strict field
+//! validation). Merge keys (`<<`) are resolved.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput, Tag};
+
+/// Levels of nesting that are read.
+pub(crate) const DEPTH_MAX: usize = 100;
+/// Nodes that anchors and aliases of one text may copy.
+pub(crate) const NODES_COPIED_MAX: usize = 200_000;
+
+/// A value and where it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Node<'t> {
+    /// Line from 1.
+    pub(crate) line: u32,
+    /// Column from 1.
+    pub(crate) column: u32,
+    pub(crate) value: Value<'t>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Value<'t> {
+    /// `plain` = written without quotes, so that it may be a number, boolean or null.
+    Scalar {
+        text: Cow<'t, str>,
+        plain: bool,
+    },
+    Seq(Vec<Node<'t>>),
+    Map(Vec<Entry<'t>>),
+}
+
+/// A key of a mapping, where it stands, and its value.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry<'t> {
+    pub(crate) key: Cow<'t, str>,
+    /// The key is an unquoted `<<`.
+    merge: bool,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+    pub(crate) node: Node<'t>,
+}
+
+/// The text is no YAML or JSON, or goes over a bound.
+#[derive(Clone, Debug)]
+pub(crate) struct TreeError {
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+    pub(crate) message: String,
+}
+
+/// Reads the documents of a text one by one. After an `Err` of [`Documents::next_document`] nothing
+/// more is read; duplicate keys do not stop it and are left in `duplicates`.
+pub(crate) struct Documents<'t> {
+    parser: Parser<'t, StrInput<'t>>,
+    anchors: BTreeMap<usize, Node<'t>>,
+    copied: usize,
+    stack: Vec<Frame<'t>>,
+    pub(crate) duplicates: Vec<TreeError>,
+}
+
+struct Frame<'t> {
+    line: u32,
+    column: u32,
+    anchor: usize,
+    kind: FrameKind<'t>,
+}
+
+enum FrameKind<'t> {
+    Seq(Vec<Node<'t>>),
+    Map { entries: Vec<Entry<'t>>, key: Option<Key<'t>> },
+}
+
+/// A key whose value is still to come; `plain` = written without quotes.
+struct Key<'t> {
+    text: Cow<'t, str>,
+    line: u32,
+    column: u32,
+    plain: bool,
+}
+
+impl<'t> Documents<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        Self {
+            parser: Parser::new_from_str(text),
+            anchors: BTreeMap::new(),
+            copied: 0,
+            stack: Vec::new(),
+            duplicates: Vec::new(),
+        }
+    }
+
+    /// Returns the root of the next document, None at the end of the text.
+    pub(crate) fn next_document(&mut self) -> Result<Option<Node<'t>>, TreeError> {
+        while let Some(event) = self.parser.next_event() {
+            let (event, span) =
+                event.map_err(|error| at(error.marker(), error.info().to_owned()))?;
+            let node = match event {
+                Event::Scalar(text, style, anchor, tag) => {
+                    let (line, column) = place(&span.start);
+                    let plain = is_plain(style, tag.as_deref());
+                    let node = Node { line, column, value: Value::Scalar { text, plain } };
+                    self.complete(node, anchor)?
+                }
+                Event::Alias(id) => {
+                    let node = self.alias(id, &span.start)?;
+                    self.complete(node, 0)?
+                }
+                Event::SequenceStart(anchor, _) => {
+                    self.open(&span.start, anchor, FrameKind::Seq(Vec::new()))?
+                }
+                Event::MappingStart(anchor, _) => {
+                    let kind = FrameKind::Map { entries: Vec::new(), key: None };
+                    self.open(&span.start, anchor, kind)?
+                }
+                Event::SequenceEnd | Event::MappingEnd => self.close()?,
+                Event::DocumentStart(_) => {
+                    self.anchors.clear();
+                    None
+                }
+                Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => None,
+            };
+            if node.is_some() {
+                return Ok(node);
+            }
+        }
+        Ok(None)
+    }
+
+    fn open(
+        &mut self,
+        start: &Marker,
+        anchor: usize,
+        kind: FrameKind<'t>,
+    ) -> Result<Option<Node<'t>>, TreeError> {
+        let (line, column) = place(start);
+        if self.stack.len() >= DEPTH_MAX {
+            return Err(at(start, format!("nested deeper than {DEPTH_MAX} levels")));
+        }
+        self.stack.push(Frame { line, column, anchor, kind });
+        Ok(None)
+    }
+
+    fn close(&mut self) -> Result<Option<Node<'t>>, TreeError> {
+        let Some(frame) = self.stack.pop() else { return Ok(None) };
+        let value = match frame.kind {
+            FrameKind::Seq(nodes) => Value::Seq(nodes),
+            FrameKind::Map { entries, .. } => {
+                self.report_duplicates(&entries);
+                Value::Map(merge(entries)?)
+            }
+        };
+        self.complete(Node { line: frame.line, column: frame.column, value }, frame.anchor)
+    }
+
+    /// Puts a finished node where it belongs; returns it if it is the root of its document.
+    fn complete(
+        &mut self,
+        node: Node<'t>,
+        anchor: usize,
+    ) -> Result<Option<Node<'t>>, TreeError> {
+        if anchor != 0 {
+            let copy = copy(&node, 0, &mut self.copied)?;
+            self.anchors.insert(anchor, copy);
+        }
+        match self.stack.last_mut() {
+            None => return Ok(Some(node)),
+            Some(Frame { kind: FrameKind::Seq(nodes), .. }) => nodes.push(node),
+            Some(Frame { kind: FrameKind::Map { entries, key }, .. }) => match key.take() {
+                None => *key = Some(key_of(node)?),
+                Some(key) => entries.push(Entry {
+                    merge: key.plain && key.text == "<<",
+                    key: key.text,
+                    line: key.line,
+                    column: key.column,
+                    node,
+                }),
+            },
+        }
+        Ok(None)
+    }
+
+    fn alias(&mut self, id: usize, start: &Marker) -> Result<Node<'t>, TreeError> {
+        let Some(target) = self.anchors.get(&id) else {
+            return Err(at(start, "the alias stands inside the value it refers to".to_owned()));
+        };
+        copy(target, self.stack.len(), &mut self.copied).map_err(|error| at(start, error.message))
+    }
+
+    fn report_duplicates(&mut self, entries: &[Entry<'t>]) {
+        let mut seen = BTreeSet::new();
+        for entry in entries {
+            if !entry.merge && !seen.insert(entry.key.as_ref()) {
+                self.duplicates.push(TreeError {
+                    line: entry.line,
+                    column: entry.column,
+                    message: format!("the key `{}` was already given", entry.key),
+                });
+            }
+        }
+    }
+}
+
+fn place(marker: &Marker) -> (u32, u32) {
+    let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    (small(marker.line()), small(marker.col()).saturating_add(1))
+}
+
+fn at(marker: &Marker, message: String) -> TreeError {
+    let (line, column) = place(marker);
+    TreeError { line, column, message }
+}
+
+/// `!!str 5` is a string and `!!int "5"` a number; other tags say nothing.
+fn is_plain(style: ScalarStyle, tag: Option<&Tag>) -> bool {
+    match tag {
+        Some(tag) if tag.is_yaml_core_schema() => tag.suffix != "str",
+        Some(tag) if tag.handle.is_empty() && tag.suffix == "!" => false,
+        _ => style == ScalarStyle::Plain,
+    }
+}
+
+fn key_of(node: Node<'_>) -> Result<Key<'_>, TreeError> {
+    let Node { line, column, value } = node;
+    match value {
+        Value::Scalar { text, plain } => Ok(Key { text, line, column, plain }),
+        Value::Seq(_) | Value::Map(_) => Err(TreeError {
+            line,
+            column,
+            message: "a key must be a string, not a list or mapping".to_owned(),
+        }),
+    }
+}
+
+/// Copies `node` below `depth` levels, charging `copied`.
+fn copy<'t>(node: &Node<'t>, depth: usize, copied: &mut usize) -> Result<Node<'t>, TreeError> {
+    let wrong = |message: String| TreeError { line: node.line, column: node.column, message };
+    *copied += 1;
+    if *copied > NODES_COPIED_MAX {
+        return Err(wrong(format!("anchors and aliases copy more than {NODES_COPIED_MAX} values")));
+    }
+    if depth > DEPTH_MAX {
+        return Err(wrong(format!("nested deeper than {DEPTH_MAX} levels")));
+    }
+    let value = match &node.value {
+        Value::Scalar { text, plain } => Value::Scalar { text: text.clone(), plain: *plain },
+        Value::Seq(nodes) => Value::Seq(
+            nodes.iter().map(|node| copy(node, depth + 1, copied)).collect::<Result<_, _>>()?,
+        ),
+        Value::Map(entries) => {
+            let copy_entry = |entry: &Entry<'t>| {
+                let node = copy(&entry.node, depth + 1, copied)?;
+                Ok(Entry {
+                    key: entry.key.clone(),
+                    merge: entry.merge,
+                    line: entry.line,
+                    column: entry.column,
+                    node,
+                })
+            };
+            Value::Map(entries.iter().map(copy_entry).collect::<Result<_, _>>()?)
+        }
+    };
+    Ok(Node { line: node.line, column: node.column, value })
+}
+
+/// Resolves merge keys (YAML 1.1 `<<`): keys written out win over merged ones, earlier merged
+/// mappings over later ones.
+fn merge(entries: Vec<Entry<'_>>) -> Result<Vec<Entry<'_>>, TreeError> {
+    if entries.iter().all(|entry| !entry.merge) {
+        return Ok(entries);
+    }
+    let (merges, mut own): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| entry.merge);
+    let mut known: BTreeSet<String> = own.iter().map(|entry| entry.key.to_string()).collect();
+    for Entry { line, column, node, .. } in merges {
+        let wrong = || TreeError {
+            line,
+            column,
+            message: "the merge key `<<` needs a mapping or a list of mappings".to_owned(),
+        };
+        let nodes = match node.value {
+            Value::Seq(nodes) => nodes,
+            Value::Map(_) | Value::Scalar { .. } => vec![node],
+        };
+        for node in nodes {
+            let Value::Map(entries) = node.value else { return Err(wrong()) };
+            own.extend(entries.into_iter().filter(|entry| known.insert(entry.key.to_string())));
+        }
+    }
+    Ok(own)
+}

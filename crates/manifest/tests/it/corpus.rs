@@ -1,0 +1,57 @@
+//! Real manifests of another project must be read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sekisho_manifest::parse;
+
+/// Folders whose manifests are wrong on purpose, with what is wrong.
+const BAD_ON_PURPOSE: &[&str] = &[];
+
+fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if path.is_dir() {
+            files_below(&path, files);
+        } else if matches!(extension, Some("yaml" | "yml" | "json")) {
+            files.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_folder_of_netpol_analyzer_that_is_not_bad_on_purpose_is_read() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/corpora/policy/netpol-analyzer/tests");
+    let Ok(folders) = fs::read_dir(&root) else {
+        println!("not run: no corpus at {}", root.display());
+        return;
+    };
+    let mut folders: Vec<_> = folders.map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    let (mut read, mut objects, mut bad) = (0, 0, Vec::new());
+    for folder in &folders {
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        let mut files = Vec::new();
+        files_below(folder, &mut files);
+        let mut errors = Vec::new();
+        for file in &files {
+            let text = fs::read_to_string(file).unwrap();
+            let shown = file.strip_prefix(&root).unwrap().display().to_string();
+            match parse(&shown, &text) {
+                Ok(found) => objects += found.len(),
+                Err(found) => errors.extend(found),
+            }
+        }
+        if errors.is_empty() {
+            read += 1;
+        } else if !BAD_ON_PURPOSE.contains(&name) {
+            bad.extend(errors.iter().map(|error| format!("{error} {:?}", error.help)));
+        }
+    }
+    println!("{read} of {} folders read, {objects} objects", folders.len());
+    assert!(bad.is_empty(), "{} errors:\n{}", bad.len(), bad.join("\n"));
+}

@@ -1,0 +1,3 @@
+//! Tests of reading and printing manifests, at the crate's verbs.
+
+mod corpus;
