@@ -2,6 +2,7 @@
 //! namespaces, cgroups and long-lived child processes.
 
 pub mod cgroup;
+mod child;
 mod clock;
 pub mod command;
 pub mod netns;
@@ -9,5 +10,6 @@ mod parent;
 pub mod process;
 pub mod wait;
 
+pub use child::terminate;
 pub use clock::SystemClock;
 pub use parent::{ParentError, die_with_parent};
