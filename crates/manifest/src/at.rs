@@ -9,6 +9,7 @@ use crate::{ManifestError, Position};
 
 /// Errors of one text that are kept; more are only counted.
 const ERRORS_MAX: usize = 1000;
+const MISSING: &str = "required field is missing";
 /// Characters of a wrong value that are shown.
 const SHOWN_CHARS_MAX: usize = 64;
 
@@ -16,6 +17,7 @@ const SHOWN_CHARS_MAX: usize = 64;
 pub(crate) struct Context<'f> {
     file: &'f str,
     errors: RefCell<Vec<ManifestError>>,
+    refusals: RefCell<Vec<ManifestError>>,
 }
 
 /// How a place is reached from its parent.
@@ -37,22 +39,25 @@ pub(crate) struct At<'a> {
 
 impl<'f> Context<'f> {
     pub(crate) fn new(file: &'f str) -> Self {
-        Self { file, errors: RefCell::new(Vec::new()) }
+        Self { file, errors: RefCell::default(), refusals: RefCell::default() }
     }
 
     pub(crate) fn report(&self, error: TreeError) {
-        self.push(ManifestError {
-            file: self.file.to_owned(),
-            line: error.line,
-            column: error.column,
-            field: String::new(),
-            message: error.message,
-            help: None,
-        });
+        self.push(
+            &self.errors,
+            ManifestError {
+                file: self.file.to_owned(),
+                line: error.line,
+                column: error.column,
+                field: String::new(),
+                message: error.message,
+                help: None,
+            },
+        );
     }
 
-    fn push(&self, error: ManifestError) {
-        let mut errors = self.errors.borrow_mut();
+    fn push(&self, errors: &RefCell<Vec<ManifestError>>, error: ManifestError) {
+        let mut errors = errors.borrow_mut();
         if errors.len() < ERRORS_MAX {
             errors.push(error);
         } else if errors.len() == ERRORS_MAX {
@@ -65,11 +70,14 @@ impl<'f> Context<'f> {
         }
     }
 
-    /// The mistakes so far, in the order of the text.
-    pub(crate) fn into_errors(self) -> Vec<ManifestError> {
-        let mut errors = self.errors.into_inner();
-        errors.sort_by_key(|error| (error.line, error.column));
-        errors
+    /// The errors and refusals so far, each in the order of the text.
+    pub(crate) fn finish(self) -> (Vec<ManifestError>, Vec<ManifestError>) {
+        let sorted = |list: RefCell<Vec<ManifestError>>| {
+            let mut list = list.into_inner();
+            list.sort_by_key(|error| (error.line, error.column));
+            list
+        };
+        (sorted(self.errors), sorted(self.refusals))
     }
 }
 
@@ -107,14 +115,23 @@ impl<'a> At<'a> {
 
     /// Reports a mistake here, with advice.
     pub(crate) fn wrong_with(&self, message: impl Into<String>, help: Option<String>) {
-        self.context.push(ManifestError {
+        self.context.push(&self.context.errors, self.error(message.into(), help));
+    }
+
+    /// Reports what an API server would refuse here, though its meaning is clear.
+    pub(crate) fn refuse(&self, message: impl Into<String>) {
+        self.context.push(&self.context.refusals, self.error(message.into(), None));
+    }
+
+    fn error(&self, message: String, help: Option<String>) -> ManifestError {
+        ManifestError {
             file: self.context.file.to_owned(),
             line: self.node.line,
             column: self.node.column,
             field: self.path(),
-            message: message.into(),
+            message,
             help,
-        });
+        }
     }
 
     /// Reports a wrong type here.
@@ -152,6 +169,19 @@ impl<'a> At<'a> {
         matches!(&self.node.value, Value::Scalar { text, plain: true } if plain(text) == Plain::Null)
     }
 
+    /// Whether this may be meant as an object: no list, and no mapping without any field that
+    /// objects have.
+    pub(crate) fn looks_like_object(&self) -> bool {
+        match &self.node.value {
+            Value::Seq(_) => false,
+            Value::Map(entries) => entries.iter().any(|entry| {
+                ["apiversion", "kind", "metadata", "spec"]
+                    .contains(&entry.key.to_ascii_lowercase().as_str())
+            }),
+            Value::Scalar { .. } => true,
+        }
+    }
+
     /// The field `name`; None if absent or null.
     pub(crate) fn get(&self, name: &str) -> Option<At<'_>> {
         let Value::Map(entries) = &self.node.value else { return None };
@@ -176,8 +206,29 @@ impl<'a> At<'a> {
 
     /// Reports that the field `name` is missing.
     pub(crate) fn missing(&self, name: &str) {
-        let at = At { context: self.context, node: self.node, parent: Some(self), step: Step::Key(name) };
-        at.wrong("required field is missing");
+        self.absent(name).wrong(MISSING);
+    }
+
+    /// The field `name`; says that an API server refuses its absence.
+    pub(crate) fn expected(&self, name: &str) -> Option<At<'_>> {
+        let found = self.get(name);
+        if found.is_none() {
+            self.absent(name).refuse(MISSING);
+        }
+        found
+    }
+
+    fn absent<'n>(&'n self, name: &'n str) -> At<'n> {
+        At { parent: Some(self), step: Step::Key(name), ..*self }
+    }
+
+    /// Whether this is a mapping; reports it if not.
+    pub(crate) fn check_mapping(&self) -> bool {
+        let fits = matches!(self.node.value, Value::Map(_));
+        if !fits {
+            self.wrong_type("an object with apiVersion and kind");
+        }
+        fits
     }
 
     /// Checks that this is a mapping (nothing counts as an empty one) with fields of `known` only.
@@ -195,14 +246,17 @@ impl<'a> At<'a> {
             }
             let mut field = self.path();
             add_step(&mut field, Step::Key(&shorten(&entry.key)));
-            self.context.push(ManifestError {
-                file: self.context.file.to_owned(),
-                line: entry.line,
-                column: entry.column,
-                field,
-                message: "unknown field".to_owned(),
-                help: nearest(&entry.key, known).map(|name| format!("did you mean `{name}`?")),
-            });
+            self.context.push(
+                &self.context.errors,
+                ManifestError {
+                    file: self.context.file.to_owned(),
+                    line: entry.line,
+                    column: entry.column,
+                    field,
+                    message: "unknown field".to_owned(),
+                    help: nearest(&entry.key, known).map(|name| format!("did you mean `{name}`?")),
+                },
+            );
         }
         true
     }
@@ -267,9 +321,7 @@ impl<'a> At<'a> {
     /// This scalar as a string; a number or boolean is none.
     pub(crate) fn string(&self) -> Option<&str> {
         match &self.node.value {
-            Value::Scalar { text, plain: is_plain }
-                if !is_plain || plain(text) == Plain::Text =>
-            {
+            Value::Scalar { text, plain: is_plain } if !is_plain || plain(text) == Plain::Text => {
                 Some(text)
             }
             Value::Scalar { .. } | Value::Seq(_) | Value::Map(_) => {
@@ -351,11 +403,8 @@ fn add_step(path: &mut String, step: Step<'_>) {
 
 /// The first characters of a text, on one line.
 pub(crate) fn shorten(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(SHOWN_CHARS_MAX)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let mut shown: String =
+        text.chars().take(SHOWN_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
         shown.push_str("...");
     }

@@ -25,15 +25,8 @@ pub(crate) const META: &[&str] = &[
 pub(crate) const OWNER: &[&str] =
     &["apiVersion", "blockOwnerDeletion", "controller", "kind", "name", "uid"];
 pub(crate) const NAMESPACE_SPEC: &[&str] = &["finalizers"];
-pub(crate) const NODE_SPEC: &[&str] = &[
-    "configSource",
-    "externalID",
-    "podCIDR",
-    "podCIDRs",
-    "providerID",
-    "taints",
-    "unschedulable",
-];
+pub(crate) const NODE_SPEC: &[&str] =
+    &["configSource", "externalID", "podCIDR", "podCIDRs", "providerID", "taints", "unschedulable"];
 pub(crate) const HOST_SPEC: &[&str] = &["addresses", "containers"];
 
 pub(crate) const POLICY_SPEC: &[&str] = &["egress", "ingress", "podSelector", "policyTypes"];

@@ -29,7 +29,7 @@ pub use object::{
 };
 pub use policy::{NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule};
 pub use print::print_policy;
-pub use read_object::parse;
+pub use read_object::{Reading, parse, read};
 pub use selector::{LabelSelector, Operator, Requirement};
 pub use workload::{
     Container, ContainerPort, Pod, PodPhase, PodSpec, PodStatus, PodTemplate, PortRef, Probe,

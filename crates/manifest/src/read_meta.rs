@@ -51,7 +51,7 @@ fn read_name(meta: &At<'_>, check_name: fn(&str) -> Option<String>) -> String {
     if let Some(at) = meta.get("name") {
         let Some(name) = at.string() else { return String::new() };
         if let Some(message) = check_name(name) {
-            at.wrong(format!("`{}`: {message}", shorten(name)));
+            at.refuse(format!("`{}`: {message}", shorten(name)));
         }
         return name.to_owned();
     }
@@ -70,7 +70,7 @@ fn read_namespace(meta: &At<'_>, scope: Scope) -> String {
         Scope::Namespaced(_) if name.is_empty() => DEFAULT_NAMESPACE.to_owned(),
         Scope::Namespaced(_) => {
             if let (Some(at), Some(message)) = (&given, check::dns_label(name)) {
-                at.wrong(format!("`{}`: {message}", shorten(name)));
+                at.refuse(format!("`{}`: {message}", shorten(name)));
             }
             name.to_owned()
         }
@@ -91,10 +91,10 @@ fn read_owner(meta: &At<'_>) -> Option<OwnerRef> {
         if !item.check_fields(known::OWNER) {
             return None;
         }
-        let kind = item.required("kind").and_then(|at| at.string().map(str::to_owned));
+        let kind = item.expected("kind").and_then(|at| at.string().map(str::to_owned));
         let name = item.required("name").and_then(|at| at.string().map(str::to_owned));
         let controller = item.get("controller").and_then(|at| at.bool()).unwrap_or(false);
-        Some((controller, OwnerRef { kind: kind?, name: name? }))
+        Some((controller, OwnerRef { kind: kind.unwrap_or_default(), name: name? }))
     });
     let index = match owners.iter().position(|(controller, _)| *controller) {
         Some(index) => index,
@@ -141,13 +141,13 @@ fn read_labels(
     let mut labels = Labels::new();
     for (key, value_at) in at.entries() {
         if let Some(message) = check_key(key) {
-            value_at.wrong(format!("key `{}`: {message}", shorten(key)));
+            value_at.refuse(format!("key `{}`: {message}", shorten(key)));
         }
         // A null value is the empty string, as for the API server.
         let value = if value_at.is_null() { Some("") } else { value_at.string() };
         let Some(value) = value else { continue };
         if let Some(message) = check_value(value) {
-            value_at.wrong(format!("`{}`: {message}", shorten(value)));
+            value_at.refuse(format!("`{}`: {message}", shorten(value)));
         }
         labels.insert(key.to_owned(), value.to_owned());
     }

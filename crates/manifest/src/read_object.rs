@@ -8,7 +8,7 @@ use crate::read_policy::{read_cidr, read_policy, read_port_number, read_port_ref
 use crate::read_workload::{read_container, read_pod, read_workload};
 use crate::tree::Documents;
 use crate::{
-    Host, ManifestError, Namespace, Node, Object, OtherObject, PortRef, Service, ServicePort,
+    Host, ManifestError, Meta, Namespace, Node, Object, OtherObject, PortRef, Service, ServicePort,
     WorkloadKind, check, known,
 };
 
@@ -50,6 +50,19 @@ const NOT_READ: &[&str] = &[
     "ServiceCIDR",
 ];
 
+/// What was read of a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The objects that could be read, in the order of the text.
+    pub objects: Vec<Object>,
+    /// What could not be understood, in the order of the text. If there is anything here,
+    /// `objects` is incomplete.
+    pub errors: Vec<ManifestError>,
+    /// What an API server would refuse although its meaning is clear, e.g. a name or label value
+    /// with characters it does not take. Analysis may go on; applying must not.
+    pub refusals: Vec<ManifestError>,
+}
+
 /// Reads all objects of a YAML or JSON text: several documents, and `List` kinds flattened.
 ///
 /// As strict as an API server with strict field validation, except inside `status` and
@@ -57,9 +70,19 @@ const NOT_READ: &[&str] = &[
 /// positions and messages.
 ///
 /// # Errors
-/// All mistakes of the text, in its order; never an empty list. After a syntax error nothing more
-/// is read.
+/// All mistakes of the text, refusals included, in its order; never an empty list. After a syntax
+/// error nothing more is read.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Object>, Vec<ManifestError>> {
+    let Reading { objects, mut errors, refusals } = read(file, text);
+    errors.extend(refusals);
+    errors.sort_by_key(|error| (error.line, error.column));
+    if errors.is_empty() { Ok(objects) } else { Err(errors) }
+}
+
+/// Reads all objects of a text as [`parse`] does, but tells what can't be understood from what is
+/// merely refused by API servers.
+#[must_use]
+pub fn read(file: &str, text: &str) -> Reading {
     let context = Context::new(file);
     let mut objects = Vec::new();
     let mut documents = Documents::new(text);
@@ -82,8 +105,8 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Object>, Vec<ManifestError>> 
             }
         }
     }
-    let errors = context.into_errors();
-    if errors.is_empty() { Ok(objects) } else { Err(errors) }
+    let (errors, refusals) = context.finish();
+    Reading { objects, errors, refusals }
 }
 
 /// apiVersion and kind.
@@ -95,11 +118,13 @@ struct TypeName<'a> {
 
 /// Reads an object or list. Items of a typed list may leave out the type: `default`.
 fn read_document(at: &At<'_>, default: Option<TypeName<'_>>, objects: &mut Vec<Object>) {
-    if at.entries().is_empty() {
-        // Either reported as no mapping, or `{}`.
-        if !at.is_null() {
-            at.wrong("expected an object with apiVersion and kind");
-        }
+    if !at.looks_like_object() {
+        // Other people's JSON and YAML lies in the same folders: counted, not an error.
+        let meta = Meta { position: at.position(), ..Meta::default() };
+        objects.push(Object::Other(OtherObject { meta, ..OtherObject::default() }));
+        return;
+    }
+    if !at.check_mapping() {
         return;
     }
     let version_at = at.get("apiVersion");

@@ -236,7 +236,7 @@ fn read_requirement(at: &At<'_>) -> Option<Requirement> {
     let key = at.required("key").and_then(|at| {
         let key = at.string()?;
         if let Some(message) = check::label_key(key) {
-            at.wrong(format!("`{}`: {message}", shorten(key)));
+            at.refuse(format!("`{}`: {message}", shorten(key)));
         }
         Some(key.to_owned())
     });
@@ -244,13 +244,15 @@ fn read_requirement(at: &At<'_>) -> Option<Requirement> {
     let values = at.list("values", |item| {
         let value = item.string()?;
         if let Some(message) = check::label_value(value) {
-            item.wrong(format!("`{}`: {message}", shorten(value)));
+            item.refuse(format!("`{}`: {message}", shorten(value)));
         }
         Some(value.to_owned())
     });
     let (operator, key) = (operator?, key?);
     match operator {
-        Operator::In | Operator::NotIn if at.get("values").is_none_or(|at| at.items().is_empty()) => {
+        Operator::In | Operator::NotIn
+            if at.get("values").is_none_or(|at| at.items().is_empty()) =>
+        {
             at.wrong("values must not be empty for operators In and NotIn");
         }
         Operator::Exists | Operator::DoesNotExist if !values.is_empty() => {

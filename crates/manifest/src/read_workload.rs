@@ -42,7 +42,8 @@ pub(crate) fn read_workload(at: &At<'_>, kind: WorkloadKind) -> Option<Workload>
     };
     match kind {
         WorkloadKind::CronJob => {
-            workload.schedule = spec.required("schedule").and_then(|at| at.string().map(str::to_owned));
+            workload.schedule =
+                spec.required("schedule").and_then(|at| at.string().map(str::to_owned));
             let job_at = spec.required("jobTemplate")?;
             if !job_at.check_fields(known::TEMPLATE) {
                 return None;
@@ -99,9 +100,9 @@ fn read_workload_selector(spec: &At<'_>, template: &Labels) -> Option<LabelSelec
     let at = spec.required("selector")?;
     let selector = read_selector(&at)?;
     if selector.is_empty() {
-        at.wrong("must not be empty");
+        at.refuse("must not be empty");
     } else if !selector.matches(template) {
-        at.wrong("does not select the labels of the template");
+        at.refuse("does not select the labels of the template");
     }
     Some(selector)
 }
@@ -116,7 +117,8 @@ fn read_template(spec: &At<'_>) -> Option<PodTemplate> {
         && meta.check_fields(known::META)
     {
         template.labels = meta.get("labels").map(|at| labels(&at)).unwrap_or_default();
-        template.annotations = meta.get("annotations").map(|at| annotations(&at)).unwrap_or_default();
+        template.annotations =
+            meta.get("annotations").map(|at| annotations(&at)).unwrap_or_default();
     }
     template.spec = read_pod_spec(&at.required("spec")?)?;
     Some(template)
@@ -167,10 +169,10 @@ pub(crate) fn read_container(at: &At<'_>, init: bool) -> Option<Container> {
     if !at.check_fields(known::CONTAINER) {
         return None;
     }
-    let name_at = at.required("name");
+    let name_at = at.expected("name");
     let name = name_at.as_ref().and_then(At::string).unwrap_or_default();
     if let (Some(at), Some(message)) = (&name_at, check::dns_label(name)) {
-        at.wrong(format!("`{}`: {message}", shorten(name)));
+        at.refuse(format!("`{}`: {message}", shorten(name)));
     }
     let strings = |field| at.list(field, |item| item.string().map(str::to_owned));
     Some(Container {
@@ -283,7 +285,8 @@ fn read_status(at: &At<'_>) -> PodStatus {
         pod_ips.extend(address(at, "podIP"));
     }
     let ready = list("conditions").is_some_and(|conditions| {
-        let is_ready = |item: &At<'_>| text(item, "type") == "Ready" && text(item, "status") == "True";
+        let is_ready =
+            |item: &At<'_>| text(item, "type") == "Ready" && text(item, "status") == "True";
         conditions.lenient_items().iter().any(is_ready)
     });
     let restarts = list("containerStatuses").map_or(0, |statuses| {

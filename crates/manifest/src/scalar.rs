@@ -70,9 +70,8 @@ fn is_float(text: &str) -> bool {
     };
     let all_digits = |text: &str| text.bytes().all(|c| c.is_ascii_digit());
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let mantissa_fits = all_digits(whole)
-        && all_digits(fraction)
-        && (!whole.is_empty() || !fraction.is_empty());
+    let mantissa_fits =
+        all_digits(whole) && all_digits(fraction) && (!whole.is_empty() || !fraction.is_empty());
     let exponent_fits = exponent.is_none_or(|exponent| {
         let digits = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
         !digits.is_empty() && all_digits(digits)

@@ -159,11 +159,7 @@ impl<'t> Documents<'t> {
     }
 
     /// Puts a finished node where it belongs; returns it if it is the root of its document.
-    fn complete(
-        &mut self,
-        node: Node<'t>,
-        anchor: usize,
-    ) -> Result<Option<Node<'t>>, TreeError> {
+    fn complete(&mut self, node: Node<'t>, anchor: usize) -> Result<Option<Node<'t>>, TreeError> {
         if anchor != 0 {
             let copy = copy(&node, 0, &mut self.copied)?;
             self.anchors.insert(anchor, copy);
@@ -275,8 +271,7 @@ fn merge(entries: Vec<Entry<'_>>) -> Result<Vec<Entry<'_>>, TreeError> {
     if entries.iter().all(|entry| !entry.merge) {
         return Ok(entries);
     }
-    let (merges, mut own): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|entry| entry.merge);
+    let (merges, mut own): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.merge);
     let mut known: BTreeSet<String> = own.iter().map(|entry| entry.key.to_string()).collect();
     for Entry { line, column, node, .. } in merges {
         let wrong = || TreeError {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sekisho_manifest::parse;
+use sekisho_manifest::read;
 
 /// Folders whose manifests are wrong on purpose, with what is wrong.
 const BAD_ON_PURPOSE: &[&str] = &[];
@@ -32,7 +32,7 @@ fn every_folder_of_netpol_analyzer_that_is_not_bad_on_purpose_is_read() {
     };
     let mut folders: Vec<_> = folders.map(|entry| entry.unwrap().path()).collect();
     folders.sort();
-    let (mut read, mut objects, mut bad) = (0, 0, Vec::new());
+    let (mut good, mut objects, mut bad) = (0, 0, Vec::new());
     for folder in &folders {
         let name = folder.file_name().unwrap().to_str().unwrap();
         let mut files = Vec::new();
@@ -41,17 +41,16 @@ fn every_folder_of_netpol_analyzer_that_is_not_bad_on_purpose_is_read() {
         for file in &files {
             let text = fs::read_to_string(file).unwrap();
             let shown = file.strip_prefix(&root).unwrap().display().to_string();
-            match parse(&shown, &text) {
-                Ok(found) => objects += found.len(),
-                Err(found) => errors.extend(found),
-            }
+            let reading = read(&shown, &text);
+            objects += reading.objects.len();
+            errors.extend(reading.errors);
         }
         if errors.is_empty() {
-            read += 1;
+            good += 1;
         } else if !BAD_ON_PURPOSE.contains(&name) {
             bad.extend(errors.iter().map(|error| format!("{error} {:?}", error.help)));
         }
     }
-    println!("{read} of {} folders read, {objects} objects", folders.len());
+    println!("{good} of {} folders read, {objects} objects", folders.len());
     assert!(bad.is_empty(), "{} errors:\n{}", bad.len(), bad.join("\n"));
 }
