@@ -1,1 +1,30 @@
 //! Flow history: hot minutes, write-ahead log, Parquet segments.
+//!
+//! [`LocalStore::append`] makes raw agent batches durable before they are acknowledged;
+//! [`FlowStore::record`] sums the flows derived from them per edge and minute in memory;
+//! [`LocalStore::rotate`] turns those sums into a Parquet segment and retires the log. Every batch
+//! counts exactly once across `kill -9`: its rows are in a segment or its frames are in a log that
+//! the next [`LocalStore::open`] hands back, never both. docs/store.md has the layout on disk.
+
+mod columns;
+mod decode;
+mod errors;
+mod files;
+mod frame;
+mod history;
+mod limits;
+mod local;
+mod log;
+mod loss;
+mod read_only;
+mod segment;
+mod sums;
+mod words;
+
+pub use errors::{AppendError, OpenError, RetentionError, RotateError, ScanError, SegmentError};
+pub use frame::{FRAME_BYTES_MAX, Frame, FrameKind};
+pub use history::FlowStore;
+pub use limits::{StoreLimits, StoreStatus};
+pub use local::LocalStore;
+pub use log::{Damage, ReplayedLog};
+pub use read_only::{ReadOnlyStore, open_read_only};

@@ -1,0 +1,345 @@
+//! Arrow columns back to rows. A column that is missing, of another type, or holds an unknown word
+//! is an error that names column and row; columns that are not known are ignored.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    Array, BooleanArray, PrimitiveArray, RecordBatch, StringArray,
+    types::{ArrowPrimitiveType, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type},
+};
+use sekisho_model::{
+    DecidedBy, EdgeKey, EdgeStats, Labels, LossMinute, Party, Process, Reporters, ServiceRef,
+    Timestamp, WorkloadRef,
+};
+
+use crate::SegmentError;
+use crate::columns::{DESTINATION, PartyNames, SOURCE};
+use crate::words;
+
+/// A text column by name.
+struct Texts<'a>(&'static str, &'a StringArray);
+/// A number column by name.
+struct Numbers<'a, T: ArrowPrimitiveType>(&'a PrimitiveArray<T>);
+/// A yes/no column by name.
+struct Flags<'a>(&'a BooleanArray);
+
+fn column<'a, A: Array + 'static>(
+    batch: &'a RecordBatch,
+    name: &'static str,
+) -> Result<&'a A, SegmentError> {
+    let column = batch.column_by_name(name).ok_or(SegmentError::Column(name))?;
+    column.as_any().downcast_ref().ok_or(SegmentError::Column(name))
+}
+
+impl<'a> Texts<'a> {
+    fn of(batch: &'a RecordBatch, name: &'static str) -> Result<Self, SegmentError> {
+        Ok(Self(name, column(batch, name)?))
+    }
+
+    fn optional(&self, row: usize) -> Option<&'a str> {
+        (row < self.1.len() && !self.1.is_null(row)).then(|| self.1.value(row))
+    }
+
+    fn text(&self, row: usize) -> &'a str {
+        self.optional(row).unwrap_or_default()
+    }
+
+    fn word<T>(&self, row: usize, parse: impl Fn(&str) -> Option<T>) -> Result<T, SegmentError> {
+        let text = self.text(row);
+        parse(text).ok_or_else(|| self.wrong(row))
+    }
+
+    fn wrong(&self, row: usize) -> SegmentError {
+        SegmentError::Value { column: self.0, row, value: self.text(row).to_owned() }
+    }
+}
+
+impl<'a, T: ArrowPrimitiveType> Numbers<'a, T> {
+    fn of(batch: &'a RecordBatch, name: &'static str) -> Result<Self, SegmentError> {
+        column(batch, name).map(Self)
+    }
+
+    fn optional(&self, row: usize) -> Option<T::Native> {
+        (row < self.0.len() && !self.0.is_null(row)).then(|| self.0.value(row))
+    }
+
+    fn number(&self, row: usize) -> T::Native {
+        self.optional(row).unwrap_or_default()
+    }
+}
+
+impl Numbers<'_, TimestampNanosecondType> {
+    fn time(&self, row: usize) -> Timestamp {
+        Timestamp::from_nanos(u64::try_from(self.number(row)).unwrap_or_default())
+    }
+}
+
+impl<'a> Flags<'a> {
+    fn of(batch: &'a RecordBatch, name: &'static str) -> Result<Self, SegmentError> {
+        column(batch, name).map(Self)
+    }
+
+    fn flag(&self, row: usize) -> bool {
+        row < self.0.len() && !self.0.is_null(row) && self.0.value(row)
+    }
+}
+
+struct PartyReader<'a> {
+    kind: Texts<'a>,
+    namespace: Texts<'a>,
+    workload: Texts<'a>,
+    workload_kind: Texts<'a>,
+    pod: Texts<'a>,
+    labels: Texts<'a>,
+    address: Texts<'a>,
+    dns_name: Texts<'a>,
+    exe: Texts<'a>,
+    comm: Texts<'a>,
+    uid: Numbers<'a, UInt32Type>,
+}
+
+impl<'a> PartyReader<'a> {
+    fn of(batch: &'a RecordBatch, names: &PartyNames) -> Result<Self, SegmentError> {
+        Ok(Self {
+            kind: Texts::of(batch, names.kind)?,
+            namespace: Texts::of(batch, names.namespace)?,
+            workload: Texts::of(batch, names.workload)?,
+            workload_kind: Texts::of(batch, names.workload_kind)?,
+            pod: Texts::of(batch, names.pod)?,
+            labels: Texts::of(batch, names.labels)?,
+            address: Texts::of(batch, names.address)?,
+            dns_name: Texts::of(batch, names.dns_name)?,
+            exe: Texts::of(batch, names.exe)?,
+            comm: Texts::of(batch, names.comm)?,
+            uid: Numbers::of(batch, names.uid)?,
+        })
+    }
+
+    fn same_party(&self, a: usize, b: usize) -> bool {
+        let texts = [&self.workload, &self.namespace, &self.pod, &self.address, &self.labels];
+        let more = [&self.kind, &self.workload_kind, &self.dns_name];
+        texts.into_iter().chain(more).all(|column| column.optional(a) == column.optional(b))
+    }
+
+    fn same_process(&self, a: usize, b: usize) -> bool {
+        [&self.exe, &self.comm].into_iter().all(|column| column.optional(a) == column.optional(b))
+            && self.uid.optional(a) == self.uid.optional(b)
+    }
+
+    fn party(&self, row: usize) -> Result<Party, SegmentError> {
+        let labels: Labels = self.labels.word(row, |text| serde_json::from_str(text).ok())?;
+        let address = match self.address.optional(row) {
+            Some(_) => Some(self.address.word(row, |text| text.parse().ok())?),
+            None => None,
+        };
+        Ok(Party {
+            kind: self.kind.word(row, words::party_kind_of)?,
+            workload: WorkloadRef {
+                namespace: self.namespace.text(row).to_owned(),
+                name: self.workload.text(row).to_owned(),
+                kind: self.workload_kind.text(row).to_owned(),
+            },
+            pod: self.pod.text(row).to_owned(),
+            labels,
+            address,
+            dns_name: self.dns_name.optional(row).map(str::to_owned),
+        })
+    }
+
+    fn process(&self, row: usize) -> Option<Process> {
+        let comm = self.comm.optional(row)?.to_owned();
+        Some(Process { exe: self.exe.text(row).to_owned(), comm, uid: self.uid.number(row) })
+    }
+}
+
+struct KeyReader<'a> {
+    source: PartyReader<'a>,
+    destination: PartyReader<'a>,
+    protocol: Texts<'a>,
+    port: Numbers<'a, UInt16Type>,
+    service_namespace: Texts<'a>,
+    service_name: Texts<'a>,
+    service_port: Numbers<'a, UInt16Type>,
+    verdict: Texts<'a>,
+    decided_by_policy: Texts<'a>,
+    decided_by_rule: Numbers<'a, UInt32Type>,
+    decided_by_direction: Texts<'a>,
+    direction_inferred: Flags<'a>,
+}
+
+impl<'a> KeyReader<'a> {
+    fn of(batch: &'a RecordBatch) -> Result<Self, SegmentError> {
+        Ok(Self {
+            source: PartyReader::of(batch, &SOURCE)?,
+            destination: PartyReader::of(batch, &DESTINATION)?,
+            protocol: Texts::of(batch, "protocol")?,
+            port: Numbers::of(batch, "port")?,
+            service_namespace: Texts::of(batch, "service_namespace")?,
+            service_name: Texts::of(batch, "service_name")?,
+            service_port: Numbers::of(batch, "service_port")?,
+            verdict: Texts::of(batch, "verdict")?,
+            decided_by_policy: Texts::of(batch, "decided_by_policy")?,
+            decided_by_rule: Numbers::of(batch, "decided_by_rule")?,
+            decided_by_direction: Texts::of(batch, "decided_by_direction")?,
+            direction_inferred: Flags::of(batch, "direction_inferred")?,
+        })
+    }
+
+    fn same_rest(&self, a: usize, b: usize) -> bool {
+        let texts = [&self.protocol, &self.service_namespace, &self.service_name, &self.verdict];
+        let more = [&self.decided_by_policy, &self.decided_by_direction];
+        texts.into_iter().chain(more).all(|column| column.optional(a) == column.optional(b))
+            && self.port.number(a) == self.port.number(b)
+            && self.service_port.optional(a) == self.service_port.optional(b)
+            && self.decided_by_rule.optional(a) == self.decided_by_rule.optional(b)
+            && self.direction_inferred.flag(a) == self.direction_inferred.flag(b)
+    }
+
+    /// The key of `row`; `last` is the row before it with its key, whose parts are shared where
+    /// they are the same: rows are sorted, so most of them are.
+    fn key(
+        &self,
+        row: usize,
+        last: Option<(usize, &Arc<EdgeKey>)>,
+    ) -> Result<Arc<EdgeKey>, SegmentError> {
+        let (source_same, destination_same) = match last {
+            Some((before, _)) => {
+                (self.source.same_party(row, before), self.destination.same_party(row, before))
+            }
+            None => (false, false),
+        };
+        if let Some((before, key)) = last
+            && source_same
+            && destination_same
+            && self.source.same_process(row, before)
+            && self.destination.same_process(row, before)
+            && self.same_rest(row, before)
+        {
+            return Ok(Arc::clone(key));
+        }
+        let source = match last {
+            Some((_, key)) if source_same => Arc::clone(&key.source),
+            _ => Arc::new(self.source.party(row)?),
+        };
+        let destination = match last {
+            Some((_, key)) if destination_same => Arc::clone(&key.destination),
+            _ => Arc::new(self.destination.party(row)?),
+        };
+        Ok(Arc::new(EdgeKey {
+            source,
+            source_process: self.source.process(row).map(Arc::new),
+            destination,
+            destination_process: self.destination.process(row).map(Arc::new),
+            protocol: self.protocol.word(row, words::protocol_of)?,
+            port: self.port.number(row),
+            service: self.service(row),
+            verdict: self.verdict.word(row, words::verdict_of)?,
+            decided_by: self.decided_by(row)?,
+            direction_inferred: self.direction_inferred.flag(row),
+        }))
+    }
+
+    fn service(&self, row: usize) -> Option<ServiceRef> {
+        let name = self.service_name.optional(row)?.to_owned();
+        let namespace = self.service_namespace.text(row).to_owned();
+        Some(ServiceRef { namespace, name, port: self.service_port.number(row) })
+    }
+
+    fn decided_by(&self, row: usize) -> Result<Option<DecidedBy>, SegmentError> {
+        let Some(policy) = self.decided_by_policy.optional(row) else { return Ok(None) };
+        let direction = self.decided_by_direction.word(row, words::direction_of)?;
+        let rule = self.decided_by_rule.optional(row);
+        Ok(Some(DecidedBy { policy: policy.to_owned(), rule, direction }))
+    }
+}
+
+struct StatsReader<'a> {
+    counts: [Numbers<'a, UInt64Type>; 6],
+    times: [Numbers<'a, TimestampNanosecondType>; 2],
+    flags: [Flags<'a>; 4],
+}
+
+impl<'a> StatsReader<'a> {
+    fn of(batch: &'a RecordBatch) -> Result<Self, SegmentError> {
+        Ok(Self {
+            counts: [
+                Numbers::of(batch, "connections")?,
+                Numbers::of(batch, "bytes_sent")?,
+                Numbers::of(batch, "bytes_received")?,
+                Numbers::of(batch, "packets_sent")?,
+                Numbers::of(batch, "packets_received")?,
+                Numbers::of(batch, "resets")?,
+            ],
+            times: [Numbers::of(batch, "first_seen")?, Numbers::of(batch, "last_seen")?],
+            flags: [
+                Flags::of(batch, "reported_by_source")?,
+                Flags::of(batch, "reported_by_destination")?,
+                Flags::of(batch, "reported_by_datapath")?,
+                Flags::of(batch, "loss")?,
+            ],
+        })
+    }
+
+    fn stats(&self, row: usize) -> EdgeStats {
+        let [connections, bytes_sent, bytes_received, packets_sent, packets_received, resets] =
+            self.counts.each_ref().map(|column| column.number(row));
+        let [first_seen, last_seen] = self.times.each_ref().map(|column| column.time(row));
+        let [source, destination, datapath, loss] =
+            self.flags.each_ref().map(|column| column.flag(row));
+        EdgeStats {
+            connections,
+            bytes_sent,
+            bytes_received,
+            packets_sent,
+            packets_received,
+            resets,
+            first_seen,
+            last_seen,
+            reporters: Reporters { source, destination, datapath },
+            loss,
+        }
+    }
+}
+
+/// Gives each row of `batch` whose minute `wanted` accepts to `visit`.
+pub(crate) fn edges(
+    batch: &RecordBatch,
+    wanted: impl Fn(Timestamp) -> bool,
+    mut visit: impl FnMut(&EdgeKey, Timestamp, &EdgeStats),
+) -> Result<(), SegmentError> {
+    let minutes: Numbers<'_, TimestampNanosecondType> = Numbers::of(batch, "minute")?;
+    let keys = KeyReader::of(batch)?;
+    let stats = StatsReader::of(batch)?;
+    let mut last: Option<(usize, Arc<EdgeKey>)> = None;
+    for row in 0..batch.num_rows() {
+        let minute = minutes.time(row);
+        if !wanted(minute) {
+            continue;
+        }
+        let key = keys.key(row, last.as_ref().map(|(row, key)| (*row, key)))?;
+        visit(&key, minute, &stats.stats(row));
+        last = Some((row, key));
+    }
+    Ok(())
+}
+
+/// Gives each loss of `batch` to `visit`.
+pub(crate) fn losses(
+    batch: &RecordBatch,
+    mut visit: impl FnMut(LossMinute),
+) -> Result<(), SegmentError> {
+    let minutes: Numbers<'_, TimestampNanosecondType> = Numbers::of(batch, "minute")?;
+    let (node, hook) = (Texts::of(batch, "node")?, Texts::of(batch, "hook")?);
+    let produced: Numbers<'_, UInt64Type> = Numbers::of(batch, "produced")?;
+    let dropped: Numbers<'_, UInt64Type> = Numbers::of(batch, "dropped")?;
+    for row in 0..batch.num_rows() {
+        visit(LossMinute {
+            minute: minutes.time(row),
+            node: node.text(row).to_owned(),
+            hook: hook.text(row).to_owned(),
+            produced: produced.number(row),
+            dropped: dropped.number(row),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! What can be asked and recorded, whether the folder is open for writing or only for reading.
+
+use std::collections::VecDeque;
+
+use sekisho_model::{EdgeMinute, Flow, LossMinute, TimeRange, Timestamp};
+
+use crate::loss::Losses;
+use crate::segment::Segment;
+use crate::sums::{Caps, Sums};
+use crate::{ScanError, SegmentError, StoreLimits, StoreStatus};
+
+/// The record and query side of a flow store, which other back ends implement too.
+pub trait FlowStore {
+    /// Takes flows and losses into the newest generation. Each flow counts in the minute of its
+    /// `stats.last_seen`. Not durable by itself: the log is.
+    fn record(&mut self, flows: &[Flow], losses: &[LossMinute]);
+
+    /// Returns one row per edge and minute for all minutes that overlap `range`, sorted by source,
+    /// destination, port, the rest of the key, minute.
+    ///
+    /// # Errors
+    /// [`ScanError`] if a part of the history cannot be read; there is no partial answer.
+    fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError>;
+
+    /// Returns the losses of all minutes that overlap `range`, sorted by minute, node, hook.
+    ///
+    /// # Errors
+    /// [`ScanError`] if a part of the history cannot be read.
+    fn losses(&self, range: TimeRange) -> Result<Vec<LossMinute>, ScanError>;
+
+    /// Returns the newest flows recorded since the start, at most `count`, oldest first.
+    fn recent(&self, count: usize) -> Vec<Flow>;
+
+    /// Says how the store is.
+    fn status(&self) -> StoreStatus;
+}
+
+/// The hot generation and the segments.
+#[derive(Debug)]
+pub(crate) struct History {
+    limits: StoreLimits,
+    hot: Sums,
+    hot_losses: Losses,
+    recent: VecDeque<Flow>,
+    pub(crate) segments: Vec<Segment>,
+    /// Flows folded in generations that are closed.
+    folded_before: u64,
+}
+
+impl History {
+    pub(crate) fn new(limits: StoreLimits, segments: Vec<Segment>) -> Self {
+        Self {
+            limits,
+            hot: Sums::new(Some(caps(&limits))),
+            hot_losses: Losses::default(),
+            recent: VecDeque::new(),
+            segments,
+            folded_before: 0,
+        }
+    }
+
+    pub(crate) fn record(&mut self, flows: &[Flow], losses: &[LossMinute]) {
+        for flow in flows {
+            self.hot.add(&flow.key, flow.stats.last_seen.minute(), &flow.stats);
+        }
+        for loss in losses {
+            self.hot_losses.add(loss);
+        }
+        let kept = flows.len().min(self.limits.recent_flows_max);
+        let newest = flows.get(flows.len() - kept..).unwrap_or_default();
+        let excess = (self.recent.len() + kept).saturating_sub(self.limits.recent_flows_max);
+        self.recent.drain(..excess.min(self.recent.len()));
+        self.recent.extend(newest.iter().cloned());
+    }
+
+    pub(crate) fn hot_rows(&self) -> usize {
+        self.hot.rows()
+    }
+
+    /// Closes the hot generation: `write` makes its segment. On an error it stays open.
+    pub(crate) fn close(
+        &mut self,
+        write: impl FnOnce(&Sums, &Losses) -> Result<Segment, SegmentError>,
+    ) -> Result<(), SegmentError> {
+        if self.hot.rows() > 0 || !self.hot_losses.is_empty() {
+            let segment = write(&self.hot, &self.hot_losses)?;
+            self.segments.push(segment);
+        }
+        self.folded_before = self.folded_before.saturating_add(self.hot.folded());
+        self.hot = Sums::new(Some(caps(&self.limits)));
+        self.hot_losses = Losses::default();
+        Ok(())
+    }
+
+    pub(crate) fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError> {
+        let mut sums = Sums::new(None);
+        for segment in self.segments.iter().filter(|segment| segment.meets(range)) {
+            segment.edges(range, &mut sums).map_err(|cause| unreadable(segment, cause))?;
+        }
+        self.hot.pour(range, &mut sums);
+        Ok(sums.to_rows())
+    }
+
+    pub(crate) fn losses(&self, range: TimeRange) -> Result<Vec<LossMinute>, ScanError> {
+        let mut losses = Losses::default();
+        for segment in self.segments.iter().filter(|segment| segment.meets(range)) {
+            segment.losses(range, &mut losses).map_err(|cause| unreadable(segment, cause))?;
+        }
+        for loss in self.hot_losses.rows(range) {
+            losses.add(&loss);
+        }
+        Ok(losses.rows(TimeRange::ALL).collect())
+    }
+
+    pub(crate) fn recent(&self, count: usize) -> Vec<Flow> {
+        let skip = self.recent.len().saturating_sub(count);
+        self.recent.iter().skip(skip).cloned().collect()
+    }
+
+    pub(crate) fn status(&self) -> StoreStatus {
+        let segments = self.segments.iter();
+        let in_segments = segments.clone().filter_map(|segment| segment.minutes).map(|m| m.0);
+        let hot = self.hot.minutes().map(|minutes| minutes.0);
+        let segment_bytes = segments.clone().map(|segment| segment.bytes).sum();
+        StoreStatus {
+            bytes: segment_bytes,
+            segments: self.segments.len(),
+            rows: segments.map(|segment| segment.rows).sum::<u64>() + self.hot.rows() as u64,
+            hot_rows: self.hot.rows(),
+            log_bytes: 0,
+            logs: 0,
+            oldest: oldest(in_segments.chain(hot)),
+            folded: self.folded_before.saturating_add(self.hot.folded()),
+            degraded: None,
+            damaged: Vec::new(),
+        }
+    }
+}
+
+fn oldest(times: impl Iterator<Item = Timestamp>) -> Option<Timestamp> {
+    times.min()
+}
+
+fn unreadable(segment: &Segment, cause: SegmentError) -> ScanError {
+    ScanError::Segment { path: segment.path(), cause }
+}
+
+fn caps(limits: &StoreLimits) -> Caps {
+    Caps {
+        rows_max: limits.hot_rows_max,
+        per_source_minute_max: limits.edges_per_source_minute_max,
+        per_destination_minute_max: limits.edges_per_destination_minute_max,
+    }
+}

@@ -1,0 +1,79 @@
+//! A store folder opened only for reading: no lock, nothing changed, no service needed.
+
+use std::path::Path;
+
+use sekisho_base::error_chain;
+use sekisho_model::{EdgeMinute, Flow, LossMinute, TimeRange};
+
+use crate::history::{FlowStore, History};
+use crate::local::{check_version, covers, folders, read_logs};
+use crate::log::{self, ReplayedLog};
+use crate::{OpenError, ScanError, StoreLimits, StoreStatus, segment};
+
+/// A store of which only the history is used. What is recorded stays in memory.
+#[derive(Debug)]
+pub struct ReadOnlyStore {
+    history: History,
+    log_bytes: u64,
+    logs: usize,
+    damaged: Vec<String>,
+}
+
+/// Opens the store in `folder` for reading, also while another process writes to it, and returns
+/// the logs that no segment covers: replay and record them as after [`crate::LocalStore::open`].
+///
+/// # Errors
+/// [`OpenError`] if there is no store, its layout is not known, or it cannot be read.
+pub fn open_read_only(
+    folder: &Path,
+    limits: StoreLimits,
+) -> Result<(ReadOnlyStore, Vec<ReplayedLog>), OpenError> {
+    if !check_version(folder)? {
+        return Err(OpenError::NotAStore(folder.to_owned()));
+    }
+    let (logs_folder, segments_folder) = folders(folder);
+    let read_error = |path: &Path, cause| OpenError::Read { path: path.to_owned(), cause };
+    // Logs first: a rotation in between then shows up as a log and its segment, never as neither.
+    let ids = log::ids(&logs_folder).map_err(|cause| read_error(&logs_folder, cause))?;
+    let mut replay = read_logs(&logs_folder, &ids, |_| false)?;
+    let listing =
+        segment::list(&segments_folder).map_err(|cause| read_error(&segments_folder, cause))?;
+    replay.retain(|log| !covers(&listing, log.id));
+    let damaged = listing
+        .damaged
+        .iter()
+        .map(|(path, cause)| format!("`{}`: {}", path.display(), error_chain(cause)))
+        .collect();
+    let frames = replay.iter().flat_map(|log| &log.frames);
+    let log_bytes = frames.map(|frame| frame.payload.len() as u64).sum();
+    let (history, logs) = (History::new(limits, listing.segments), replay.len());
+    Ok((ReadOnlyStore { history, log_bytes, logs, damaged }, replay))
+}
+
+impl FlowStore for ReadOnlyStore {
+    fn record(&mut self, flows: &[Flow], losses: &[LossMinute]) {
+        self.history.record(flows, losses);
+    }
+
+    fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError> {
+        self.history.scan(range)
+    }
+
+    fn losses(&self, range: TimeRange) -> Result<Vec<LossMinute>, ScanError> {
+        self.history.losses(range)
+    }
+
+    fn recent(&self, count: usize) -> Vec<Flow> {
+        self.history.recent(count)
+    }
+
+    fn status(&self) -> StoreStatus {
+        let mut status = self.history.status();
+        status.log_bytes = self.log_bytes;
+        status.logs = self.logs;
+        status.bytes = status.bytes.saturating_add(self.log_bytes);
+        status.damaged.clone_from(&self.damaged);
+        status.degraded = self.damaged.first().map(|first| format!("damaged segment: {first}"));
+        status
+    }
+}
