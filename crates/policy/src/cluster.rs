@@ -1,5 +1,6 @@
 //! What evaluation needs to know of a cluster: namespaces, endpoints and nodes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -42,4 +43,99 @@ pub struct Endpoint {
     pub host_network: bool,
     /// Node the pod runs on.
     pub node: Option<String>,
+}
+
+/// Label that every namespace carries (Kubernetes v1.34, NamespaceDefaultLabelName).
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+impl Cluster {
+    /// The labels of a namespace. One that is not known has only the label that every namespace
+    /// carries, `kubernetes.io/metadata.name`.
+    #[must_use]
+    pub fn namespace_labels(&self, namespace: &str) -> Labels {
+        self.labels_of_namespace(namespace).into_owned()
+    }
+
+    pub(crate) fn labels_of_namespace(&self, namespace: &str) -> Cow<'_, Labels> {
+        match self.namespaces.get(namespace) {
+            Some(labels) => Cow::Borrowed(labels),
+            None => Cow::Owned(default_labels(namespace)),
+        }
+    }
+
+    /// The pod `name`; None if there is none that is alive.
+    #[must_use]
+    pub fn endpoint_of_pod(&self, namespace: &str, name: &str) -> Option<&Endpoint> {
+        let wanted = |endpoint: &Endpoint| {
+            endpoint.kind == PartyKind::Pod
+                && endpoint.namespace == namespace
+                && endpoint.name == name
+        };
+        let start = self.endpoints.partition_point(|endpoint| {
+            (endpoint.namespace.as_str(), endpoint.name.as_str()) < (namespace, name)
+        });
+        let near = self.endpoints.get(start..).unwrap_or_default().iter().take(2).find(|e| wanted(e));
+        // A cluster that was put together by hand may not be sorted.
+        near.or_else(|| self.endpoints.iter().find(|endpoint| wanted(endpoint)))
+    }
+
+    /// The first endpoint of the workload `name` of any kind, hosts included.
+    #[must_use]
+    pub fn endpoint_of_workload(&self, namespace: &str, name: &str) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.belongs_to(namespace, name))
+    }
+
+    /// All endpoints of the workload `name` of any kind, hosts included, by name.
+    pub fn endpoints_of_workload<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a Endpoint> {
+        self.endpoints.iter().filter(move |endpoint| endpoint.belongs_to(namespace, name))
+    }
+
+    /// The pod or host that has the address; never a host-network pod, whose address is its
+    /// node's. IPv4-mapped IPv6 addresses count as IPv4. Takes time linear in the endpoints.
+    #[must_use]
+    pub fn endpoint_at(&self, address: IpAddr) -> Option<&Endpoint> {
+        let address = address.to_canonical();
+        self.endpoints.iter().find(|endpoint| {
+            !endpoint.host_network
+                && endpoint.addresses.iter().any(|own| own.to_canonical() == address)
+        })
+    }
+
+    /// The node that has the address.
+    #[must_use]
+    pub fn node_at(&self, address: IpAddr) -> Option<&str> {
+        let address = address.to_canonical();
+        let has = |own: &Vec<IpAddr>| own.iter().any(|own| own.to_canonical() == address);
+        self.nodes.iter().find(|(_, own)| has(own)).map(|(name, _)| name.as_str())
+    }
+}
+
+impl Endpoint {
+    fn belongs_to(&self, namespace: &str, name: &str) -> bool {
+        self.workload.namespace == namespace && self.workload.name == name
+    }
+
+    /// Whether both are the same pod or host.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.namespace == other.namespace && self.name == other.name
+    }
+
+    /// Whether this endpoint stands for all pods of a workload whose pods are not listed. Such pods
+    /// reach each other through policy, unlike a pod that reaches itself.
+    #[must_use]
+    pub fn stands_for_many(&self) -> bool {
+        self.addresses.is_empty()
+            && self.name == self.workload.name
+            && !matches!(self.workload.kind.as_str(), "Pod" | "Host")
+    }
+}
+
+/// The labels of a namespace whose object is not known.
+pub(crate) fn default_labels(namespace: &str) -> Labels {
+    Labels::from([(NAMESPACE_NAME_LABEL.to_owned(), namespace.to_owned())])
 }

@@ -6,6 +6,7 @@
 mod cluster;
 mod decision;
 mod evaluate;
+mod from_objects;
 mod ruleset;
 
 pub use cluster::{Cluster, Endpoint};

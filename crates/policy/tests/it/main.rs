@@ -1,0 +1,3 @@
+//! Tests of evaluation at the crate's verbs.
+
+mod cyclonus;
