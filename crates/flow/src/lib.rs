@@ -11,4 +11,4 @@ mod join;
 
 pub use assemble::{ATTEMPT_HELD_S, Assembler, AssemblerCounters, AssemblerLimits, OPEN_HELD_S};
 pub use directory::{Directory, ServiceTarget};
-pub use join::{JoinCheckpoint, JoinLimits, Joiner};
+pub use join::{JoinCheckpoint, JoinLimits, JoinStats, Joiner};

@@ -1,0 +1,157 @@
+//! Asks the directory who stands at both ends of a connection.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use sekisho_model::{
+    EdgeKey, Labels, Party, PartyKind, Protocol, ServiceRef, Timestamp, WorkloadRef,
+};
+
+use super::connection::{Connection, End};
+use crate::Directory;
+
+/// The directory, and the names of nodes that connections hold by number.
+#[derive(Clone, Copy)]
+pub(super) struct Who<'a> {
+    pub(super) directory: &'a dyn Directory,
+    pub(super) nodes: &'a [String],
+}
+
+impl Who<'_> {
+    /// The edge that `connection` belongs to, as far as its reports tell now.
+    pub(super) fn edge_of(self, connection: &Connection) -> EdgeKey {
+        let opened = connection.opened();
+        let service = connection
+            .asked()
+            .and_then(|asked| self.directory.service_at(asked, connection.protocol, opened))
+            .map(|target| target.service);
+        let (destination, port) = self.destination_of(connection, service.as_ref());
+        let (verdict, decided_by) = connection.verdict();
+        let process = |end: &Option<End>| end.as_ref().and_then(|end| end.process.clone());
+        EdgeKey {
+            source: self.source_of(connection),
+            source_process: process(&connection.source),
+            destination,
+            destination_process: process(&connection.destination),
+            protocol: connection.protocol,
+            port,
+            service,
+            verdict,
+            decided_by,
+            direction_inferred: connection.direction_inferred(),
+        }
+    }
+
+    fn source_of(self, connection: &Connection) -> Arc<Party> {
+        match (&connection.source, connection.source_address()) {
+            // The source's own address: what the destination saw may be masqueraded.
+            (Some(end), _) => self.party_at(end, end.local.ip(), None),
+            (None, Some(seen)) => {
+                self.directory.party_of_address(seen.ip(), None, connection.opened())
+            }
+            (None, None) => unknown(),
+        }
+    }
+
+    fn destination_of(
+        self,
+        connection: &Connection,
+        service: Option<&ServiceRef>,
+    ) -> (Arc<Party>, u16) {
+        let opened = connection.opened();
+        let name = connection.source.as_ref().and_then(|end| end.remote_name.as_deref());
+        if let Some(end) = &connection.destination {
+            return (self.party_at(end, end.local.ip(), name), end.local.port());
+        }
+        if let Some(reached) = connection.reached() {
+            let party = self.directory.party_of_address(reached.ip(), name, opened);
+            return (party, reached.port());
+        }
+        match (connection.asked(), service) {
+            (Some(asked), Some(service)) => (service_party(service, asked.ip()), asked.port()),
+            (Some(asked), None) => {
+                (self.directory.party_of_address(asked.ip(), name, opened), asked.port())
+            }
+            (None, _) => (unknown(), 0),
+        }
+    }
+
+    /// Who owns an end's socket; the cgroup knows better than the address, which may be shared.
+    fn party_at(self, end: &End, address: IpAddr, name: Option<&str>) -> Arc<Party> {
+        let index = usize::try_from(end.node).unwrap_or(usize::MAX);
+        let node = self.nodes.get(index).map_or("", String::as_str);
+        match self.directory.party_of_cgroup(node, &end.cgroup, end.opened) {
+            Some(party) if party.address == Some(address) => party,
+            Some(party) => Arc::new(Party { address: Some(address), ..Party::clone(&party) }),
+            None => self.directory.party_of_address(address, name, end.opened),
+        }
+    }
+
+    /// Whether no agent can report the end that `connection` lacks.
+    pub(super) fn is_lonely(self, connection: &Connection) -> bool {
+        let opened = connection.opened();
+        let external = |address: IpAddr| {
+            self.directory.party_of_address(address, None, opened).kind == PartyKind::External
+        };
+        match (&connection.source, &connection.destination) {
+            (Some(end), None) => {
+                external(end.remote.ip())
+                    && self.directory.service_at(end.remote, connection.protocol, opened).is_none()
+            }
+            (None, Some(end)) => external(end.remote.ip()),
+            (None, None) => connection.source_address().is_some_and(|source| external(source.ip())),
+            (Some(_), Some(_)) => false,
+        }
+    }
+
+    pub(super) fn is_node(self, address: IpAddr, at: Timestamp) -> bool {
+        self.directory.party_of_address(address, None, at).kind == PartyKind::Node
+    }
+
+    /// Whether a packet to `asked` may have reached `reached` through a Service. `alone` says that
+    /// the two halves fit otherwise and no other connection has this source: then the backend
+    /// list may be out of date (a pod that was just replaced), because one TCP source address
+    /// can't have two connections at once that the destination's node sees as one.
+    pub(super) fn leads_to(
+        self,
+        (asked, reached): (SocketAddr, SocketAddr),
+        protocol: Protocol,
+        at: Timestamp,
+        alone: bool,
+    ) -> bool {
+        asked == reached
+            || self.directory.service_at(asked, protocol, at).is_some_and(|target| {
+                target.backends.contains(&reached) || (alone && protocol == Protocol::Tcp)
+            })
+    }
+}
+
+fn service_party(service: &ServiceRef, address: IpAddr) -> Arc<Party> {
+    Arc::new(Party {
+        kind: PartyKind::Service,
+        workload: WorkloadRef {
+            namespace: service.namespace.clone(),
+            name: service.name.clone(),
+            kind: "Service".to_owned(),
+        },
+        pod: String::new(),
+        labels: Labels::new(),
+        address: Some(address),
+        dns_name: None,
+    })
+}
+
+fn unknown() -> Arc<Party> {
+    Arc::new(Party {
+        kind: PartyKind::Unknown,
+        workload: WorkloadRef {
+            namespace: String::new(),
+            name: "unknown".to_owned(),
+            kind: "Unknown".to_owned(),
+        },
+        pod: String::new(),
+        labels: Labels::new(),
+        address: None,
+        dns_name: None,
+    })
+}
