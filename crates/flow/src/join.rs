@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use sekisho_model::{
     Batch, DenyRecord, EdgeKey, EdgeStats, Flow, Half, HalfFlow, Outcome, PartyKind, Process,
-    SocketRole, Timestamp,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 

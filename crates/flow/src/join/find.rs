@@ -75,26 +75,20 @@ impl Table {
         if exact.is_some() {
             return exact;
         }
-        // Not the same destination at both ends: only a Service's NAT explains that.
-        let leads = |asked, reached, alone| who.leads_to((asked, reached), protocol, opened, alone);
-        let through = |alone| {
-            nearest(seeker, self.from_source(protocol, source), |known, flipped| {
-                let theirs = match (known.asked(), known.reached()) {
-                    _ if flipped => known.source_address(),
-                    (Some(asked), None) => Some(asked),
-                    (_, reached) => reached,
-                };
-                theirs.is_some_and(|theirs| match seeker.role {
-                    Some(SocketRole::Source) => leads(destination, theirs, alone),
-                    Some(SocketRole::Destination) | None => leads(theirs, destination, alone),
-                })
+        // Not the same destination at both ends: only a Service's NAT explains that. A fitting
+        // source alone must not, since the kernel gives one local port to connections to several
+        // destinations at once (linux v6.18 net/ipv4/inet_hashtables.c __inet_hash_connect).
+        let leads = |asked, reached| who.leads_to(asked, reached, protocol, opened);
+        nearest(seeker, self.all_from(protocol, source), |known, flipped| {
+            let theirs = match (known.asked(), known.reached()) {
+                _ if flipped => known.source_address(),
+                (Some(asked), None) => Some(asked),
+                (_, reached) => reached,
+            };
+            theirs.is_some_and(|theirs| match seeker.role {
+                Some(SocketRole::Source) => leads(destination, theirs),
+                Some(SocketRole::Destination) | None => leads(theirs, destination),
             })
-        };
-        through(false).or_else(|| {
-            let mut others = self.from_source(protocol, source).map(|(number, _)| number);
-            let first = others.next();
-            let alone = first.is_some() && others.all(|number| Some(number) == first);
-            alone.then(|| through(true)).flatten()
         })
     }
 }

@@ -108,21 +108,19 @@ impl Who<'_> {
         self.directory.party_of_address(address, None, at).kind == PartyKind::Node
     }
 
-    /// Whether a packet to `asked` may have reached `reached` through a Service. `alone` says that
-    /// the two halves fit otherwise and no other connection has this source: then the backend
-    /// list may be out of date (a pod that was just replaced), because one TCP source address
-    /// can't have two connections at once that the destination's node sees as one.
+    /// Whether a packet to `asked` may have reached `reached`, directly or through a Service.
     pub(super) fn leads_to(
         self,
-        (asked, reached): (SocketAddr, SocketAddr),
+        asked: SocketAddr,
+        reached: SocketAddr,
         protocol: Protocol,
         at: Timestamp,
-        alone: bool,
     ) -> bool {
         asked == reached
-            || self.directory.service_at(asked, protocol, at).is_some_and(|target| {
-                target.backends.contains(&reached) || (alone && protocol == Protocol::Tcp)
-            })
+            || self
+                .directory
+                .service_at(asked, protocol, at)
+                .is_some_and(|target| target.backends.contains(&reached))
     }
 }
 

@@ -102,7 +102,7 @@ impl Table {
     }
 
     /// Connections from this source, to wherever.
-    pub(super) fn from_source(
+    pub(super) fn all_from(
         &self,
         protocol: Protocol,
         source: SocketAddr,
