@@ -74,7 +74,8 @@ impl Cluster {
         let start = self.endpoints.partition_point(|endpoint| {
             (endpoint.namespace.as_str(), endpoint.name.as_str()) < (namespace, name)
         });
-        let near = self.endpoints.get(start..).unwrap_or_default().iter().take(2).find(|e| wanted(e));
+        let near =
+            self.endpoints.get(start..).unwrap_or_default().iter().take(2).find(|e| wanted(e));
         // A cluster that was put together by hand may not be sorted.
         near.or_else(|| self.endpoints.iter().find(|endpoint| wanted(endpoint)))
     }

@@ -229,10 +229,7 @@ fn contains(cidr: &IpNet, address: IpAddr) -> bool {
 }
 
 /// The addresses used at source and destination; None = unknown.
-fn addresses(
-    cluster: &Cluster,
-    connection: &Connection<'_>,
-) -> (Option<IpAddr>, Option<IpAddr>) {
+fn addresses(cluster: &Cluster, connection: &Connection<'_>) -> (Option<IpAddr>, Option<IpAddr>) {
     let source = known_address(connection.source, connection.source_address);
     let destination = known_address(connection.destination, connection.destination_address);
     let sources = candidates(cluster, connection.source);

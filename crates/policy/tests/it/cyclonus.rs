@@ -31,7 +31,8 @@ fn endpoint(pod: &Value) -> Endpoint {
         },
         kind: PartyKind::Pod,
         labels: serde_json::from_value(pod["Labels"].clone()).unwrap(),
-        addresses: vec![text(pod, "IP").parse().unwrap()],
+        // One pod of the corpus has no address yet: its text is `TODO`.
+        addresses: text(pod, "IP").parse().into_iter().collect(),
         ports: ports.collect(),
         host_network: false,
         node: None,
@@ -60,18 +61,17 @@ fn cluster(step: &Value) -> Cluster {
     Cluster { namespaces, endpoints, ..Cluster::default() }
 }
 
-/// Compares the verdicts of a step; returns how many there are, and those of pods to themselves,
-/// which the corpus does not exempt.
-fn check(name: &str, step: &Value, wrong: &mut Vec<String>) -> (usize, usize) {
+/// Compares the verdicts of a step; returns how many there are.
+fn check(name: &str, step: &Value, wrong: &mut Vec<String>) -> usize {
     let (rules, cluster) = (rule_set(step), cluster(step));
     let find = |id: &Value| {
         let (namespace, pod) = id.as_str().unwrap().split_once('/').unwrap();
         cluster.endpoint_of_pod(namespace, pod).unwrap()
     };
-    let (mut compared, mut to_itself) = (0, 0);
-    for row in step["expected"].as_array().unwrap() {
+    let rows = step["expected"].as_array().unwrap();
+    for row in rows {
         let (source, destination) = (find(&row[0]), find(&row[1]));
-        let connection = Connection {
+        let connection = |destination| Connection {
             source: Peer::Endpoint(source),
             destination: Peer::Endpoint(destination),
             source_address: None,
@@ -79,24 +79,25 @@ fn check(name: &str, step: &Value, wrong: &mut Vec<String>) -> (usize, usize) {
             protocol: row[2].as_str().unwrap().parse().unwrap(),
             port: u16::try_from(row[3].as_u64().unwrap()).unwrap(),
         };
-        let allowed = rules.decide(&cluster, &connection).allows();
-        if source.is(destination) {
-            // The corpus judges loopback by policy; the specification exempts it (trap 38).
-            assert!(allowed);
-            to_itself += 1;
-            continue;
+        // The corpus judges a pod's talk with itself by policy, as if it were another pod just like
+        // it; the specification exempts it.
+        let twin = Endpoint { name: format!("{}-twin", destination.name), ..destination.clone() };
+        let is_same = source.is(destination);
+        if is_same {
+            assert!(rules.decide(&cluster, &connection(destination)).allows(), "{name}: {row}");
         }
+        let judged = if is_same { &twin } else { destination };
+        let allowed = rules.decide(&cluster, &connection(judged)).allows();
         let expected = match row[5].as_str().unwrap() {
             "allowed" => true,
             "blocked" => false,
             other => panic!("verdict {other}"),
         };
-        compared += 1;
         if allowed != expected {
             wrong.push(format!("{name}: {row}"));
         }
     }
-    (compared, to_itself)
+    rows.len()
 }
 
 #[test]
@@ -110,15 +111,14 @@ fn every_verdict_of_the_cyclonus_corpus_agrees() {
     let mut json = String::new();
     GzDecoder::new(file).read_to_string(&mut json).unwrap();
     let cases: Vec<Value> = serde_json::from_str(&json).unwrap();
-    let (mut compared, mut to_itself, mut wrong) = (0, 0, Vec::new());
+    let (mut compared, mut wrong) = (0, Vec::new());
     for case in &cases {
         for (index, step) in case["steps"].as_array().unwrap().iter().enumerate() {
             let name = format!("{} step {index}", text(case, "description"));
-            let counts = check(&name, step, &mut wrong);
-            compared += counts.0;
-            to_itself += counts.1;
+            compared += check(&name, step, &mut wrong);
         }
     }
-    println!("{} cases: {compared} verdicts compared, {to_itself} of pods to themselves", cases.len());
-    assert!(wrong.is_empty(), "{} of {compared} differ, first:\n{}", wrong.len(), wrong.iter().take(20).cloned().collect::<Vec<_>>().join("\n"));
+    println!("{} cases: {compared} verdicts compared", cases.len());
+    wrong.truncate(20);
+    assert!(wrong.is_empty(), "differ:\n{}", wrong.join("\n"));
 }
