@@ -79,7 +79,20 @@ impl DenyLog {
     /// # Errors
     /// [`NetlinkError`] if the namespace can't be entered, or the group can't be bound.
     pub fn open(netns: &Path, group: u16) -> Result<Self, NetlinkError> {
-        let mut socket = Socket::open(netns, RECEIVE_BYTES)?;
+        Self::open_with_buffer(netns, group, RECEIVE_BYTES)
+    }
+
+    /// As [`Self::open`], with a socket buffer of `buffer_bytes`: what does not fit while nobody
+    /// polls is lost, and counted.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with_buffer(
+        netns: &Path,
+        group: u16,
+        buffer_bytes: usize,
+    ) -> Result<Self, NetlinkError> {
+        let mut socket = Socket::open(netns, buffer_bytes)?;
         let attribute = |kind, value: &[u8]| {
             let mut bytes = Vec::new();
             push_attribute(&mut bytes, kind, value);

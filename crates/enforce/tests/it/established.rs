@@ -1,0 +1,111 @@
+//! What becomes of established connections when policies change.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use sekisho_enforce::{Datapath, Mode};
+use sekisho_policy::RuleSet;
+
+use crate::poke;
+use crate::policies::{self, app, pods, policy, rule, tcp};
+use crate::topology::{self, Topology, address, node_scope};
+
+const LONG: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_millis(400);
+
+struct Pair {
+    client: TcpStream,
+    server: TcpStream,
+}
+
+impl Pair {
+    fn connect(topology: &Topology, from: &str, v6: bool, port: u16) -> Self {
+        let at = SocketAddr::new(address("db", v6), port);
+        let listener = poke::listener(&topology.netns("db"), at);
+        let client = poke::stream(&topology.netns(from), at, LONG).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        Self { client, server }
+    }
+
+    /// Whether a byte gets through within `patience`, first forth, then back.
+    fn talks(&mut self, patience: Duration) -> [bool; 2] {
+        let forth = passes(&mut self.client, &mut self.server, patience);
+        [forth, passes(&mut self.server, &mut self.client, patience)]
+    }
+}
+
+fn passes(from: &mut TcpStream, to: &mut TcpStream, patience: Duration) -> bool {
+    from.write_all(b"x").unwrap();
+    to.set_read_timeout(Some(patience)).unwrap();
+    match to.read(&mut [0; 16]) {
+        Ok(count) => count > 0,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// db takes 5432 from prom only.
+fn only_prom() -> RuleSet {
+    let mut db = policy("shop", "db", app("db"));
+    db.isolates_ingress = true;
+    let prom = pods(Some(policies::team("b")), Some(app("prom")));
+    db.ingress = vec![rule(vec![prom], vec![tcp(5432)])];
+    RuleSet::new([db])
+}
+
+/// web may send nothing; nobody isolates db.
+fn mute_web() -> RuleSet {
+    let mut web = policy("shop", "web", app("web"));
+    web.isolates_egress = true;
+    RuleSet::new([web])
+}
+
+#[test]
+fn established_connections_outlive_a_change_until_they_are_cut() {
+    let topology = Topology::new();
+    let cluster = topology::cluster();
+    let open = policies::verified(&RuleSet::default(), &cluster);
+    let mut node = Datapath::new(topology.netns("node"));
+    node.apply(&open, &cluster, &node_scope(1), Mode::Enforce).unwrap();
+    for (revision, rules) in [(2, only_prom()), (4, mute_web())] {
+        let mut denied = Pair::connect(&topology, "web", false, 5432);
+        let mut denied6 = Pair::connect(&topology, "web", true, 5432);
+        let mut allowed = Pair::connect(&topology, "prom", false, 5432);
+        let verified = policies::verified(&rules, &cluster);
+        node.apply(&verified, &cluster, &node_scope(revision), Mode::Enforce).unwrap();
+        assert_eq!(denied.talks(LONG), [true, true], "established before the change");
+        let again = poke::stream(
+            &topology.netns("web"),
+            SocketAddr::new(address("db", false), 5432),
+            PATIENCE,
+        );
+        assert!(again.is_err(), "a new connection is denied");
+        let report = node.cut(&verified, &cluster, &node_scope(revision)).unwrap();
+        // Connections of the last round may still be in the table, long dead.
+        assert!(report.cut >= 2, "{report:?}");
+        assert_eq!(denied.talks(PATIENCE), [false, false], "cut, both ways");
+        assert_eq!(denied6.talks(PATIENCE), [false, false], "cut, both ways");
+        assert_eq!(allowed.talks(LONG), [true, true], "what is allowed is not cut");
+        let stray = node.counters(&Default::default()).unwrap().stray;
+        assert!(stray.0 > 0, "what they still sent was dropped and counted");
+        node.apply(&open, &cluster, &node_scope(revision + 1), Mode::Enforce).unwrap();
+    }
+}
+
+#[test]
+fn connections_older_than_the_agent_outlive_the_first_policy_if_it_prepared() {
+    let topology = Topology::new();
+    let cluster = topology::cluster();
+    let mut pair = Pair::connect(&topology, "web", false, 5432);
+    let mut node = Datapath::new(topology.netns("node"));
+    node.prepare().unwrap();
+    node.prepare().unwrap();
+    assert_eq!(node.in_force().unwrap(), None, "nothing is enforced yet");
+    assert_eq!(pair.talks(LONG), [true, true]);
+    let verified = policies::verified(&only_prom(), &cluster);
+    node.apply(&verified, &cluster, &node_scope(1), Mode::Enforce).unwrap();
+    assert_eq!(pair.talks(LONG), [true, true]);
+    node.prepare().unwrap();
+    assert!(node.in_force().unwrap().is_some(), "preparing takes nothing away");
+}
