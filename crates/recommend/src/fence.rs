@@ -1,0 +1,196 @@
+//! Ring fences: everything inside is allowed, across the border only what was seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sekisho_manifest::{LabelSelector, PolicyPeer, PolicyRule, Position};
+use sekisho_model::{Direction, Labels};
+
+use crate::Template;
+use crate::history::{End, Evidence, Traffic};
+use crate::names::Names;
+use crate::proposal::{Note, NoteKind, RecommendedPolicy};
+use crate::propose::Plan;
+use crate::rules::{Draft, Drafts, Public, RuleMaker, namespaces_named};
+
+/// One ring fence, in one namespace.
+#[derive(Debug)]
+pub(crate) struct Fence {
+    pub(crate) namespace: String,
+    /// Groups of this namespace inside, in scope.
+    pub(crate) members: BTreeSet<usize>,
+    name: String,
+    /// Selects the members.
+    selector: LabelSelector,
+    /// Selects all that is inside, from here.
+    inside: PolicyPeer,
+    /// All groups inside, whatever the namespace.
+    all: BTreeSet<usize>,
+    /// Traffic inside.
+    evidence: Evidence,
+    /// Name resolution by members.
+    dns: Vec<Traffic>,
+}
+
+impl Fence {
+    /// Whether `end` is inside, in whatever namespace.
+    fn holds(&self, end: &End) -> bool {
+        match end {
+            End::Group(group) => self.all.contains(group),
+            End::Node { .. } | End::Outside { .. } => false,
+        }
+    }
+
+    /// Whether the fence's own policy allows the traffic at the end that is a member.
+    pub(crate) fn covers(&self, traffic: &Traffic) -> bool {
+        let (from, to) = (self.holds(&traffic.source), self.holds(&traffic.destination));
+        from && (to || is_shared_dns(traffic))
+    }
+}
+
+/// Whether it is name resolution by a workload of the cluster: allowed once for all.
+fn is_shared_dns(traffic: &Traffic) -> bool {
+    traffic.dns && matches!(traffic.destination, End::Group(_))
+}
+
+/// The fences that the template asks for; none for least privilege.
+pub(crate) fn fences(
+    plan: &Plan<'_>,
+    traffic: &[Traffic],
+    notes: &mut BTreeSet<Note>,
+) -> Vec<Fence> {
+    let mut fences = match &plan.request.template {
+        Template::LeastPrivilege => Vec::new(),
+        Template::RingFenceNamespace => by_namespace(plan),
+        Template::RingFenceApplication { label } => by_label(plan, label, notes),
+    };
+    for fence in &mut fences {
+        let member = |end: &End| match end {
+            End::Group(group) => fence.members.contains(group),
+            End::Node { .. } | End::Outside { .. } => false,
+        };
+        let mut evidence = Evidence::default();
+        let mut dns = Vec::new();
+        for traffic in traffic.iter().filter(|traffic| fence.covers(traffic)) {
+            let (from, to) = (member(&traffic.source), member(&traffic.destination));
+            if from && !fence.holds(&traffic.destination) {
+                dns.push(traffic.clone());
+            } else if from || to {
+                evidence.add(&traffic.evidence);
+            }
+        }
+        fence.evidence = evidence;
+        fence.dns = dns;
+    }
+    fences
+}
+
+fn by_namespace(plan: &Plan<'_>) -> Vec<Fence> {
+    let mut members: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+    for (index, group) in plan.groups.iter().filter(|(_, group)| plan.in_scope(group)) {
+        members.entry(&group.namespace).or_default().insert(index);
+    }
+    let all_of = |namespace: &str| {
+        let of = plan.groups.iter().filter(|(_, group)| group.namespace == namespace);
+        of.map(|(index, _)| index).collect()
+    };
+    let everything = LabelSelector::default;
+    let fence = |(namespace, members): (&str, BTreeSet<usize>)| Fence {
+        namespace: namespace.to_owned(),
+        members,
+        name: "ring-fence".to_owned(),
+        selector: everything(),
+        inside: PolicyPeer::Pods { namespaces: None, pods: Some(everything()) },
+        all: all_of(namespace),
+        evidence: Evidence::default(),
+        dns: Vec::new(),
+    };
+    members.into_iter().map(fence).collect()
+}
+
+fn by_label(plan: &Plan<'_>, label: &str, notes: &mut BTreeSet<Note>) -> Vec<Fence> {
+    let mut applications: BTreeMap<&str, BTreeMap<&str, BTreeSet<usize>>> = BTreeMap::new();
+    for (index, group) in plan.groups.iter() {
+        if let Some(value) = group.label(label) {
+            let namespaces = applications.entry(value).or_default();
+            namespaces.entry(&group.namespace).or_default().insert(index);
+        } else if plan.in_scope(group) {
+            notes.insert(Note {
+                kind: NoteKind::NoPolicy,
+                subject: group.ids().join(", "),
+                text: format!("has no label `{label}`, so it is in no application"),
+            });
+        }
+    }
+    let mut fences = Vec::new();
+    for (value, namespaces) in applications {
+        let selector = LabelSelector::of(Labels::from([(label.to_owned(), value.to_owned())]));
+        let all: BTreeSet<usize> = namespaces.values().flatten().copied().collect();
+        let spread = namespaces.len() > 1;
+        let everywhere = spread.then(|| namespaces_named(namespaces.keys().copied()));
+        for (namespace, members) in &namespaces {
+            let scope = |index: &usize| plan.groups.at(*index).is_some_and(|of| plan.in_scope(of));
+            let members: BTreeSet<usize> = members.iter().copied().filter(scope).collect();
+            if members.is_empty() {
+                continue;
+            }
+            fences.push(Fence {
+                namespace: (*namespace).to_owned(),
+                members,
+                name: format!("ring-fence-{}", object_name(value)),
+                selector: selector.clone(),
+                inside: PolicyPeer::Pods {
+                    namespaces: everywhere.clone(),
+                    pods: Some(selector.clone()),
+                },
+                all: all.clone(),
+                evidence: Evidence::default(),
+                dns: Vec::new(),
+            });
+        }
+    }
+    fences
+}
+
+/// A label value as part of an object's name (RFC 1123: lower case, digits, `-`, `.`).
+fn object_name(value: &str) -> String {
+    let fit = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = value.chars().map(fit).collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { "none".to_owned() } else { name.to_owned() }
+}
+
+impl Plan<'_> {
+    /// The policy that allows everything inside the fence, and name resolution.
+    pub(crate) fn fence_policy(
+        &self,
+        fence: &Fence,
+        names: &mut Names,
+        notes: &mut BTreeSet<Note>,
+    ) -> RecommendedPolicy {
+        let name = names.take(&fence.namespace, &fence.name);
+        let policy = self.blank(&fence.namespace, name, fence.selector.clone());
+        let inside = || Draft {
+            rule: PolicyRule {
+                peers: vec![fence.inside.clone()],
+                ports: Vec::new(),
+                position: Position::default(),
+                comment: vec![format!("inside: {} connections", fence.evidence.connections)],
+            },
+            evidence: fence.evidence.clone(),
+        };
+        let members: Vec<usize> = fence.members.iter().copied().collect();
+        let subject = members.first().copied().unwrap_or_default();
+        let public = Public::new();
+        let maker = RuleMaker {
+            groups: self.groups,
+            subject,
+            direction: Direction::Egress,
+            public: &public,
+        };
+        let dns: Vec<&Traffic> = fence.dns.iter().collect();
+        let mut egress = maker.rules(&dns, notes);
+        egress.rules.insert(0, inside());
+        let ingress = Drafts { rules: vec![inside()], ..Drafts::default() };
+        self.recommended(policy, Vec::new(), [ingress, egress], &members)
+    }
+}
