@@ -41,7 +41,19 @@ pub struct LocalStore {
     append_fault: Option<String>,
     rotate_fault: Option<String>,
     damaged: Vec<String>,
-    _lock: File,
+    _lock: Lock,
+}
+
+/// The lock on a folder. Unlocked by name when dropped: closing is not enough while a child that was
+/// forked in the meantime, and has not yet executed its program, shares the open file.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // If unlocking fails the lock still ends with the last copy of the descriptor.
+        self.0.unlock().ok();
+    }
 }
 
 /// The folders of logs and segments in the store `folder`.
@@ -276,12 +288,12 @@ fn write_error(path: &Path, cause: io::Error) -> OpenError {
     OpenError::Write { path: path.to_owned(), cause }
 }
 
-fn locked(folder: &Path) -> Result<File, OpenError> {
+fn locked(folder: &Path) -> Result<Lock, OpenError> {
     let path = folder.join("LOCK");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|cause| write_error(&path, cause))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),
         Err(TryLockError::Error(cause)) => Err(write_error(&path, cause)),
     }

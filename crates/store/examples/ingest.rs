@@ -1,0 +1,159 @@
+//! Measures the store: rows and flows per second, bytes per row, time of a whole scan.
+//!
+//! `cargo run --release -p sekisho-store --example ingest [FLOWS] [EDGES] [FOLDER]`
+//!
+//! Traffic: EDGES edges among EDGES / 20 workloads over 60 minutes, FLOWS flows in batches of 1,000;
+//! each batch is appended durably (one fdatasync), decoded as the server does, and recorded.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sekisho_model::{
+    EdgeKey, EdgeStats, Flow, Party, PartyKind, Process, Protocol, Reporters, ServiceRef,
+    TimeRange, Timestamp, Verdict, WorkloadRef,
+};
+use sekisho_store::{FlowStore, LocalStore, StoreLimits};
+
+const FLOWS_PER_BATCH: usize = 1_000;
+const MINUTES: u64 = 60;
+const START_S: u64 = 1_795_392_000;
+
+fn party(number: usize) -> Arc<Party> {
+    let name = format!("service-{number}");
+    let labels = [
+        ("app.kubernetes.io/name".to_owned(), name.clone()),
+        ("app.kubernetes.io/part-of".to_owned(), "shop".to_owned()),
+        ("pod-template-hash".to_owned(), format!("{:x}", number * 7_919)),
+    ];
+    Arc::new(Party {
+        kind: PartyKind::Pod,
+        workload: WorkloadRef {
+            namespace: format!("team-{}", number % 10),
+            name: name.clone(),
+            kind: "Deployment".to_owned(),
+        },
+        pod: format!("{name}-{:x}-x{number}z", number * 7_919),
+        labels: labels.into(),
+        address: Some([10, 42, (number / 250 % 256) as u8, (number % 250) as u8].into()),
+        dns_name: None,
+    })
+}
+
+fn keys(edges: usize) -> Vec<EdgeKey> {
+    let parties: Vec<Arc<Party>> = (0..(edges / 20).max(2)).map(party).collect();
+    let process = Arc::new(Process {
+        exe: "/usr/local/bin/service".to_owned(),
+        comm: "service".to_owned(),
+        uid: 1000,
+    });
+    let pick = |number: usize| Arc::clone(&parties[number % parties.len()]);
+    (0..edges)
+        .map(|edge| {
+            let destination = pick(edge * 31 + edge / parties.len() + 1);
+            let service = ServiceRef {
+                namespace: destination.workload.namespace.clone(),
+                name: destination.workload.name.clone(),
+                port: 80,
+            };
+            EdgeKey {
+                source: pick(edge),
+                source_process: Some(Arc::clone(&process)),
+                destination,
+                destination_process: Some(Arc::clone(&process)),
+                protocol: Protocol::Tcp,
+                port: 8_000 + (edge / 97 % 40) as u16,
+                service: Some(service),
+                verdict: Verdict::Allowed,
+                decided_by: None,
+                direction_inferred: false,
+            }
+        })
+        .collect()
+}
+
+fn flow(key: &EdgeKey, number: u64, of: u64) -> Flow {
+    let nanos = START_S * 1_000_000_000 + number * (MINUTES * 60_000_000_000) / of.max(1);
+    let seen = Timestamp::from_nanos(nanos);
+    Flow {
+        key: key.clone(),
+        source: ([10, 42, 0, 1], 40_000 + (number % 20_000) as u16).into(),
+        destination: ([10, 42, 0, 2], key.port).into(),
+        opened: seen,
+        stats: EdgeStats {
+            connections: 1,
+            bytes_sent: 300 + number % 1_500,
+            bytes_received: 1_000 + number % 40_000,
+            packets_sent: 6,
+            packets_received: 9 + number % 30,
+            resets: 0,
+            first_seen: seen,
+            last_seen: seen,
+            reporters: Reporters { source: true, destination: true, datapath: false },
+            loss: false,
+        },
+    }
+}
+
+fn argument(position: usize, default: usize) -> usize {
+    std::env::args().nth(position).and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (flows, edges) = (argument(1, 2_000_000), argument(2, 10_000));
+    let folder = std::env::args().nth(3).map_or_else(
+        || std::env::temp_dir().join(format!("sekisho-ingest-{}", std::process::id())),
+        PathBuf::from,
+    );
+    let (mut store, _) = LocalStore::open(&folder, StoreLimits::default())?;
+    let keys = keys(edges);
+    let mut batch = Vec::with_capacity(FLOWS_PER_BATCH);
+    // A batch on the wire holds halves of about this size; what is in it does not matter here.
+    let wire = vec![7_u8; FLOWS_PER_BATCH * 150];
+    let (mut append_s, mut record_s) = (0.0, 0.0);
+    for number in 0..flows {
+        batch.push(flow(&keys[number * 7_919 % edges], number as u64, flows as u64));
+        if batch.len() == FLOWS_PER_BATCH || number + 1 == flows {
+            let start = Instant::now();
+            store.append(&[&wire])?;
+            append_s += start.elapsed().as_secs_f64();
+            let start = Instant::now();
+            store.record(&batch, &[]);
+            record_s += start.elapsed().as_secs_f64();
+            batch.clear();
+        }
+    }
+    let rows = store.status().hot_rows;
+    let start = Instant::now();
+    let hot = store.scan(TimeRange::ALL)?.len();
+    let hot_s = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    store.rotate(b"")?;
+    let rotate_s = start.elapsed().as_secs_f64();
+    let status = store.status();
+    let start = Instant::now();
+    let cold = store.scan(TimeRange::ALL)?.len();
+    let cold_s = start.elapsed().as_secs_f64();
+    assert_eq!((hot, cold), (rows, rows));
+    let rate = |count: usize, seconds: f64| (count as f64 / seconds).round();
+    let report = [
+        format!("{flows} flows in {edges} edges -> {rows} rows, {} folded", status.folded),
+        format!("append  {append_s:6.2} s  {:>9} flows/s, durable", rate(flows, append_s)),
+        format!("record  {record_s:6.2} s  {:>9} flows/s", rate(flows, record_s)),
+        format!("rotate  {rotate_s:6.2} s  {:>9} rows/s into Parquet", rate(rows, rotate_s)),
+        format!("scan    {hot_s:6.2} s  {:>9} rows/s hot", rate(rows, hot_s)),
+        format!("scan    {cold_s:6.2} s  {:>9} rows/s from Parquet", rate(rows, cold_s)),
+        format!("{:.1} bytes/row", (status.bytes - status.log_bytes) as f64 / rows as f64),
+    ];
+    print_lines(&report);
+    drop(store);
+    if std::env::args().nth(3).is_none() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+fn print_lines(lines: &[String]) {
+    println!("{}", lines.join("\n"));
+}

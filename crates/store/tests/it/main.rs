@@ -1,0 +1,14 @@
+//! What the store promises, tested at its public verbs.
+
+#[cfg(test)]
+mod bounds;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod restart;
+#[cfg(test)]
+mod round_trip;
+#[cfg(test)]
+mod samples;

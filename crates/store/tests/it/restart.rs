@@ -1,0 +1,244 @@
+//! Opening again: locks, versions, torn and damaged files, every state a rotation can stop in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sekisho_base::error_chain;
+use sekisho_model::TimeRange;
+use sekisho_store::{
+    AppendError, FRAME_BYTES_MAX, FlowStore, FrameKind, LocalStore, OpenError, ReplayedLog,
+    StoreLimits, open_read_only,
+};
+
+use crate::samples::{flow, key};
+
+fn open(folder: &Path) -> (LocalStore, Vec<ReplayedLog>) {
+    LocalStore::open(folder, StoreLimits::default()).unwrap()
+}
+
+fn payloads(logs: &[ReplayedLog]) -> Vec<(FrameKind, Vec<u8>)> {
+    let frames = logs.iter().flat_map(|log| &log.frames);
+    frames.map(|frame| (frame.kind, frame.payload.clone())).collect()
+}
+
+fn batches(texts: &[&str]) -> Vec<(FrameKind, Vec<u8>)> {
+    texts.iter().map(|text| (FrameKind::Batch, text.as_bytes().to_vec())).collect()
+}
+
+fn log_path(folder: &Path, id: u64) -> PathBuf {
+    folder.join(format!("log/{id:020}.log"))
+}
+
+fn copied(from: &Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for part in ["log", "segments", "."] {
+        fs::create_dir_all(to.path().join(part)).unwrap();
+        for entry in fs::read_dir(from.join(part)).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                fs::copy(entry.path(), to.path().join(part).join(entry.file_name())).unwrap();
+            }
+        }
+    }
+    to
+}
+
+#[test]
+fn what_was_appended_comes_back_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, logs) = open(folder.path());
+    assert!(payloads(&logs).is_empty());
+    store.append(&[b"one", b"two"]).unwrap();
+    store.append(&[]).unwrap();
+    store.append(&[b""]).unwrap();
+    drop(store);
+    let (mut store, logs) = open(folder.path());
+    assert_eq!(payloads(&logs), batches(&["one", "two", ""]));
+    store.append(&[b"four"]).unwrap();
+    drop(store);
+    assert_eq!(payloads(&open(folder.path()).1), batches(&["one", "two", "", "four"]));
+}
+
+#[test]
+fn a_second_writer_is_refused_and_a_reader_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(folder.path());
+    store.append(&[b"one"]).unwrap();
+    let error = LocalStore::open(folder.path(), StoreLimits::default()).unwrap_err();
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+    let (_, logs) = open_read_only(folder.path(), StoreLimits::default()).unwrap();
+    assert_eq!(payloads(&logs), batches(&["one"]));
+    drop(store);
+    open(folder.path());
+}
+
+#[test]
+fn a_folder_of_another_layout_is_refused_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    fs::write(folder.path().join("VERSION"), "sekisho-store 2\n").unwrap();
+    let error = LocalStore::open(folder.path(), StoreLimits::default()).unwrap_err().to_string();
+    assert!(error.contains("sekisho-store 2") && error.contains("sekisho-store 1"), "{error}");
+    let empty = tempfile::tempdir().unwrap();
+    let error = open_read_only(empty.path(), StoreLimits::default()).unwrap_err();
+    assert!(matches!(error, OpenError::NotAStore(_)), "{error}");
+}
+
+#[test]
+fn a_log_cut_at_any_byte_keeps_its_whole_frames_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(folder.path());
+    let all = ["first", "", "third"];
+    let mut ends = vec![fs::metadata(log_path(folder.path(), 1)).unwrap().len()];
+    for text in all {
+        store.append(&[text.as_bytes()]).unwrap();
+        ends.push(fs::metadata(log_path(folder.path(), 1)).unwrap().len());
+    }
+    drop(store);
+    let bytes = fs::read(log_path(folder.path(), 1)).unwrap();
+    for cut in 0..=bytes.len() {
+        fs::write(log_path(folder.path(), 1), &bytes[..cut]).unwrap();
+        let whole = ends.iter().filter(|&&end| end <= cut as u64).count().saturating_sub(1);
+        let (reader, logs) = open_read_only(folder.path(), StoreLimits::default()).unwrap();
+        drop(reader);
+        assert_eq!(payloads(&logs), batches(&all[..whole]), "cut at {cut}, read-only");
+        let (mut store, logs) = open(folder.path());
+        assert_eq!(payloads(&logs), batches(&all[..whole]), "cut at {cut}");
+        assert!(logs[0].damage.is_empty());
+        let torn = if cut < 16 { cut as u64 } else { cut as u64 - ends[whole] };
+        assert_eq!(logs[0].tail_cut_bytes, torn, "cut at {cut}");
+        store.append(&[b"next"]).unwrap();
+        drop(store);
+        let again = payloads(&open(folder.path()).1);
+        assert_eq!(again, batches(&[&all[..whole], &["next"]].concat()), "cut at {cut}");
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_reported_with_place_and_the_rest_is_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(folder.path());
+    store.append(&[b"one", b"two", b"three"]).unwrap();
+    drop(store);
+    let path = log_path(folder.path(), 1);
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(3).position(|window| window == b"two").unwrap();
+    bytes[at] ^= 0xff;
+    fs::write(&path, bytes).unwrap();
+    let (_store, logs) = open(folder.path());
+    assert_eq!(payloads(&logs), batches(&["one", "three"]));
+    let damage = &logs[0].damage[0];
+    assert_eq!((&damage.path, damage.offset, damage.bytes), (&path, at as u64 - 16, 19));
+}
+
+/// A store with one closed generation and one open: its folder, and the log that was removed.
+fn rotated() -> (tempfile::TempDir, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(folder.path());
+    store.append(&[b"one"]).unwrap();
+    store.record(&[flow(key("a", "b", 80), 0, 1)], &[]);
+    let removed = fs::read(log_path(folder.path(), 1)).unwrap();
+    store.rotate(b"state after one").unwrap();
+    store.append(&[b"two"]).unwrap();
+    drop(store);
+    assert!(!log_path(folder.path(), 1).exists());
+    (folder, removed)
+}
+
+fn checkpoint_and_two() -> Vec<(FrameKind, Vec<u8>)> {
+    let checkpoint = (FrameKind::Checkpoint, b"state after one".to_vec());
+    [vec![checkpoint], batches(&["two"])].concat()
+}
+
+#[test]
+fn after_a_rotation_only_the_new_log_is_replayed() {
+    let (folder, _) = rotated();
+    let (store, logs) = open(folder.path());
+    assert_eq!(payloads(&logs), checkpoint_and_two());
+    assert_eq!(store.scan(TimeRange::ALL).unwrap().len(), 1);
+}
+
+#[test]
+fn a_crash_between_segment_and_removal_counts_nothing_twice() {
+    let (folder, removed) = rotated();
+    fs::write(log_path(folder.path(), 1), &removed).unwrap();
+    let (_, logs) = open_read_only(folder.path(), StoreLimits::default()).unwrap();
+    assert_eq!(payloads(&logs), checkpoint_and_two());
+    let (store, logs) = open(folder.path());
+    assert_eq!(payloads(&logs), checkpoint_and_two());
+    assert!(!log_path(folder.path(), 1).exists());
+    assert_eq!(store.scan(TimeRange::ALL).unwrap().len(), 1);
+}
+
+#[test]
+fn a_crash_between_new_log_and_segment_loses_nothing() {
+    let (folder, removed) = rotated();
+    fs::write(log_path(folder.path(), 1), &removed).unwrap();
+    for entry in fs::read_dir(folder.path().join("segments")).unwrap() {
+        let path = entry.unwrap().path();
+        // As a crash in the middle of writing leaves it.
+        fs::rename(&path, path.with_extension("parquet.tmp")).unwrap();
+    }
+    let (mut store, logs) = open(folder.path());
+    assert_eq!(payloads(&logs), [batches(&["one"]), checkpoint_and_two()].concat());
+    // The server replays; the next segment then covers both logs.
+    store.record(&[flow(key("a", "b", 80), 0, 1), flow(key("a", "b", 80), 1, 1)], &[]);
+    store.rotate(b"state after two").unwrap();
+    drop(store);
+    let names: Vec<_> = fs::read_dir(folder.path().join("segments")).unwrap().collect();
+    assert_eq!(names.len(), 1);
+    let (store, logs) = open(folder.path());
+    assert_eq!(payloads(&logs), [(FrameKind::Checkpoint, b"state after two".to_vec())]);
+    assert_eq!(store.scan(TimeRange::ALL).unwrap()[0].stats.connections, 2);
+}
+
+#[test]
+fn a_torn_tail_of_a_log_that_is_not_the_newest_is_damage() {
+    let (folder, removed) = rotated();
+    let copy = copied(folder.path());
+    for entry in fs::read_dir(copy.path().join("segments")).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    fs::write(log_path(copy.path(), 1), &removed[..removed.len() - 1]).unwrap();
+    let (_store, logs) = open(copy.path());
+    assert_eq!(payloads(&logs), checkpoint_and_two());
+    assert_eq!((logs[0].damage.len(), logs[0].tail_cut_bytes), (1, 0));
+}
+
+#[test]
+fn a_damaged_segment_is_set_aside_and_named() {
+    let (folder, _) = rotated();
+    let segment = folder.path().join(format!("segments/{:020}-{:020}.edges.parquet", 1, 1));
+    let whole = fs::read(&segment).unwrap();
+    fs::write(&segment, &whole[..whole.len() / 2]).unwrap();
+    let (store, logs) = open(folder.path());
+    assert_eq!(payloads(&logs), checkpoint_and_two());
+    let status = store.status();
+    assert!(status.degraded.unwrap().contains("00001.edges.parquet.damaged"));
+    assert_eq!((status.segments, store.scan(TimeRange::ALL).unwrap().len()), (0, 0));
+    assert!(segment.with_extension("parquet.damaged").exists());
+}
+
+#[test]
+fn a_segment_damaged_while_open_makes_a_scan_fail_with_its_name() {
+    let (folder, _) = rotated();
+    let (store, _) = open(folder.path());
+    let segment = folder.path().join(format!("segments/{:020}-{:020}.edges.parquet", 1, 1));
+    fs::write(&segment, b"PAR1 nonsense PAR1").unwrap();
+    let error = error_chain(&store.scan(TimeRange::ALL).unwrap_err());
+    assert!(error.contains("edges.parquet"), "{error}");
+}
+
+#[test]
+fn a_frame_that_is_too_long_is_refused_and_harms_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(folder.path());
+    let long = vec![0; FRAME_BYTES_MAX + 1];
+    let error = store.append(&[b"good", &long]).unwrap_err();
+    assert!(matches!(error, AppendError::TooLong { .. }), "{error}");
+    assert_eq!(store.status().degraded, None);
+    store.append(&[&long[1..]]).unwrap();
+    drop(store);
+    let (_store, logs) = open(folder.path());
+    assert_eq!(payloads(&logs), [(FrameKind::Batch, long[1..].to_vec())]);
+}
