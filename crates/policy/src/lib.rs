@@ -6,9 +6,13 @@
 mod cluster;
 mod decision;
 mod evaluate;
+mod explain;
 mod from_objects;
+mod lines;
 mod ruleset;
 
 pub use cluster::{Cluster, Endpoint};
 pub use decision::{Connection, Decision, DirectionDecision, Peer, PolicyName, Reason};
+pub use explain::{DirectionExplanation, Explanation, Miss, explain};
+pub use lines::decide_line;
 pub use ruleset::RuleSet;

@@ -1,3 +1,4 @@
 //! Tests of evaluation at the crate's verbs.
 
+#[cfg(test)]
 mod cyclonus;
