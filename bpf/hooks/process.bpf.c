@@ -9,53 +9,46 @@
  */
 #define PATH_ROOM (SEKISHO_PATH_MAX - SEKISHO_PATH_PART_MAX)
 
-struct walk {
-	struct dentry *dentry;
-	struct vfsmount *mnt;
-};
-
 /* From the root of a mount to the point where it is mounted; false at the root of it all. */
-static __always_inline bool leave_mount(struct walk *walk)
+static __always_inline bool leave_mount(struct dentry **dentry, struct vfsmount **mnt)
 {
-	struct mount *mount = (void *)walk->mnt - bpf_core_field_offset(struct mount, mnt);
+	struct mount *mount = (void *)*mnt - bpf_core_field_offset(struct mount, mnt);
 	struct mount *parent = BPF_CORE_READ(mount, mnt_parent);
 
 	if (parent == mount)
 		return false;
-	walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-	walk->mnt = (void *)parent + bpf_core_field_offset(struct mount, mnt);
+	*dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+	*mnt = (void *)parent + bpf_core_field_offset(struct mount, mnt);
 	return true;
 }
 
 static __always_inline void fill_path(struct sekisho_exec *record, struct file *file)
 {
-	struct walk walk = {
-		.dentry = BPF_CORE_READ(file, f_path.dentry),
-		.mnt = BPF_CORE_READ(file, f_path.mnt),
-	};
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
 	__u32 used = 0;
 
 	for (int i = 0; i < SEKISHO_PATH_DEPTH_MAX; i++) {
 		struct dentry *parent;
 		long length;
 
-		if (walk.dentry == BPF_CORE_READ(walk.mnt, mnt_root)) {
-			if (!leave_mount(&walk))
+		if (dentry == BPF_CORE_READ(mnt, mnt_root)) {
+			if (!leave_mount(&dentry, &mnt))
 				goto done;
 			continue;
 		}
 		if (used >= PATH_ROOM)
 			break;
 		length = bpf_probe_read_kernel_str(&record->path[used], SEKISHO_PATH_PART_MAX,
-						   BPF_CORE_READ(walk.dentry, d_name.name));
+						   BPF_CORE_READ(dentry, d_name.name));
 		if (length <= 0)
 			break;
 		used += length;
-		parent = BPF_CORE_READ(walk.dentry, d_parent);
+		parent = BPF_CORE_READ(dentry, d_parent);
 		/* A file without a place (memfd) is its own parent. */
-		if (parent == walk.dentry)
+		if (parent == dentry)
 			goto done;
-		walk.dentry = parent;
+		dentry = parent;
 	}
 	record->task.header.flags |= SEKISHO_F_CUT;
 done:

@@ -129,9 +129,9 @@ static __always_inline bool is_connected(__u8 state)
 }
 
 static __always_inline void on_connection(struct bpf_iter__task_file *context, struct sock *sk,
-					  const struct sockets_control *control, __u64 cgroup_id)
+					  const struct sockets_control *control, __u64 cgroup_id,
+					  __u32 pid)
 {
-	__u32 pid = context->task->tgid;
 	struct tcp_memory *memory;
 
 	if (control->pass == PASS_CONNECTIONS)
@@ -179,6 +179,6 @@ int sockets(struct bpf_iter__task_file *context)
 	if (state == TCP_LISTEN && control->pass == PASS_LISTENERS)
 		seed_listener(sk, task->tgid, cgroup_id);
 	else if (is_connected(state) && control->pass != PASS_LISTENERS)
-		on_connection(context, sk, control, cgroup_id);
+		on_connection(context, sk, control, cgroup_id, task->tgid);
 	return 0;
 }

@@ -167,7 +167,7 @@ fn load_object(
     let (idle, period) = (nanos(options.udp_idle), nanos(options.sample_period));
     EbpfLoader::new()
         .btf(Some(btf))
-        .verifier_log_level(VerifierLogLevel::DISABLE)
+        .verifier_log_level(VerifierLogLevel::DEBUG)
         .override_global("subtree_id", &cgroups.root_id(), true)
         .override_global("subtree_level", &cgroups.level(), true)
         .override_global("udp_idle_ns", &idle, true)
