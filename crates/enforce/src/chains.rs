@@ -41,7 +41,8 @@ pub(crate) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(scope: &'a Scope, mode: Mode) -> Self {
-        let (layout, decisions) = (Layout::default(), BTreeMap::new());
+        let layout = Layout { table: mode.table(), ..Layout::default() };
+        let decisions = BTreeMap::new();
         Self { scope, mode, layout, decisions, ids: Ids::default(), denial: String::new() }
     }
 
@@ -273,7 +274,8 @@ impl<'a> Builder<'a> {
     }
 
     fn hook(&mut self, name: &str, rules: Vec<String>) {
-        let header = format!("type filter hook {name} priority filter; policy accept;");
+        let priority = self.mode.priority();
+        let header = format!("type filter hook {name} priority {priority}; policy accept;");
         self.layout.chains.insert(name.to_owned(), ChainDef { header, rules });
     }
 }

@@ -50,10 +50,11 @@ struct Counter {
 /// Reads all counters of our table.
 pub(crate) fn read(
     executor: &dyn Executor,
+    table: &str,
     decisions: &BTreeMap<u32, DecidedBy>,
 ) -> Result<RuleCounters, CountersError> {
     let text = executor
-        .nft(&["-j", "list", "counters", "table", "inet", "sekisho"], "")
+        .nft(&["-j", "list", "counters", "table", "inet", table], "")
         .map_err(CountersError::List)?;
     let listing: Listing = serde_json::from_str(&text).map_err(CountersError::Json)?;
     let mut counters = RuleCounters::default();

@@ -17,7 +17,7 @@ use crate::compile::{CompileError, NodeTables, compile};
 use crate::counters::{self, CountersError, RuleCounters};
 use crate::cut::{self, CutError, CutReport};
 use crate::executor::{Executor, InNamespace, NftError};
-use crate::layout::TABLE;
+use crate::layout::remove_script;
 use crate::scope::{Mode, Scope};
 
 /// The nftables datapath of one network namespace.
@@ -26,7 +26,7 @@ pub struct Datapath {
     netns: PathBuf,
     executor: Box<dyn Executor>,
     /// What this object loaded last and therefore knows to be in the kernel.
-    loaded: Option<NodeTables>,
+    loaded: BTreeMap<Mode, NodeTables>,
 }
 
 /// How a table came into force.
@@ -71,9 +71,9 @@ pub enum ApplyError {
         cause: CompileError,
     },
     /// The kernel or nft refused.
-    #[error("replace table `{table}` in namespace `{netns}`")]
+    #[error("replace table `inet {table}` in namespace `{netns}`")]
     ReplaceTable {
-        /// Family and name.
+        /// Name of the table.
         table: &'static str,
         /// Path of the namespace.
         netns: String,
@@ -83,18 +83,9 @@ pub enum ApplyError {
     },
 }
 
-/// What the kernel says is in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InForce {
-    /// Revision of the policies.
-    pub revision: u64,
-    /// Enforced or staged.
-    pub mode: Mode,
-}
-
 /// The table could not be read or removed.
 #[derive(Debug, thiserror::Error)]
-#[error("{action} table `{table}` in namespace `{netns}`")]
+#[error("{action} table `inet {table}` in namespace `{netns}`")]
 pub struct TableError {
     action: &'static str,
     table: &'static str,
@@ -115,7 +106,7 @@ impl Datapath {
     /// Makes a datapath that runs nft through `executor`.
     #[must_use]
     pub fn with_executor(netns: PathBuf, executor: Box<dyn Executor>) -> Self {
-        Self { netns, executor, loaded: None }
+        Self { netns, executor, loaded: BTreeMap::new() }
     }
 
     /// Path of the namespace.
@@ -124,21 +115,24 @@ impl Datapath {
         &self.netns
     }
 
-    /// Makes the kernel track connections, unless a table of ours is there already. Connections
-    /// that were open before a policy survive it only if they were tracked, so agents call this
-    /// when they start.
+    /// Makes the kernel track connections, unless policies are in force already. Connections that
+    /// were open before a policy survive it only if they were tracked, so agents call this when
+    /// they start.
     ///
     /// # Errors
     /// [`TableError`] if nft fails.
     pub fn prepare(&mut self) -> Result<(), TableError> {
-        if self.in_force()?.is_some() {
+        if self.in_force(Mode::Enforce)?.is_some() {
             return Ok(());
         }
+        let table = Mode::Enforce.table();
         let script = format!(
-            "table {TABLE} {{}}\ndelete table {TABLE}\ntable {TABLE} {{\n\tchain forward {{\n\t\ttype filter \
-             hook forward priority filter;\n\t\tct state established accept\n\t}}\n\tchain {ABOUT} {{\n\t}}\n}}\n"
+            "{}table inet {table} {{\n\tchain forward {{\n\t\ttype filter hook forward priority filter;\n\
+             \t\tct state established accept\n\t}}\n\tchain {ABOUT} {{\n\t}}\n}}\n",
+            remove_script(table)
         );
-        self.executor.nft(&["-f", "-"], &script).map_err(|cause| self.error("prepare", cause))?;
+        let failed = |cause| self.error("prepare", Mode::Enforce, cause);
+        self.executor.nft(&["-f", "-"], &script).map_err(failed)?;
         Ok(())
     }
 
@@ -159,8 +153,8 @@ impl Datapath {
             .map_err(|cause| ApplyError::Compile { node: scope.node.clone(), cause })?;
         let compiled_in = started.elapsed();
         let started = Instant::now();
-        let change = self.load(&tables).map_err(|cause| ApplyError::ReplaceTable {
-            table: TABLE,
+        let change = self.load(&tables, mode).map_err(|cause| ApplyError::ReplaceTable {
+            table: mode.table(),
             netns: self.netns.display().to_string(),
             cause,
         })?;
@@ -182,14 +176,14 @@ impl Datapath {
             ?change,
             "policies in force"
         );
-        self.loaded = Some(tables);
+        self.loaded.insert(mode, tables);
         Ok(applied)
     }
 
     /// Sends the smallest transaction that leads to `tables`.
-    fn load(&mut self, tables: &NodeTables) -> Result<Change, NftError> {
+    fn load(&mut self, tables: &NodeTables, mode: Mode) -> Result<Change, NftError> {
         // From here until success it is not certain what the kernel holds.
-        let old = self.loaded.take();
+        let old = self.loaded.remove(&mode);
         if let Some(old) = old {
             let update = tables.layout.update_script(&old.layout);
             let known = self.holds(&old);
@@ -210,37 +204,39 @@ impl Datapath {
     /// Whether the kernel still holds the table of `tables`' revision.
     fn holds(&self, tables: &NodeTables) -> bool {
         let expected = tables.layout.chains.get(ABOUT).and_then(|about| about.rules.first());
-        let printed = self.executor.nft(&["list", "chain", "inet", "sekisho", ABOUT], "");
+        let printed = self.executor.nft(&["list", "chain", "inet", tables.layout.table, ABOUT], "");
         match (expected, printed) {
             (Some(rule), Ok(text)) => text.lines().any(|line| line.trim() == rule),
             (_, Ok(_) | Err(_)) => false,
         }
     }
 
-    /// Reads which revision the kernel holds; None if none of ours is there.
+    /// Reads which revision the kernel holds in `mode`; None = none.
     ///
     /// # Errors
     /// [`TableError`] if nft can't be run.
-    pub fn in_force(&self) -> Result<Option<InForce>, TableError> {
-        let tables =
-            self.executor.nft(&["list", "tables"], "").map_err(|c| self.error("list", c))?;
-        if !tables.lines().any(|line| line.trim() == format!("table {TABLE}")) {
+    pub fn in_force(&self, mode: Mode) -> Result<Option<u64>, TableError> {
+        let failed = |cause| self.error("read", mode, cause);
+        let ours = format!("table inet {}", mode.table());
+        let tables = self.executor.nft(&["list", "tables"], "").map_err(failed)?;
+        if !tables.lines().any(|line| line.trim() == ours) {
             return Ok(None);
         }
-        let listed = self.executor.nft(&["list", "chain", "inet", "sekisho", ABOUT], "");
+        let about = ["list", "chain", "inet", mode.table(), ABOUT];
         // A table that `prepare` made has the chain, but holds no revision.
-        Ok(parse_about(&listed.map_err(|cause| self.error("read", cause))?))
+        Ok(parse_about(&self.executor.nft(&about, "").map_err(failed)?))
     }
 
-    /// Reads the counters of all rules and denials.
+    /// Reads the counters of all rules and denials in `mode`, which must be in force.
     ///
     /// # Errors
     /// [`CountersError`] if nft fails or prints what we can't read.
     pub fn counters(
         &self,
+        mode: Mode,
         decisions: &BTreeMap<u32, DecidedBy>,
     ) -> Result<RuleCounters, CountersError> {
-        counters::read(self.executor.as_ref(), decisions)
+        counters::read(self.executor.as_ref(), mode.table(), decisions)
     }
 
     /// Ends the established connections of this place that `verified` denies.
@@ -256,32 +252,26 @@ impl Datapath {
         cut::cut(&self.netns, verified.rules(), cluster, scope)
     }
 
-    /// Removes our table: nothing is denied any more. Fine if it is not there.
+    /// Removes the table of `mode`: nothing is denied (or audited) by it any more. Fine if it is
+    /// not there.
     ///
     /// # Errors
     /// [`TableError`] if nft fails.
-    pub fn remove(&mut self) -> Result<(), TableError> {
-        let script = format!("table {TABLE} {{}}\ndelete table {TABLE}\n");
-        self.executor.nft(&["-f", "-"], &script).map_err(|cause| self.error("remove", cause))?;
-        self.loaded = None;
+    pub fn remove(&mut self, mode: Mode) -> Result<(), TableError> {
+        self.loaded.remove(&mode);
+        let script = remove_script(mode.table());
+        let failed = |cause| self.error("remove", mode, cause);
+        self.executor.nft(&["-f", "-"], &script).map_err(failed)?;
         Ok(())
     }
 
-    fn error(&self, action: &'static str, cause: NftError) -> TableError {
-        TableError { action, table: TABLE, netns: self.netns.display().to_string(), cause }
+    fn error(&self, action: &'static str, mode: Mode, cause: NftError) -> TableError {
+        TableError { action, table: mode.table(), netns: self.netns.display().to_string(), cause }
     }
 }
 
-/// Finds `revision=.. mode=..` in the comment of the about chain.
-fn parse_about(listing: &str) -> Option<InForce> {
-    let line = listing.lines().find(|line| line.contains("comment \"revision="))?;
-    let (_, comment) = line.split_once('"')?;
-    let mut words = comment.split([' ', '"']);
-    let revision = words.next()?.strip_prefix("revision=")?.parse().ok()?;
-    let mode = match words.next()?.strip_prefix("mode=")? {
-        "enforce" => Mode::Enforce,
-        "audit" => Mode::Audit,
-        _ => return None,
-    };
-    Some(InForce { revision, mode })
+/// Finds `revision=..` in the comment of the about chain.
+fn parse_about(listing: &str) -> Option<u64> {
+    let (_, comment) = listing.split_once("comment \"revision=")?;
+    comment.split([' ', '"']).next()?.parse().ok()
 }

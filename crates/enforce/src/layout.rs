@@ -6,8 +6,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Family and name of our table.
-pub(crate) const TABLE: &str = "inet sekisho";
 /// Longest comment that nft stores, bytes (libnftnl NFTNL_UDATA_COMMENT_MAXLEN, less the NUL).
 const COMMENT_BYTES_MAX: usize = 120;
 
@@ -34,6 +32,8 @@ pub(crate) struct ChainDef {
 /// Everything in our table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Layout {
+    /// Name of the table.
+    pub(crate) table: &'static str,
     /// Counter name -> comment.
     pub(crate) counters: BTreeMap<String, String>,
     /// Sets and maps by name.
@@ -60,7 +60,8 @@ impl Layout {
 
     /// One transaction that makes the table anew, whatever was there.
     pub(crate) fn replace_script(&self) -> String {
-        let mut text = format!("table {TABLE} {{}}\ndelete table {TABLE}\ntable {TABLE} {{\n");
+        let mut text = remove_script(self.table);
+        line(&mut text, format_args!("table inet {} {{", self.table));
         for (name, comment) in &self.counters {
             line(&mut text, format_args!("\tcounter {name} {{ comment \"{comment}\"; }}"));
         }
@@ -98,44 +99,54 @@ impl Layout {
                 .get(name)
                 .is_none_or(|was| (was.keyword, &was.header) == (map.keyword, &map.header))
         };
-        if !self.chains.iter().all(|(name, chain)| same_header(name, &chain.header))
+        if old.table != self.table
+            || !self.chains.iter().all(|(name, chain)| same_header(name, &chain.header))
             || !self.maps.iter().all(|(name, map)| same_kind(name, map))
         {
             return None;
         }
+        let table = self.table;
         let mut text = String::new();
         self.add_new(old, &mut text);
         self.remove_stale(old, &mut text);
         self.fill(old, &mut text);
         for name in old.counters.keys().filter(|name| !self.counters.contains_key(*name)) {
-            line(&mut text, format_args!("delete counter {TABLE} {name}"));
+            line(&mut text, format_args!("delete counter inet {table} {name}"));
         }
         Some(text)
     }
 
     /// Declares what is new, still empty, so that later lines may refer to it.
     fn add_new(&self, old: &Self, text: &mut String) {
+        let table = self.table;
         for (name, comment) in &self.counters {
             if !old.counters.contains_key(name) {
-                line(text, format_args!("add counter {TABLE} {name} {{ comment \"{comment}\"; }}"));
+                line(
+                    text,
+                    format_args!("add counter inet {table} {name} {{ comment \"{comment}\"; }}"),
+                );
             }
         }
         for (name, map) in self.maps.iter().filter(|(name, _)| !old.maps.contains_key(*name)) {
-            line(text, format_args!("add {} {TABLE} {name} {{ {} }}", map.keyword, map.header));
+            line(
+                text,
+                format_args!("add {} inet {table} {name} {{ {} }}", map.keyword, map.header),
+            );
         }
         for (name, chain) in self.chains.iter().filter(|(name, _)| !old.chains.contains_key(*name))
         {
             let header = &chain.header;
             let body = if header.is_empty() { String::new() } else { format!(" {{ {header} }}") };
-            line(text, format_args!("add chain {TABLE} {name}{body}"));
+            line(text, format_args!("add chain inet {table} {name}{body}"));
         }
     }
 
     /// Drops rules, elements, maps and chains of `old` that are not wanted any more.
     fn remove_stale(&self, old: &Self, text: &mut String) {
+        let table = self.table;
         for (name, chain) in &old.chains {
             if self.chains.get(name) != Some(chain) {
-                line(text, format_args!("flush chain {TABLE} {name}"));
+                line(text, format_args!("flush chain inet {table} {name}"));
             }
         }
         for (name, map) in &old.maps {
@@ -148,22 +159,23 @@ impl Layout {
                 })
                 .collect();
             if stale.len() == map.elements.len() && !stale.is_empty() {
-                line(text, format_args!("flush {} {TABLE} {name}", map.keyword));
+                line(text, format_args!("flush {} inet {table} {name}", map.keyword));
             } else if !stale.is_empty() {
                 let list = element_list(stale.into_iter(), ", ");
-                line(text, format_args!("delete element {TABLE} {name} {{ {list} }}"));
+                line(text, format_args!("delete element inet {table} {name} {{ {list} }}"));
             }
         }
         for (name, map) in old.maps.iter().filter(|(name, _)| !self.maps.contains_key(*name)) {
-            line(text, format_args!("delete {} {TABLE} {name}", map.keyword));
+            line(text, format_args!("delete {} inet {table} {name}", map.keyword));
         }
         for name in old.chains.keys().filter(|name| !self.chains.contains_key(*name)) {
-            line(text, format_args!("delete chain {TABLE} {name}"));
+            line(text, format_args!("delete chain inet {table} {name}"));
         }
     }
 
     /// Adds elements and rules that `old` lacks.
     fn fill(&self, old: &Self, text: &mut String) {
+        let table = self.table;
         for (name, map) in &self.maps {
             let had = old.maps.get(name);
             let new: Vec<_> = map
@@ -175,17 +187,22 @@ impl Layout {
                 .collect();
             if !new.is_empty() {
                 let list = element_list(new.into_iter(), ", ");
-                line(text, format_args!("add element {TABLE} {name} {{ {list} }}"));
+                line(text, format_args!("add element inet {table} {name} {{ {list} }}"));
             }
         }
         for (name, chain) in &self.chains {
             if old.chains.get(name) != Some(chain) {
                 for rule in &chain.rules {
-                    line(text, format_args!("add rule {TABLE} {name} {rule}"));
+                    line(text, format_args!("add rule inet {table} {name} {rule}"));
                 }
             }
         }
     }
+}
+
+/// Removes a table, whether it is there or not.
+pub(crate) fn remove_script(table: &str) -> String {
+    format!("table inet {table} {{}}\ndelete table inet {table}\n")
 }
 
 fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
@@ -216,7 +233,10 @@ fn element_list<'a>(
 pub(crate) fn comment(text: &str) -> String {
     let safe = |letter: char| {
         letter.is_ascii_alphanumeric()
-            || matches!(letter, '-' | '.' | '/' | '_' | ' ' | '[' | ']' | ',' | '=' | ':')
+            || matches!(
+                letter,
+                '-' | '.' | '/' | '_' | ' ' | '[' | ']' | '(' | ')' | ',' | '=' | ':'
+            )
     };
     text.chars()
         .map(|letter| if safe(letter) { letter } else { '?' })

@@ -25,7 +25,8 @@ pub struct Scope {
     pub log_group: u16,
 }
 
-/// Whether a denial is carried out.
+/// Whether a denial is carried out. Each mode has a table of its own, so that a policy can be
+/// staged beside the one that is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
@@ -42,6 +43,23 @@ impl Mode {
         match self {
             Self::Enforce => "enforce",
             Self::Audit => "audit",
+        }
+    }
+
+    /// Name of the mode's table, of family `inet`.
+    #[must_use]
+    pub fn table(self) -> &'static str {
+        match self {
+            Self::Enforce => "sekisho",
+            Self::Audit => "sekisho_staged",
+        }
+    }
+
+    /// Where the mode's chains stand: what is staged judges only what is not dropped.
+    pub(crate) fn priority(self) -> &'static str {
+        match self {
+            Self::Enforce => "filter",
+            Self::Audit => "filter + 1",
         }
     }
 

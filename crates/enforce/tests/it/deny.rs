@@ -54,6 +54,40 @@ fn a_staged_policy_forwards_and_logs_what_it_would_drop() {
 }
 
 #[test]
+fn a_policy_is_staged_beside_the_one_in_force_and_judges_what_that_forwards() {
+    let topology = Topology::new();
+    let cluster = topology::cluster();
+    let mut node = Datapath::new(topology.netns("node"));
+    let mut log = DenyLog::open(&topology.netns("node"), 17).unwrap();
+    let shop = policies::verified(&policies::shop(), &cluster);
+    let mut strict = policies::policy("shop", "strict", Default::default());
+    strict.isolates_ingress = true;
+    let strict = policies::verified(&RuleSet::new([strict]), &cluster);
+    let (enforced, staged) = (topology::node_scope(1), topology::node_scope(2));
+    let mut known = node.apply(&shop, &cluster, &enforced, Mode::Enforce).unwrap().decisions;
+    known.extend(node.apply(&strict, &cluster, &staged, Mode::Audit).unwrap().decisions);
+    let revisions = [Mode::Enforce, Mode::Audit].map(|mode| node.in_force(mode).unwrap());
+    assert_eq!(revisions, [Some(1), Some(2)]);
+    let targets = [target("prom", "web", 80), target("prom", "db", 80)];
+    assert_eq!(poke::all(&topology.netns("prom"), &targets, PATIENCE), [false, true]);
+    let mut records = Vec::new();
+    let end = Instant::now() + Duration::from_secs(5);
+    while records.len() < 2 && Instant::now() < end {
+        log.poll(Duration::from_millis(100), &known, &mut records).unwrap();
+    }
+    let mut said: Vec<_> = records
+        .iter()
+        .map(|record| (record.destination.ip(), record.decided_by.policy.as_str(), record.audit))
+        .collect();
+    said.sort();
+    let (web, db) = (address("web", false), address("db", false));
+    assert_eq!(said, [(web, "shop/default-deny", false), (db, "shop/strict", true)]);
+    node.remove(Mode::Audit).unwrap();
+    let revisions = [Mode::Enforce, Mode::Audit].map(|mode| node.in_force(mode).unwrap());
+    assert_eq!(revisions, [Some(1), None]);
+}
+
+#[test]
 fn a_line_that_comes_late_names_the_policy_that_was_in_force_then() {
     let topology = Topology::new();
     let cluster = topology::cluster();
@@ -105,7 +139,7 @@ fn a_flood_that_overruns_the_log_is_counted_to_the_last_packet() {
     assert_eq!(counters.produced, counters.delivered + counters.dropped);
     assert_eq!(counters.delivered, u64::try_from(records.len()).unwrap());
     assert!(counters.dropped > 0, "the buffer was too large for this test");
-    let counted = node.counters(&applied.decisions).unwrap();
+    let counted = node.counters(Mode::Enforce, &applied.decisions).unwrap();
     let denied = counted
         .rules
         .iter()

@@ -87,7 +87,7 @@ fn established_connections_outlive_a_change_until_they_are_cut() {
         assert_eq!(denied.talks(PATIENCE), [false, false], "cut, both ways");
         assert_eq!(denied6.talks(PATIENCE), [false, false], "cut, both ways");
         assert_eq!(allowed.talks(LONG), [true, true], "what is allowed is not cut");
-        let stray = node.counters(&Default::default()).unwrap().stray;
+        let stray = node.counters(Mode::Enforce, &Default::default()).unwrap().stray;
         assert!(stray.0 > 0, "what they still sent was dropped and counted");
         node.apply(&open, &cluster, &node_scope(revision + 1), Mode::Enforce).unwrap();
     }
@@ -101,11 +101,11 @@ fn connections_older_than_the_agent_outlive_the_first_policy_if_it_prepared() {
     let mut node = Datapath::new(topology.netns("node"));
     node.prepare().unwrap();
     node.prepare().unwrap();
-    assert_eq!(node.in_force().unwrap(), None, "nothing is enforced yet");
+    assert_eq!(node.in_force(Mode::Enforce).unwrap(), None, "nothing is enforced yet");
     assert_eq!(pair.talks(LONG), [true, true]);
     let verified = policies::verified(&only_prom(), &cluster);
     node.apply(&verified, &cluster, &node_scope(1), Mode::Enforce).unwrap();
     assert_eq!(pair.talks(LONG), [true, true]);
     node.prepare().unwrap();
-    assert!(node.in_force().unwrap().is_some(), "preparing takes nothing away");
+    assert!(node.in_force(Mode::Enforce).unwrap().is_some(), "preparing takes nothing away");
 }

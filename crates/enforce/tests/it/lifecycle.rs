@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sekisho_enforce::{
-    ApplyError, Change, Datapath, Executor, InForce, InNamespace, Mode, NftError,
-};
+use sekisho_enforce::{ApplyError, Change, Datapath, Executor, InNamespace, Mode, NftError};
 use sekisho_model::Protocol;
 use sekisho_policy::RuleSet;
 use sekisho_verify::VerifiedPolicy;
@@ -83,7 +81,7 @@ fn no_connection_notices_fifty_replacements() {
         assert!(allowed.join().unwrap() > 50);
         denied.join().unwrap();
     });
-    assert_eq!(kept.in_force().unwrap(), Some(InForce { revision: 50, mode: Mode::Enforce }),);
+    assert_eq!(kept.in_force(Mode::Enforce).unwrap(), Some(50));
 }
 
 #[test]
@@ -110,7 +108,7 @@ fn an_update_keeps_counters_and_equals_a_replacement() {
         fresh.apply(verified, &cluster, &node_scope(revision), Mode::Enforce).unwrap();
         let replaced = listing_of(topology.netns("far"));
         assert_eq!(updated, replaced, "revision {revision}");
-        let counters = node.counters(&applied.decisions).unwrap();
+        let counters = node.counters(Mode::Enforce, &applied.decisions).unwrap();
         let counted: u64 = counters.rules.values().map(|(packets, _)| packets).sum();
         assert_eq!(counted, 2, "egress and ingress rule of the one connection");
     }
@@ -175,21 +173,21 @@ fn a_revision_outlives_its_agent_and_can_be_rolled_back_to() {
     let shop = policies::verified(&policies::shop(), &cluster);
     let open = policies::verified(&RuleSet::default(), &cluster);
     let mut node = Datapath::new(topology.netns("node"));
-    assert_eq!(node.in_force().unwrap(), None);
+    assert_eq!(node.in_force(Mode::Enforce).unwrap(), None);
     node.apply(&shop, &cluster, &node_scope(1), Mode::Enforce).unwrap();
-    node.apply(&open, &cluster, &node_scope(2), Mode::Audit).unwrap();
+    node.apply(&open, &cluster, &node_scope(2), Mode::Enforce).unwrap();
     assert!(answers(&topology, 80, LONG));
     drop(node);
     let mut next = Datapath::new(topology.netns("node"));
-    assert_eq!(next.in_force().unwrap(), Some(InForce { revision: 2, mode: Mode::Audit }));
+    assert_eq!(next.in_force(Mode::Enforce).unwrap(), Some(2));
     let stored = VerifiedPolicy::restore(shop.record().clone()).unwrap();
     next.apply(&stored, &cluster, &node_scope(1), Mode::Enforce).unwrap();
-    assert_eq!(next.in_force().unwrap(), Some(InForce { revision: 1, mode: Mode::Enforce }));
+    assert_eq!(next.in_force(Mode::Enforce).unwrap(), Some(1));
     assert!(!answers(&topology, 80, PATIENCE));
-    next.remove().unwrap();
-    assert_eq!(next.in_force().unwrap(), None);
+    next.remove(Mode::Enforce).unwrap();
+    assert_eq!(next.in_force(Mode::Enforce).unwrap(), None);
     assert!(answers(&topology, 80, LONG), "nothing is denied any more");
-    next.remove().unwrap();
+    next.remove(Mode::Enforce).unwrap();
 }
 
 #[test]

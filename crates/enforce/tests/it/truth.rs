@@ -131,7 +131,7 @@ fn check(topology: &Topology, rules: &RuleSet, title: &str) -> usize {
     check_log(&mut logs, &decisions, &points, title);
     if !repeated {
         let mut counted = BTreeMap::new();
-        for counters in [node.counters(&decisions), host.counters(&decisions)] {
+        for counters in [&node, &host].map(|path| path.counters(Mode::Enforce, &decisions)) {
             for (decided, (packets, _)) in counters.unwrap().rules {
                 *counted.entry(decided).or_insert(0) += packets;
             }
