@@ -1,1 +1,19 @@
 //! Who is who: (address, time) to workload, from Kubernetes, hosts and the lab.
+//!
+//! [`Inventory`] is fed by watch lines and answers at a point in time, because addresses are
+//! reused and labels change; it is the [`sekisho_flow::Directory`] of the joiner. [`JournalReader`]
+//! follows the lab's journal file.
+
+mod cgroup;
+mod directory;
+mod error;
+mod history;
+mod inventory;
+mod journal;
+mod owners;
+mod services;
+mod spans;
+
+pub use error::{JournalError, LineError};
+pub use inventory::{Change, Inventory, InventoryLimits, InventoryStats};
+pub use journal::{JournalRead, JournalReader, LINE_BYTES_MAX, READ_BYTES_MAX};
