@@ -28,6 +28,10 @@ static __always_inline void fill_path(struct sekisho_exec *record, struct file *
 	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
 	__u32 used = 0;
 
+	/* A kernel thread, or a process that is ending, runs no program. */
+	record->path_length = 0;
+	if (!file)
+		return;
 	for (int i = 0; i < SEKISHO_PATH_DEPTH_MAX; i++) {
 		struct dentry *parent;
 		long length;
@@ -66,8 +70,8 @@ static __always_inline void fill_task(struct sekisho_task *record, struct task_s
 	bpf_core_read(record->comm, sizeof(record->comm), &task->comm);
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(process_exec, struct task_struct *task)
+/* Emits a process with the path of its program. */
+static __always_inline int emit_program(struct task_struct *task)
 {
 	__u64 cgroup_id = task_cgroup_if_ours(task);
 	struct sekisho_exec *record;
@@ -82,6 +86,12 @@ int BPF_PROG(process_exec, struct task_struct *task)
 	fill_path(record, BPF_CORE_READ(task, mm, exe_file));
 	bpf_ringbuf_submit(record, wake_flags(&ring_keep));
 	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec, struct task_struct *task)
+{
+	return emit_program(task);
 }
 
 static __always_inline int emit_task(struct task_struct *task, __u8 kind)
@@ -105,6 +115,9 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 {
 	if (child->pid != child->tgid)
 		return 0;
+	/* User space knows the parent's program, unless the child was cloned into our subtree. */
+	if (!task_cgroup_if_ours(parent))
+		return emit_program(child);
 	return emit_task(child, SEKISHO_KIND_TASK);
 }
 
@@ -123,5 +136,5 @@ int BPF_PROG(process_move, struct cgroup *to, const char *path, struct task_stru
 {
 	if (!is_default_hierarchy(to))
 		return 0;
-	return emit_task(BPF_CORE_READ(task, group_leader), SEKISHO_KIND_TASK);
+	return emit_program(BPF_CORE_READ(task, group_leader));
 }

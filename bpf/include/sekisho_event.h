@@ -25,8 +25,8 @@ enum sekisho_hook {
 enum sekisho_kind {
 	SEKISHO_KIND_SOCKET = 1,
 	SEKISHO_KIND_DNS = 2,
-	SEKISHO_KIND_EXEC = 3,
-	SEKISHO_KIND_TASK = 4, /* fork, or moved into the subtree: no program was executed */
+	SEKISHO_KIND_EXEC = 3, /* or a running process came into the subtree */
+	SEKISHO_KIND_TASK = 4, /* a fork: the program is the parent's */
 	SEKISHO_KIND_EXIT = 5,
 	SEKISHO_KIND_CGROUP = 6, /* a folder was made */
 };

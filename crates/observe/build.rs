@@ -86,9 +86,8 @@ fn compile(clang: &OsString, bpf: &Path, object: &str, out: &Path) -> Result<(),
     if stderr.contains("bpf/bpf_helpers.h") && stderr.contains("not found") {
         return Err("the headers of libbpf were not found: `apt-get install libbpf-dev`".to_owned());
     }
-    let lines = stderr.lines().map(|line| format!("\n{line}")).collect::<String>();
-    // Cargo shows only one line of `cargo::error`; the rest goes to the build's own output.
-    eprintln!("{lines}");
+    // `cargo::error` holds one line; the rest are shown beside it.
+    stderr.lines().for_each(|line| println!("cargo::warning={line}"));
     let first = stderr.lines().find(|line| line.contains("error")).unwrap_or("no message");
     Err(format!("{} could not compile bpf/{object}.bpf.c: {first}", clang.to_string_lossy()))
 }

@@ -43,12 +43,11 @@ impl Processes {
         self.known.insert(pid, Known { exe: exe.to_owned(), ended_ns: None });
     }
 
-    /// The program of a process that was forked or moved here, best source first.
+    /// The program of a process that was forked, best source first.
     pub(crate) fn forked(&mut self, task: &wire::Task) -> String {
         let pid = task.header.pid;
         let exe = self
-            .alive(pid)
-            .or_else(|| self.alive(task.parent))
+            .alive(task.parent)
             .or_else(|| read_exe(pid))
             .or_else(|| self.known.get(&task.parent).map(|known| known.exe.clone()))
             .unwrap_or_default();

@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
+use sekisho_observe::{Observer, ObserverOptions};
 use sekisho_system::wait;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,6 +28,7 @@ fn act() {
         "udp-send" => udp_send(rest[0].parse().unwrap(), number(1), number(2)),
         "dns-serve" => dns_serve(number(0)),
         "dns-ask" => dns_ask(rest[0]),
+        "doctor" => tell_doctor(rest[0]),
         _ => panic!("no such act: {line}"),
     }
 }
@@ -118,4 +120,13 @@ fn dns_ask(name: &str) {
     question.extend_from_slice(&[0, 0, 1, 0, 1]);
     socket.send(&question).unwrap();
     socket.recv(&mut [0; 512]).unwrap();
+}
+
+/// Prints what a process without privileges is told.
+fn tell_doctor(cgroup: &str) {
+    for tier in sekisho_observe::doctor() {
+        println!("{} {} {}", tier.area, tier.status, tier.reason);
+    }
+    let error = Observer::start(ObserverOptions::new(cgroup.into())).unwrap_err();
+    println!("start: {error}");
 }

@@ -50,7 +50,7 @@ impl Scene {
         let exe = std::env::current_exe().unwrap();
         let script = format!(
             "set -e\nip link set lo up\ncd {files}\necho $$ > {cgroup}/cgroup.procs\n\
-             act() {{ SEKISHO_ACT=\"$*\" {exe} --exact actor::act --nocapture -q; }}\n\
+             EXE={exe}\nact() {{ SEKISHO_ACT=\"$*\" $EXE --exact actor::act --nocapture -q; }}\n\
              ready() {{ until [ -e $1 ]; do sleep 0.02; done; }}\n{script}\n",
             files = self.files.path().display(),
             cgroup = cgroup.display(),
