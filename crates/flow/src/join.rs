@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use sekisho_model::{
     Batch, DenyRecord, EdgeKey, EdgeStats, Flow, Half, HalfFlow, Outcome, PartyKind, Process,
-    Timestamp,
+    SocketRole, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -325,7 +325,11 @@ impl Joiner {
     ) -> (Number, Connection) {
         let protocol = end.protocol;
         let who = Who { directory, nodes: self.nodes.names() };
-        let found = self.table.other_end(&end, who);
+        let mut found = self.table.other_end(&end, who);
+        let hairpin = if found.is_none() { hairpin_of(&end, who) } else { None };
+        if let Some(source) = hairpin {
+            found = self.table.hairpin_end(&end, source, who);
+        }
         let found = found.and_then(|found| Some((found, self.table.take(found.number)?)));
         let (number, mut connection) = match found {
             Some((found, mut connection)) => {
@@ -348,7 +352,7 @@ impl Joiner {
         connection.touched = self.clock;
         connection.lingers = false;
         self.stats.joined += u64::from(connection.is_joined());
-        connection.hairpin = hairpin_of(&connection, who);
+        connection.hairpin = hairpin.filter(|_| !connection.is_joined());
         connection.lonely = who.is_lonely(&connection);
         (number, connection)
     }
@@ -516,10 +520,11 @@ fn is_ready(connection: &Connection) -> bool {
 }
 
 /// Where a masqueraded connection of a pod to itself would have come from.
-fn hairpin_of(connection: &Connection, who: Who<'_>) -> Option<SocketAddr> {
-    let (Some(end), None) = (&connection.destination, &connection.source) else { return None };
-    (end.local.ip() != end.remote.ip() && who.is_node(end.remote.ip(), end.opened))
-        .then(|| SocketAddr::new(end.local.ip(), end.remote.port()))
+fn hairpin_of(end: &End, who: Who<'_>) -> Option<SocketAddr> {
+    let masqueraded = end.role == SocketRole::Destination
+        && end.local.ip() != end.remote.ip()
+        && who.is_node(end.remote.ip(), end.opened);
+    masqueraded.then(|| SocketAddr::new(end.local.ip(), end.remote.port()))
 }
 
 /// The difference to the previous flow, as a flow; None if there is no news worth one.

@@ -21,6 +21,20 @@ struct Seeker {
     over: bool,
 }
 
+impl Seeker {
+    fn of_end(end: &End, source: SocketAddr, destination: SocketAddr) -> Self {
+        Self {
+            protocol: end.protocol,
+            role: Some(end.role),
+            source,
+            destination,
+            opened: end.opened,
+            seen: end.seen,
+            over: end.last,
+        }
+    }
+}
+
 /// A connection that a seeker belongs to.
 #[derive(Clone, Copy)]
 pub(super) struct Found {
@@ -36,15 +50,7 @@ impl Table {
     /// The connection whose other end `end` is.
     pub(super) fn other_end(&self, end: &End, who: Who<'_>) -> Option<Found> {
         let (source, destination) = end.tuple();
-        let seeker = Seeker {
-            protocol: end.protocol,
-            role: Some(end.role),
-            source,
-            destination,
-            opened: end.opened,
-            seen: end.seen,
-            over: end.last,
-        };
+        let seeker = Seeker::of_end(end, source, destination);
         self.best(seeker, who).or_else(|| {
             // A guess that finds nobody may be the wrong way round.
             let flipped = match end.role {
@@ -55,6 +61,11 @@ impl Table {
             let seeker = Seeker { role: Some(flipped), source, destination, ..seeker };
             end.inferred.then(|| self.best(seeker, who)).flatten()
         })
+    }
+
+    /// The connection of a pod to itself whose destination `end` is, if `source` was masqueraded.
+    pub(super) fn hairpin_end(&self, end: &End, source: SocketAddr, who: Who<'_>) -> Option<Found> {
+        self.best(Seeker::of_end(end, source, end.local), who)
     }
 
     /// The connection that `denial` is about.
