@@ -16,6 +16,7 @@ mod read_meta;
 mod read_object;
 mod read_policy;
 mod read_workload;
+mod repair;
 mod scalar;
 mod selector;
 mod tree;

@@ -1,12 +1,14 @@
 //! Reads texts into objects: documents, lists, kinds.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use crate::at::{At, Context, nearest, shorten};
 use crate::read_meta::{Scope, labels, read_lenient_meta, read_meta, string};
 use crate::read_policy::{read_cidr, read_policy, read_port_number, read_port_ref, read_protocol};
 use crate::read_workload::{read_container, read_pod, read_workload};
-use crate::tree::Documents;
+use crate::repair::{REPAIRS_MAX, Repair};
+use crate::tree::{Documents, TreeError};
 use crate::{
     Host, ManifestError, Meta, Namespace, Node, Object, OtherObject, PortRef, Service, ServicePort,
     WorkloadKind, check, known,
@@ -83,10 +85,31 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Object>, Vec<ManifestError>> 
 /// merely refused by API servers.
 #[must_use]
 pub fn read(file: &str, text: &str) -> Reading {
+    let (first, outcome) = read_once(file, text);
+    let Err(mut error) = outcome else { return first };
+    let mut repair = Repair::new(text);
+    for _ in 0..REPAIRS_MAX {
+        if !repair.apply(&error) {
+            break;
+        }
+        match read_once(file, &repair.text) {
+            (reading, Ok(brackets)) if repair.is_sound(&brackets) => return reading,
+            (_, Ok(_)) => break,
+            (_, Err(next)) => error = next,
+        }
+    }
+    first
+}
+
+/// The lines of each pair of brackets of a text, or its syntax error.
+type Outcome = Result<Vec<RangeInclusive<u32>>, TreeError>;
+
+/// Reads a text as it stands.
+fn read_once(file: &str, text: &str) -> (Reading, Outcome) {
     let context = Context::new(file);
     let mut objects = Vec::new();
     let mut documents = Documents::new(text);
-    loop {
+    let outcome = loop {
         let document = documents.next_document();
         for duplicate in documents.duplicates.drain(..) {
             context.report(duplicate);
@@ -98,15 +121,15 @@ pub fn read(file: &str, text: &str) -> Reading {
                     read_document(&at, None, &mut objects);
                 }
             }
-            Ok(None) => break,
+            Ok(None) => break Ok(documents.brackets),
             Err(error) => {
-                context.report(error);
-                break;
+                context.report(error.clone());
+                break Err(error);
             }
         }
-    }
+    };
     let (errors, refusals) = context.finish();
-    Reading { objects, errors, refusals }
+    (Reading { objects, errors, refusals }, outcome)
 }
 
 /// apiVersion and kind.

@@ -6,8 +6,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
 
 /// Levels of nesting that are read.
 pub(crate) const DEPTH_MAX: usize = 100;
@@ -62,6 +63,8 @@ pub(crate) struct Documents<'t> {
     copied: usize,
     stack: Vec<Frame<'t>>,
     pub(crate) duplicates: Vec<TreeError>,
+    /// Lines of each pair of brackets so far, first to last.
+    pub(crate) brackets: Vec<RangeInclusive<u32>>,
 }
 
 struct Frame<'t> {
@@ -92,6 +95,7 @@ impl<'t> Documents<'t> {
             copied: 0,
             stack: Vec::new(),
             duplicates: Vec::new(),
+            brackets: Vec::new(),
         }
     }
 
@@ -118,7 +122,7 @@ impl<'t> Documents<'t> {
                     let kind = FrameKind::Map { entries: Vec::new(), key: None };
                     self.open(&span.start, anchor, kind)?
                 }
-                Event::SequenceEnd | Event::MappingEnd => self.close()?,
+                Event::SequenceEnd | Event::MappingEnd => self.close(&span)?,
                 Event::DocumentStart(_) => {
                     self.anchors.clear();
                     None
@@ -146,8 +150,12 @@ impl<'t> Documents<'t> {
         Ok(None)
     }
 
-    fn close(&mut self) -> Result<Option<Node<'t>>, TreeError> {
+    fn close(&mut self, end: &Span) -> Result<Option<Node<'t>>, TreeError> {
         let Some(frame) = self.stack.pop() else { return Ok(None) };
+        // The end of a block has no text of its own.
+        if !end.is_empty() {
+            self.brackets.push(frame.line..=place(&end.start).0);
+        }
         let value = match frame.kind {
             FrameKind::Seq(nodes) => Value::Seq(nodes),
             FrameKind::Map { entries, .. } => {

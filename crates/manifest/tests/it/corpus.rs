@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use sekisho_manifest::read;
 
 /// Folders whose manifests are wrong on purpose, with what is wrong.
-const BAD_ON_PURPOSE: &[&str] = &[];
+///
+/// - `nad_test_1` has a field `app` in `spec.template.metadata`.
+const BAD_ON_PURPOSE: &[&str] = &["nad_test_1"];
 
 fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> =

@@ -1,0 +1,115 @@
+//! Rewrites texts that kubectl reads and saphyr-parser refuses, though they mean one thing only.
+//!
+//! Inside `[...]`, `{...}` and quotes indentation means nothing, and kubectl's reader takes lines
+//! there that start with a tab or at the margin. Such lines are indented, and the caller makes sure
+//! ([`Repair::is_sound`]) that each of them lies in brackets; otherwise the text stays refused.
+
+use std::ops::RangeInclusive;
+
+use crate::tree::TreeError;
+
+/// Times that a text is rewritten before it is refused.
+pub(crate) const REPAIRS_MAX: usize = 64;
+/// Spaces that are put before a line; more than real manifests indent.
+const PAD_SPACES_MAX: usize = 256;
+
+/// A rewritten text; line numbers stay the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Repair {
+    pub(crate) text: String,
+    /// Lines (from 1) that must lie in brackets for the rewriting to be sound.
+    lines: Vec<u32>,
+}
+
+impl Repair {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), lines: Vec::new() }
+    }
+
+    /// Rewrites the text so that `error` does not occur again; false if that can't be done.
+    pub(crate) fn apply(&mut self, error: &TreeError) -> bool {
+        let rewritten = if error.message.contains("invalid indentation in quoted scalar") {
+            self.indent_quoted(error)
+        } else if error.message.contains("tabs disallowed within this context")
+            || error.message == "invalid indentation"
+        {
+            self.indent_lines(error.line)
+        } else {
+            None
+        };
+        match rewritten {
+            Some(text) if text != self.text => {
+                self.text = text;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether each rewritten line lies in one of the pairs of brackets, given by their lines.
+    pub(crate) fn is_sound(&self, brackets: &[RangeInclusive<u32>]) -> bool {
+        self.lines.iter().all(|line| {
+            // On the line of the opening bracket the text before it is no part of the pair.
+            brackets.iter().any(|pair| pair.contains(line) && pair.start() != line)
+        })
+    }
+
+    fn pad(&self) -> String {
+        let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
+        let widest = self.text.lines().map(indent).max().unwrap_or_default();
+        " ".repeat((widest + 2).min(PAD_SPACES_MAX))
+    }
+
+    /// Indents line `first` and the lines after it as long as they start with a tab.
+    fn indent_lines(&mut self, first: u32) -> Option<String> {
+        let pad = self.pad();
+        let mut text = String::with_capacity(self.text.len() + pad.len());
+        let mut more = true;
+        for (line, number) in self.text.split_inclusive('\n').zip(1_u32..) {
+            more &= number <= first || line.starts_with('\t');
+            if number >= first && more {
+                self.lines.push(number);
+                text.push_str(&pad);
+                text.push_str(line.trim_start_matches([' ', '\t']));
+            } else {
+                text.push_str(line);
+            }
+        }
+        (!self.lines.is_empty()).then_some(text)
+    }
+
+    /// Indents the lines after the first of the quoted scalar that starts at `start`: leading
+    /// white space of such lines is no part of its value.
+    fn indent_quoted(&self, start: &TreeError) -> Option<String> {
+        let line = usize::try_from(start.line).ok()?.checked_sub(1)?;
+        let column = usize::try_from(start.column).ok()?.checked_sub(1)?;
+        let before: usize = self.text.split_inclusive('\n').take(line).map(str::len).sum();
+        let rest = self.text.get(before..)?;
+        let (offset, quote) = rest.char_indices().nth(column)?;
+        let body = rest.get(offset + quote.len_utf8()..)?;
+        let body = body.get(..closing_quote(body, quote)?)?;
+        let indented = body.replace('\n', &format!("\n{}", self.pad()));
+        let start = before + offset + quote.len_utf8();
+        let head = self.text.get(..start)?;
+        let tail = self.text.get(start + body.len()..)?;
+        Some(format!("{head}{indented}{tail}"))
+    }
+}
+
+/// Offset of the quote that ends a scalar whose text starts at `body`.
+fn closing_quote(body: &str, quote: char) -> Option<usize> {
+    let mut chars = body.char_indices().peekable();
+    while let Some((offset, c)) = chars.next() {
+        match (quote, c) {
+            ('"', '\\') => {
+                chars.next();
+            }
+            ('\'', '\'') if chars.peek().is_some_and(|(_, next)| *next == '\'') => {
+                chars.next();
+            }
+            (quote, c) if quote == c => return Some(offset),
+            _ => {}
+        }
+    }
+    None
+}
