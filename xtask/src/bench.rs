@@ -1,8 +1,8 @@
-//! `cargo xtask bench [NAME]`: runs the programs that measure, and prints their figures as one
+//! `cargo xtask bench [NAME]`: runs the programs that measure, and repeats their figures as one
 //! table.
 //!
-//! A figure is a line `figure NAME = VALUE UNIT` on the program's standard output; what else it
-//! prints is shown as it comes. Names and promises are in docs/promises.md.
+//! A program prints one figure per line on standard output, and what is no figure on standard
+//! error. The bounds are in docs/promises.md.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,13 +18,6 @@ const LIMIT: Duration = Duration::from_secs(30 * 60);
 /// Package and example of each program, in the order of the data's way.
 const PROGRAMS: &[(&str, &str)] =
     &[("sekisho-observe", "rate"), ("sekisho-store", "ingest"), ("sekisho-enforce", "overhead")];
-
-/// One measured value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Figure {
-    name: String,
-    value: String,
-}
 
 /// Runs the verb.
 ///
@@ -43,15 +36,16 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         bail!("measuring the kernel needs root: `{}`", workspace::as_root("bench"));
     }
     setup::ensure(Scope::Run)?;
-    let mut figures = Vec::new();
+    let mut rows = Vec::new();
     for (package, example) in PROGRAMS.iter().filter(|(_, example)| wanted(example)) {
-        figures.extend(measure(root, package, example)?);
+        let figures = measure(root, package, example)?;
+        rows.extend(figures.into_iter().map(|figure| (*example, figure)));
     }
-    println!("\n{}", table(&figures));
+    println!("\n{}", table(&rows));
     Ok(())
 }
 
-fn measure(root: &Path, package: &str, example: &str) -> Result<Vec<Figure>> {
+fn measure(root: &Path, package: &str, example: &str) -> Result<Vec<String>> {
     println!("\n=== {package} {example}");
     let mut cargo = run::cargo();
     cargo.current_dir(root).args(["run", "--release", "--locked", "--quiet"]);
@@ -59,7 +53,7 @@ fn measure(root: &Path, package: &str, example: &str) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let ended = run::watch(&mut cargo, LIMIT, |line| {
         println!("{line}");
-        figures.extend(figure(line));
+        figures.extend((!line.trim().is_empty()).then(|| line.trim().to_owned()));
     })?;
     match ended {
         Ended::Exited(status) if status.success() => Ok(figures),
@@ -69,14 +63,10 @@ fn measure(root: &Path, package: &str, example: &str) -> Result<Vec<Figure>> {
     }
 }
 
-fn figure(line: &str) -> Option<Figure> {
-    let (name, value) = line.strip_prefix("figure ")?.split_once('=')?;
-    Some(Figure { name: name.trim().to_owned(), value: value.trim().to_owned() })
-}
-
-fn table(figures: &[Figure]) -> String {
-    let width = figures.iter().map(|figure| figure.name.chars().count()).max().unwrap_or(0);
-    let lines = figures.iter().map(|Figure { name, value }| format!("{name:<width$}  {value}"));
+/// Which program said what.
+fn table(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(program, _)| program.len()).max().unwrap_or(0);
+    let lines = rows.iter().map(|(program, figure)| format!("{program:<width$}  {figure}"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -85,10 +75,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_is_read_and_other_lines_are_not() {
-        let read = figure("figure observe.lost = 0 of 162282").unwrap();
-        assert_eq!((read.name.as_str(), read.value.as_str()), ("observe.lost", "0 of 162282"));
-        assert_eq!(figure("warming up"), None);
-        assert_eq!(figure("figure without value"), None);
+    fn each_figure_stands_beside_the_program_that_measured_it() {
+        let rows = [("rate", "lost: 0".to_owned()), ("overhead", "ratio: 1".to_owned())];
+        assert_eq!(table(&rows), "rate      lost: 0\noverhead  ratio: 1");
     }
 }

@@ -11,6 +11,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::{run, workspace};
 
+/// Older ones refuse the flexible array in the kernel's `struct cgroup` (bpf/include/vmlinux.h).
+const CLANG_MAJOR_MIN: u32 = 19;
+
 /// Something the machine must have.
 struct Need {
     what: &'static str,
@@ -24,14 +27,10 @@ struct Need {
 
 const BUILD: &[Need] = &[
     Need {
-        what: "clang 14 or newer",
+        what: "clang 19 or newer",
         why: "compiles the kernel programs in bpf/",
-        present: || {
-            ["clang", "clang-19", "clang-18", "clang-16", "clang-15", "clang-14"]
-                .iter()
-                .any(|name| on_path(name))
-        },
-        packages: &["clang-19", "clang"],
+        present: has_clang,
+        packages: &["clang-19"],
         services: &[],
     },
     Need {
@@ -251,6 +250,20 @@ fn on_path(program: &str) -> bool {
     std::env::split_paths(&path).chain(usual).any(|folder| folder.join(program).is_file())
 }
 
+/// The names that crates/observe/build.rs tries; plain `clang` is 14 on Debian 12.
+fn has_clang() -> bool {
+    let version = || run::output(run::command("clang").arg("--version")).unwrap_or_default();
+    ["clang-19", "clang-20"].iter().any(|name| on_path(name))
+        || std::env::var_os("SEKISHO_CLANG").is_some()
+        || (on_path("clang") && major(&version()) >= Some(CLANG_MAJOR_MIN))
+}
+
+/// `Debian clang version 19.1.7 (3~deb12u1)`
+fn major(version: &str) -> Option<u32> {
+    let (_, rest) = version.split_once("version ")?;
+    rest.split('.').next()?.parse().ok()
+}
+
 fn names(needs: &[&Need]) -> String {
     needs.iter().map(|need| need.what).collect::<Vec<_>>().join(", ")
 }
@@ -287,6 +300,13 @@ mod tests {
         drop(ServicesStayOff::new(&path).unwrap());
         assert!(!path.exists());
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_version_of_clang_is_read_and_an_odd_one_is_too_old() {
+        assert_eq!(major("Debian clang version 14.0.6\nTarget: x"), Some(14));
+        assert!(major("Ubuntu clang version 20.1.2 (0ubuntu1)") >= Some(CLANG_MAJOR_MIN));
+        assert!(major("something else") < Some(CLANG_MAJOR_MIN));
     }
 
     #[test]
