@@ -174,7 +174,10 @@ impl Plan<'_> {
                 peers: vec![fence.inside.clone()],
                 ports: Vec::new(),
                 position: Position::default(),
-                comment: vec![format!("inside: {} connections", fence.evidence.connections)],
+                comment: vec![format!(
+                    "all inside: {} connections seen",
+                    fence.evidence.connections
+                )],
             },
             evidence: fence.evidence.clone(),
         };

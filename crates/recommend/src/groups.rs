@@ -163,17 +163,19 @@ fn select<'a>(mut groups: Vec<Group<'a>>, notes: &mut BTreeSet<Note>) -> Vec<Gro
             done.push(group);
             continue;
         }
+        // Selectors add up, so a group that can't be told from all others can't be told from one.
+        let own: Vec<&Labels> = group.label_sets.iter().collect();
+        let has_labels = !labels::shared(own.iter().copied()).is_empty();
         let twin = |other: &Group<'_>| {
-            let shared = labels::shared(&group.label_sets);
-            !shared.is_empty()
-                && other.label_sets.iter().any(|set| LabelSelector::of(shared.clone()).matches(set))
+            let other: Vec<&Labels> = other.label_sets.iter().collect();
+            has_labels && labels::selector(&own, &other).is_none()
         };
         if let Some(at) = groups.iter().position(twin) {
             let other = groups.remove(at);
-            groups.push(merge(group, other, notes));
+            groups.push(merge(group, other));
         } else if let Some(at) = done.iter().position(twin) {
             let other = done.remove(at);
-            groups.push(merge(group, other, notes));
+            groups.push(merge(group, other));
         } else {
             notes.insert(Note {
                 kind: NoteKind::NoPolicy,
@@ -184,6 +186,15 @@ fn select<'a>(mut groups: Vec<Group<'a>>, notes: &mut BTreeSet<Note>) -> Vec<Gro
             });
             done.push(group);
         }
+    }
+    for merged in done.iter().filter(|group| group.workloads.len() > 1) {
+        notes.insert(Note {
+            kind: NoteKind::Merged,
+            subject: merged.ids().join(", "),
+            text: "have the same stable labels, so they share one policy: give each a label of \
+                   its own to tell them apart"
+                .to_owned(),
+        });
     }
     // `pop` takes from the back: first workloads come last.
     done.sort_by(|a, b| a.workloads.cmp(&b.workloads));
@@ -199,18 +210,11 @@ fn selector(group: &Group<'_>, others: &[&Labels]) -> Option<LabelSelector> {
     })
 }
 
-fn merge<'a>(a: Group<'a>, b: Group<'a>, notes: &mut BTreeSet<Note>) -> Group<'a> {
+fn merge<'a>(a: Group<'a>, b: Group<'a>) -> Group<'a> {
     let mut merged = a;
     merged.workloads.extend(b.workloads);
     merged.endpoints.extend(b.endpoints);
     merged.label_sets.extend(b.label_sets);
     merged.selector = None;
-    notes.insert(Note {
-        kind: NoteKind::Merged,
-        subject: merged.ids().join(", "),
-        text: "have the same stable labels, so they share one policy: give each a label of its \
-               own to tell them apart"
-            .to_owned(),
-    });
     merged
 }

@@ -81,12 +81,17 @@ impl LeftOut {
         for ((source, cause), (connections, edges)) in self.by_source {
             let examples: Vec<&str> = edges.iter().take(EXAMPLES_MAX).map(String::as_str).collect();
             let more = edges.len().saturating_sub(examples.len());
-            let more = if more == 0 { String::new() } else { format!(" and {more} more edges") };
+            let more = match more {
+                0 => String::new(),
+                1 => " and 1 more edge".to_owned(),
+                _ => format!(" and {more} more edges"),
+            };
+            let plural = if connections == 1 { "" } else { "s" };
             notes.insert(Note {
                 kind: NoteKind::LeftOut,
                 subject: source,
                 text: format!(
-                    "{}: {}{more} ({connections} connections)",
+                    "{}: {}{more} ({connections} connection{plural})",
                     cause.text(),
                     examples.join(", ")
                 ),

@@ -9,11 +9,14 @@ const PREFERRED: [&str; 8] = [
     "app",
     "k8s-app",
     "name",
+    "run",
     "app.kubernetes.io/component",
     "app.kubernetes.io/instance",
     "component",
-    "run",
 ];
+
+/// Keys whose values name an application.
+const NAMING: [&str; 5] = ["app.kubernetes.io/name", "app", "k8s-app", "name", "run"];
 
 /// Keys whose values change with each roll-out or run: never used.
 const UNSTABLE: [&str; 8] = [
@@ -76,8 +79,9 @@ pub(crate) fn selector(own: &[&Labels], others: &[&Labels]) -> Option<LabelSelec
     shortest(&candidates, others).or_else(|| with_absent_keys(own, others, shared.clone()))
 }
 
-/// The first smallest combination of `candidates` that matches none of `others`. An empty
-/// selector is never given: it would also select pods to come.
+/// The first smallest combination of `candidates` that matches none of `others`. It names the
+/// application if any label does: an instance or a component alone would also pick pods of other
+/// applications to come. An empty selector is never given, for the same reason.
 fn shortest(candidates: &[(&String, &String)], others: &[&Labels]) -> Option<LabelSelector> {
     let chosen = |labels: &[&(&String, &String)]| {
         let labels = labels.iter().map(|(key, value)| ((*key).clone(), (*value).clone()));
@@ -86,17 +90,23 @@ fn shortest(candidates: &[(&String, &String)], others: &[&Labels]) -> Option<Lab
         exact.then_some(selector)
     };
     let few = candidates.get(..COMBINED_MAX).unwrap_or(candidates);
-    // A version alone names nothing.
-    let mut alone = few.iter().filter(|(key, _)| !VERSION_LIKE.contains(&key.as_str()));
-    if let Some(found) = alone.find_map(|a| chosen(&[a])) {
+    let names = |(key, _): &&(&String, &String)| NAMING.contains(&key.as_str());
+    let has_name = few.iter().any(|label| names(&label));
+    // Names come first among candidates, so the first of a combination is one if any is.
+    let first = || {
+        few.iter().enumerate().filter(move |(_, label)| {
+            if has_name { names(label) } else { !VERSION_LIKE.contains(&label.0.as_str()) }
+        })
+    };
+    if let Some(found) = first().find_map(|(_, a)| chosen(&[a])) {
         return Some(found);
     }
-    for (index, a) in few.iter().enumerate() {
+    for (index, a) in first() {
         if let Some(found) = few.iter().skip(index + 1).find_map(|b| chosen(&[a, b])) {
             return Some(found);
         }
     }
-    for (index, a) in few.iter().enumerate() {
+    for (index, a) in first() {
         for (second, b) in few.iter().enumerate().skip(index + 1) {
             if let Some(found) = few.iter().skip(second + 1).find_map(|c| chosen(&[a, b, c])) {
                 return Some(found);
@@ -179,8 +189,9 @@ mod tests {
         check(
             &["app.kubernetes.io/name=redis app.kubernetes.io/instance=a tier=x"],
             &["app.kubernetes.io/name=redis app.kubernetes.io/instance=b tier=x"],
-            "app.kubernetes.io/instance=a",
+            "app.kubernetes.io/instance=a app.kubernetes.io/name=redis",
         );
+        check(&["tier=x component=a"], &["tier=x component=b"], "component=a");
         check(
             &["app=web component=api tier=x"],
             &["app=web component=job tier=x", "app=ad component=api tier=x"],

@@ -63,9 +63,9 @@ pub struct RuleEvidence {
     pub rule: u32,
     /// Connections that it allows, in the window.
     pub connections: u64,
-    /// First seen in the window.
+    /// First seen in the window; the epoch if a template asks for the rule without evidence.
     pub first_seen: Timestamp,
-    /// Last seen in the window.
+    /// Last seen in the window; the epoch if a template asks for the rule without evidence.
     pub last_seen: Timestamp,
     /// `source -> destination` processes, sorted; `?` where no agent saw one.
     pub processes: Vec<String>,

@@ -212,7 +212,11 @@ impl Plan<'_> {
         let mut rules = evidence(Direction::Ingress, &ingress.rules);
         rules.extend(evidence(Direction::Egress, &egress.rules));
         let drafts = || ingress.rules.iter().chain(&egress.rules);
-        let all: Vec<&Evidence> = drafts().map(|draft: &Draft| &draft.evidence).collect();
+        // A fence's rule for its inside needs no evidence.
+        let all: Vec<&Evidence> = drafts()
+            .map(|draft: &Draft| &draft.evidence)
+            .filter(|evidence| evidence.first_seen.is_some())
+            .collect();
         let confidence = confidence(self.watched(members), &all, self.request.completeness);
         let annotations = &mut policy.meta.annotations;
         annotations.insert("sekisho.dev/confidence".to_owned(), format!("{:.2}", confidence.score));

@@ -56,8 +56,10 @@ fn word(note: &Note) -> &'static str {
 
 fn confidence(recommended: &RecommendedPolicy, text: &mut String) {
     let confidence = &recommended.confidence;
-    let reasons = one_line(&confidence.reasons.join("; "));
-    let _ignored = writeln!(text, "# Confidence {:.2}: {reasons}.", confidence.score);
+    let _ignored = writeln!(text, "# Confidence {:.2}:", confidence.score);
+    for reason in &confidence.reasons {
+        let _ignored = writeln!(text, "# - {}", one_line(reason));
+    }
 }
 
 /// The proposal as one JSON object, two spaces per level, with a final newline. Policies are in

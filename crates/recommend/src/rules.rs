@@ -24,6 +24,8 @@ const ADDRESSES_MAX: usize = 16;
 const PEERS_JOINED_MIN: usize = 3;
 /// Names in a comment; the rest is counted.
 const NAMES_MAX: usize = 8;
+/// The same for processes, whose paths are long.
+const PROCESSES_MAX: usize = 4;
 
 /// What one rule speaks of; the order is the order of rules.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -240,7 +242,7 @@ impl RuleMaker<'_> {
             Topic::Nodes => {
                 let names = slots.iter().flat_map(|(_, slot)| &slot.nodes);
                 let names: BTreeSet<&str> = names.map(String::as_str).collect();
-                format!("node {}", list(names))
+                format!("node {}", list(&names, NAMES_MAX))
             }
             Topic::Name(name) => one_line(name),
             Topic::Addresses => {
@@ -255,7 +257,7 @@ impl RuleMaker<'_> {
         let mut lines = vec![format!("{who}: {connections}{last}{guess}")];
         if !evidence.processes.is_empty() {
             let processes = evidence.processes.iter().map(String::as_str).collect();
-            lines.push(format!("by {}", list(processes)));
+            lines.push(format!("by {}", list(&processes, PROCESSES_MAX)));
         }
         lines
     }
@@ -269,7 +271,7 @@ impl RuleMaker<'_> {
             let Some(group) = self.groups.at(*index) else { continue };
             names.extend(group.workloads.iter().map(|workload| shown(workload, own)));
         }
-        list(names.iter().map(String::as_str).collect())
+        list(&names.iter().map(String::as_str).collect(), NAMES_MAX)
     }
 
     fn note_wide(&self, topic: &Topic, addresses: usize, notes: &mut BTreeSet<Note>) {
@@ -394,8 +396,8 @@ fn count(number: usize, word: &str) -> String {
 }
 
 /// `a, b and 3 more`.
-fn list(words: BTreeSet<&str>) -> String {
-    let shown: Vec<&str> = words.iter().copied().take(NAMES_MAX).collect();
+fn list(words: &BTreeSet<&str>, max: usize) -> String {
+    let shown: Vec<&str> = words.iter().copied().take(max).collect();
     let more = words.len().saturating_sub(shown.len());
     let shown = one_line(&shown.join(", "));
     if more == 0 { shown } else { format!("{shown} and {more} more") }

@@ -188,15 +188,19 @@ impl<'a> Tracer<'a> {
 
     /// Notes what nodes reach without a rule.
     pub(crate) fn note_probes(&self, has: impl Fn(usize) -> bool, notes: &mut BTreeSet<Note>) {
+        let mut by_ports: BTreeMap<Vec<&str>, Vec<String>> = BTreeMap::new();
         for (index, ports) in self.probes.iter().filter(|(index, _)| has(**index)) {
             let Some(group) = self.groups.at(*index) else { continue };
-            let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
+            let ports = ports.iter().map(String::as_str).collect();
+            by_ports.entry(ports).or_default().extend(group.ids());
+        }
+        for (ports, ids) in by_ports {
             notes.insert(Note {
                 kind: NoteKind::AlwaysAllowed,
-                subject: group.ids().join(", "),
+                subject: ids.join(", "),
                 text: format!(
-                    "its own node reaches it on {} (probes): Kubernetes always allows that, so no \
-                     rule is needed",
+                    "reached by the node it runs on, on {} (probes): Kubernetes always allows \
+                     that, so no rule is needed",
                     ports.join(", ")
                 ),
             });

@@ -1,0 +1,8 @@
+//! Tests of the crate's verb on a shop-like cluster.
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod property;
+#[cfg(test)]
+mod shop;
