@@ -9,6 +9,8 @@ use crate::{ManifestError, Position};
 
 /// Errors of one text that are kept; more are only counted.
 const ERRORS_MAX: usize = 1000;
+/// Length from which one more letter may be wrong.
+const LONG_NAME_CHARS: usize = 12;
 const MISSING: &str = "required field is missing";
 /// Characters of a wrong value that are shown.
 const SHOWN_CHARS_MAX: usize = 64;
@@ -179,6 +181,14 @@ impl<'a> At<'a> {
                     .contains(&entry.key.to_ascii_lowercase().as_str())
             }),
             Value::Scalar { .. } => true,
+        }
+    }
+
+    /// Whether the field `name` is there, null or not.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match &self.node.value {
+            Value::Map(entries) => entries.iter().any(|entry| entry.key == name),
+            Value::Seq(_) | Value::Scalar { .. } => false,
         }
     }
 
@@ -411,7 +421,7 @@ pub(crate) fn shorten(text: &str) -> String {
     shown
 }
 
-/// The known name that `wrong` most likely means: at most two letters changed.
+/// The known name that `wrong` most likely means: at most two letters changed, three in long names.
 pub(crate) fn nearest<'k>(wrong: &str, known: &[&'k str]) -> Option<&'k str> {
     if wrong.len() > SHOWN_CHARS_MAX {
         return None;
@@ -420,7 +430,10 @@ pub(crate) fn nearest<'k>(wrong: &str, known: &[&'k str]) -> Option<&'k str> {
     known
         .iter()
         .map(|name| (distance(&folded, &name.to_ascii_lowercase()), *name))
-        .filter(|(distance, name)| *distance <= 2 && *distance < name.len().min(wrong.len()))
+        .filter(|(distance, name)| {
+            let most = if name.len() < LONG_NAME_CHARS { 2 } else { 3 };
+            *distance <= most && *distance < name.len().min(wrong.len())
+        })
         .min()
         .map(|(_, name)| name)
 }

@@ -160,15 +160,14 @@ fn read_document(at: &At<'_>, default: Option<TypeName<'_>>, objects: &mut Vec<O
         }
     }
     let (Some(version), Some(kind)) = (version, kind) else { return };
-    if let (Some(item_kind), Some(items)) = (kind.strip_suffix("List"), at.get("items")) {
-        let item = TypeName { version, kind: item_kind };
-        let default = (!item_kind.is_empty()).then_some(item);
-        for item in items.items() {
+    if let Some(item_kind) = kind.strip_suffix("List")
+        && (at.has("items") || item_kind.is_empty())
+    {
+        let default = (!item_kind.is_empty()).then_some(TypeName { version, kind: item_kind });
+        let items = at.get("items");
+        for item in items.iter().flat_map(At::items) {
             read_document(&item, default, objects);
         }
-        return;
-    }
-    if kind == "List" {
         return;
     }
     if check_type(at, version, kind) {

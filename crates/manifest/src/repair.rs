@@ -3,6 +3,7 @@
 //! Inside `[...]`, `{...}` and quotes indentation means nothing, and kubectl's reader takes lines
 //! there that start with a tab or at the margin. Such lines are indented, and the caller makes sure
 //! ([`Repair::is_sound`]) that each of them lies in brackets; otherwise the text stays refused.
+//! JSON escapes of characters beyond 16 bits (`\ud83d\ude00`) are joined (RFC 8259 §7).
 
 use std::ops::RangeInclusive;
 
@@ -12,6 +13,9 @@ use crate::tree::TreeError;
 pub(crate) const REPAIRS_MAX: usize = 64;
 /// Spaces that are put before a line; more than real manifests indent.
 const PAD_SPACES_MAX: usize = 256;
+/// Characters of `\uXXXX`, and of two of them.
+const ESCAPE_CHARS: usize = 6;
+const PAIR_CHARS: usize = 2 * ESCAPE_CHARS;
 
 /// A rewritten text; line numbers stay the same.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +38,8 @@ impl Repair {
             || error.message == "invalid indentation"
         {
             self.indent_lines(error.line)
+        } else if error.message.contains("invalid Unicode character escape code") {
+            self.join_surrogates(error)
         } else {
             None
         };
@@ -81,19 +87,58 @@ impl Repair {
     /// Indents the lines after the first of the quoted scalar that starts at `start`: leading
     /// white space of such lines is no part of its value.
     fn indent_quoted(&self, start: &TreeError) -> Option<String> {
+        let (head, _, body, tail) = self.quoted_at(start)?;
+        let indented = body.replace('\n', &format!("\n{}", self.pad()));
+        Some(format!("{head}{indented}{tail}"))
+    }
+
+    /// Writes the surrogate pairs of the double-quoted scalar that starts at `start` as one escape.
+    fn join_surrogates(&self, start: &TreeError) -> Option<String> {
+        let (head, quote, body, tail) = self.quoted_at(start)?;
+        if quote != '"' {
+            return None;
+        }
+        let mut joined = String::with_capacity(body.len());
+        let mut rest = body;
+        while let Some(escape) = rest.find('\\') {
+            let (before, from) = rest.split_at(escape);
+            joined.push_str(before);
+            // The escape and, if it is a pair, its second half.
+            let (text, used) = match surrogate_pair(from) {
+                Some(code) => (format!("\\U{code:08x}"), PAIR_CHARS),
+                None => {
+                    let used = from.chars().take(2).map(char::len_utf8).sum();
+                    (from.get(..used)?.to_owned(), used)
+                }
+            };
+            joined.push_str(&text);
+            rest = from.get(used..)?;
+        }
+        Some(format!("{head}{joined}{rest}{tail}"))
+    }
+
+    /// The quoted scalar that starts at `start`: the text up to and with its quote, the quote, what
+    /// is in quotes, and the rest from the closing quote on.
+    fn quoted_at(&self, start: &TreeError) -> Option<(&str, char, &str, &str)> {
         let line = usize::try_from(start.line).ok()?.checked_sub(1)?;
         let column = usize::try_from(start.column).ok()?.checked_sub(1)?;
         let before: usize = self.text.split_inclusive('\n').take(line).map(str::len).sum();
-        let rest = self.text.get(before..)?;
-        let (offset, quote) = rest.char_indices().nth(column)?;
-        let body = rest.get(offset + quote.len_utf8()..)?;
-        let body = body.get(..closing_quote(body, quote)?)?;
-        let indented = body.replace('\n', &format!("\n{}", self.pad()));
-        let start = before + offset + quote.len_utf8();
-        let head = self.text.get(..start)?;
-        let tail = self.text.get(start + body.len()..)?;
-        Some(format!("{head}{indented}{tail}"))
+        let (offset, quote) = self.text.get(before..)?.char_indices().nth(column)?;
+        let (head, rest) = self.text.split_at_checked(before + offset + quote.len_utf8())?;
+        let (body, tail) = rest.split_at_checked(closing_quote(rest, quote)?)?;
+        Some((head, quote, body, tail))
     }
+}
+
+/// The character that `text` starts with as `\uXXXX\uXXXX`.
+fn surrogate_pair(text: &str) -> Option<u32> {
+    let half = |at: usize| {
+        let digits = text.get(at..at + ESCAPE_CHARS)?.strip_prefix("\\u")?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    let high = half(0).filter(|half| (0xd800..0xdc00).contains(half))?;
+    let low = half(ESCAPE_CHARS).filter(|half| (0xdc00..0xe000).contains(half))?;
+    Some(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))
 }
 
 /// Offset of the quote that ends a scalar whose text starts at `body`.

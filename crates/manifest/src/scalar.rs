@@ -3,6 +3,9 @@
 //! As kubectl reads it (YAML 1.1 words for booleans, octal with a leading zero), because a manifest
 //! that means one thing to kubectl must not mean another to us.
 
+/// Up to here every whole number is a 64-bit float (2^53).
+const EXACT_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// The meaning of an unquoted scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plain {
@@ -57,7 +60,14 @@ fn number(negative: bool, digits: &str) -> Plain {
         let Ok(value) = i64::from_str_radix(body, radix) else { return Plain::Float };
         return Plain::Int(if negative { -value } else { value });
     }
-    if is_float(&clean) { Plain::Float } else { Plain::Text }
+    if !is_float(&clean) {
+        return Plain::Text;
+    }
+    // `1e3` becomes `1000` on its way through JSON, and so an integer.
+    let value: f64 = clean.parse().unwrap_or(f64::NAN);
+    let whole = value.fract() == 0.0 && value.abs() <= EXACT_FLOAT_MAX;
+    let value = whole.then(|| format!("{value:.0}").parse::<i64>().ok()).flatten();
+    value.map_or(Plain::Float, |value| Plain::Int(if negative { -value } else { value }))
 }
 
 /// `[0-9]*(\.[0-9]*)?([eE][-+]?[0-9]+)?` with at least one digit before the exponent.
@@ -83,6 +93,7 @@ fn is_float(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// The meanings are those that kubectl 1.32 gave (`kubectl annotate --local -o json`).
     #[test]
     fn an_unquoted_scalar_means_what_kubectl_reads() {
         let cases = [
@@ -98,7 +109,20 @@ mod tests {
             ("0x1F", Plain::Int(31)),
             ("1_000", Plain::Int(1000)),
             ("1.5", Plain::Float),
-            ("1e3", Plain::Float),
+            ("1e3", Plain::Int(1000)),
+            ("1.", Plain::Int(1)),
+            ("-12e03", Plain::Int(-12000)),
+            ("1e30", Plain::Float),
+            ("1_0.5", Plain::Float),
+            ("08.5", Plain::Float),
+            ("0o7", Plain::Int(7)),
+            ("0b1", Plain::Int(1)),
+            ("0x_1", Plain::Int(1)),
+            ("1_", Plain::Int(1)),
+            ("-0", Plain::Int(0)),
+            ("018", Plain::Int(18)),
+            ("y", Plain::Bool(true)),
+            ("N", Plain::Bool(false)),
             (".5", Plain::Float),
             ("-.inf", Plain::Float),
             ("99999999999999999999", Plain::Float),
@@ -110,6 +134,11 @@ mod tests {
             (".", Plain::Text),
             ("-", Plain::Text),
             ("web", Plain::Text),
+            ("_1", Plain::Text),
+            ("0o8", Plain::Text),
+            ("1:30", Plain::Text),
+            ("+", Plain::Text),
+            ("=", Plain::Text),
         ];
         for (text, meaning) in cases {
             assert_eq!(plain(text), meaning, "{text}");

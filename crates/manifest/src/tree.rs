@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use crate::scalar::{self, Plain};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
 
 /// Levels of nesting that are read.
@@ -231,14 +232,19 @@ fn is_plain(style: ScalarStyle, tag: Option<&Tag>) -> bool {
 
 fn key_of(node: Node<'_>) -> Result<Key<'_>, TreeError> {
     let Node { line, column, value } = node;
-    match value {
-        Value::Scalar { text, plain } => Ok(Key { text, line, column, plain }),
-        Value::Seq(_) | Value::Map(_) => Err(TreeError {
-            line,
-            column,
-            message: "a key must be a string, not a list or mapping".to_owned(),
-        }),
-    }
+    let wrong = |message: &str| TreeError { line, column, message: message.to_owned() };
+    let Value::Scalar { text, plain } = value else {
+        return Err(wrong("a key must be a string, not a list or mapping"));
+    };
+    // As kubectl reads them: the unquoted key `y` is `true`.
+    let meaning = if plain { scalar::plain(&text) } else { Plain::Text };
+    let text = match meaning {
+        Plain::Text | Plain::Float => text,
+        Plain::Bool(value) => value.to_string().into(),
+        Plain::Int(value) => value.to_string().into(),
+        Plain::Null => return Err(wrong("a key must not be empty")),
+    };
+    Ok(Key { text, line, column, plain })
 }
 
 /// Copies `node` below `depth` levels, charging `copied`.

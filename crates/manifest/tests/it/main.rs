@@ -2,3 +2,15 @@
 
 #[cfg(test)]
 mod corpus;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod objects;
+#[cfg(test)]
+mod print;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod strategy;
+#[cfg(test)]
+mod text;
