@@ -45,6 +45,8 @@ pub(crate) fn pod_main() -> ExitCode {
         Ok(None) | Err(_) => return ExitCode::FAILURE,
     };
     let pause = run.cgroup.join("pause");
+    // The state folder may be hidden by the pod's own /tmp once the surroundings are made.
+    let logs = open_logs(&run);
     let made = cgroup::create(&pause)
         .and_then(|()| cgroup::join(&pause))
         .map_err(|error| error_chain(&error))
@@ -59,10 +61,22 @@ pub(crate) fn pod_main() -> ExitCode {
     let spawning = Arc::new(Mutex::new(()));
     let lock = Arc::clone(&spawning);
     let reaper = thread::spawn(move || reap(&lock, &sender)).thread().clone();
-    let mut pod = PodProcess::new(run, Spawner { spawning, reaper, pause });
+    let mut pod = PodProcess::new(&run, logs, Spawner { spawning, reaper, pause });
     pod.run(&events);
     // The kernel kills what is left in the PID namespace when its first process ends.
     ExitCode::SUCCESS
+}
+
+/// One file per container for what it prints, in the order of the containers, init containers
+/// first. None if it can't be made: the output is lost then, the container runs.
+fn open_logs(run: &PodRun) -> Vec<Option<File>> {
+    let containers = run.init_containers.iter().chain(&run.containers);
+    let open = |container: &Container| {
+        let mut path = run.log_prefix.as_os_str().to_owned();
+        path.push(format!("_{}.log", container.name));
+        OpenOptions::new().create(true).append(true).open(path).ok()
+    };
+    containers.map(open).collect()
 }
 
 enum PodEvent {
@@ -135,14 +149,14 @@ impl Spawner {
         cgroup: &Path,
         argv: &[String],
         env: &[(String, String)],
-        output: Option<File>,
+        output: Option<&File>,
     ) -> Result<i32, String> {
         let (name, arguments) = argv.split_first().ok_or("the command is empty")?;
         let path = env.iter().rev().find(|(key, _)| key == "PATH").map_or(PATH, |(_, value)| value);
         let program = process::find_program(name, path)
             .ok_or_else(|| format!("program `{name}` is not in {path}"))?;
         let sink = || -> Stdio {
-            match output.as_ref().map(File::try_clone) {
+            match output.map(File::try_clone) {
                 Some(Ok(file)) => file.into(),
                 _ => Stdio::null(),
             }
@@ -180,7 +194,7 @@ struct Slot {
     argv: Vec<String>,
     env: Vec<(String, String)>,
     cgroup: PathBuf,
-    log: PathBuf,
+    log: Option<File>,
     pid: Option<i32>,
     started: Instant,
     restarts: u32,
@@ -203,13 +217,17 @@ struct PodProcess {
 }
 
 impl PodProcess {
-    fn new(run: PodRun, spawner: Spawner) -> Self {
+    fn new(run: &PodRun, logs: Vec<Option<File>>, spawner: Spawner) -> Self {
         let sidecar = |container: &Container| {
             if container.sidecar { SlotKind::Sidecar } else { SlotKind::Init }
         };
         let init = run.init_containers.iter().map(|spec| (sidecar(spec), spec));
         let main = run.containers.iter().map(|spec| (SlotKind::Main, spec));
-        let slots = init.chain(main).map(|(kind, spec)| Slot::new(&run, kind, spec)).collect();
+        let slots = init
+            .chain(main)
+            .zip(logs)
+            .map(|((kind, spec), log)| Slot::new(run, kind, spec, log))
+            .collect();
         Self {
             slots,
             spawner,
@@ -331,21 +349,19 @@ impl PodProcess {
 }
 
 impl Slot {
-    fn new(run: &PodRun, kind: SlotKind, spec: &Container) -> Self {
+    fn new(run: &PodRun, kind: SlotKind, spec: &Container, log: Option<File>) -> Self {
         let mut argv: Vec<String> = spec.command.iter().chain(&spec.args).cloned().collect();
         if let Some(first) = argv.first_mut().filter(|first| *first == "sekisho") {
             *first = format!("{}/{}", surroundings::APP_FOLDER, program_name(spec));
         }
         let mut env = run.env.clone();
         env.extend(spec.env.iter().cloned());
-        let mut log = run.log_prefix.as_os_str().to_owned();
-        log.push(format!("_{}.log", spec.name));
         Self {
             kind,
             argv,
             env,
             cgroup: run.cgroup.join(&spec.name),
-            log: log.into(),
+            log,
             spec: spec.clone(),
             pid: None,
             started: Instant::now(),
@@ -359,8 +375,7 @@ impl Slot {
     fn start(&mut self, spawner: &Spawner, policy: RestartPolicy) {
         self.due = None;
         self.started = Instant::now();
-        let output = OpenOptions::new().create(true).append(true).open(&self.log).ok();
-        match spawner.start(&self.cgroup, &self.argv, &self.env, output) {
+        match spawner.start(&self.cgroup, &self.argv, &self.env, self.log.as_ref()) {
             Ok(pid) => {
                 self.pid = Some(pid);
                 report(&FromInit::Started { container: self.spec.name.clone() });
@@ -400,8 +415,7 @@ impl Slot {
 
     /// The output is appended, so a shortened file starts again at 0.
     fn shorten_log(&self) {
-        let file = OpenOptions::new().append(true).open(&self.log);
-        if let Ok(file) = file
+        if let Some(file) = &self.log
             && file.metadata().is_ok_and(|meta| meta.len() > LOG_BYTES_MAX)
         {
             file.set_len(0).ok();
@@ -420,7 +434,7 @@ mod tests {
             argv: Vec::new(),
             env: Vec::new(),
             cgroup: PathBuf::new(),
-            log: PathBuf::new(),
+            log: None,
             pid: Some(9),
             started: Instant::now(),
             restarts: 0,
