@@ -10,9 +10,13 @@ mod dot;
 mod graph;
 mod group;
 mod mermaid;
+mod place;
+mod plan;
+mod sheet;
 mod svg;
 mod table;
 mod text;
+mod tracks;
 
 pub use build::build;
 pub use completeness::{ExpectedNode, completeness};

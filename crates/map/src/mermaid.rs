@@ -31,7 +31,9 @@ pub fn mermaid(map: &Map) -> String {
         for node in nodes {
             let Some(id) = ids.get(node.id.as_str()) else { continue };
             let detail = escaped(node.process.as_deref().unwrap_or(&node.kind));
-            out.push_str(&format!("    {id}[\"{}<br/>{detail}\"]\n", escaped(&node.name)));
+            let indent = if inside { "    " } else { "  " };
+            let name = escaped(&node.name);
+            out.push_str(&format!("{indent}{id}[\"{name}<br/>{detail}\"]\n"));
         }
         if inside {
             out.push_str("  end\n");

@@ -6,7 +6,7 @@ use crate::text::{base_name, bytes, cut, harmless, number, percent, sign, width}
 use crate::{Map, MapEdge};
 
 /// Below this many columns nothing readable fits; narrower terminals wrap.
-const WIDTH_MIN: usize = 60;
+const WIDTH_MIN: usize = 80;
 const DESTINATION_WIDTH_MIN: usize = 16;
 const PROCESS_WIDTH_MAX: usize = 36;
 const GAPS_MAX: usize = 8;
@@ -30,7 +30,7 @@ struct Widths {
     process: usize,
 }
 
-/// Prints `map` in at most `width` columns (but at least 60): the completeness first, then per
+/// Prints `map` in at most `width` columns (but at least 80): the completeness first, then per
 /// source its edges. `color` adds ANSI colours; every verdict is a word and a sign all the same.
 #[must_use]
 pub fn table(map: &Map, width: usize, color: bool) -> String {

@@ -1,0 +1,213 @@
+//! Nodes and edges: grouping, filters, labels, and the algebra of sums.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use sekisho_map::{Grouping, Map, MapOptions, build, dot, json, mermaid, svg, table};
+use sekisho_model::{EdgeMinute, TimeRange, Verdict};
+
+use crate::samples::{complete, minute, row, rows, shop, with_verdict};
+
+fn by(grouping: Grouping) -> MapOptions {
+    MapOptions { grouping, ..MapOptions::default() }
+}
+
+fn map(rows: &[EdgeMinute], options: &MapOptions) -> Map {
+    build(rows, options, complete())
+}
+
+fn ids(map: &Map) -> Vec<&str> {
+    map.nodes.iter().map(|node| node.id.as_str()).collect()
+}
+
+fn grouping() -> impl Strategy<Value = Grouping> {
+    use Grouping::{Namespace, Pod, Process, Workload};
+    prop::sample::select(vec![Namespace, Workload, Pod, Process])
+}
+
+/// The same traffic in two rows: the counts divided, the span of time cut.
+fn split(row: &EdgeMinute) -> [EdgeMinute; 2] {
+    let (mut first, mut second) = (row.clone(), row.clone());
+    let parts = [
+        (&mut first.stats.connections, &mut second.stats.connections),
+        (&mut first.stats.bytes_sent, &mut second.stats.bytes_sent),
+        (&mut first.stats.bytes_received, &mut second.stats.bytes_received),
+        (&mut first.stats.packets_sent, &mut second.stats.packets_sent),
+        (&mut first.stats.packets_received, &mut second.stats.packets_received),
+    ];
+    for (a, b) in parts {
+        *a /= 3;
+        *b -= *a;
+    }
+    first.stats.last_seen = first.stats.first_seen;
+    second.stats.loss = false;
+    [first, second]
+}
+
+proptest! {
+    #[test]
+    fn a_map_does_not_depend_on_the_order_of_rows_or_on_how_they_are_split(
+        (rows, shuffled) in rows().prop_flat_map(|rows| {
+            let split: Vec<EdgeMinute> = rows.iter().flat_map(split).collect();
+            (Just(rows), Just(split).prop_shuffle())
+        }),
+        grouping in grouping(),
+        hide_probes: bool,
+    ) {
+        let options = MapOptions { hide_probes, ..by(grouping) };
+        let (one, other) = (map(&rows, &options), map(&shuffled, &options));
+        prop_assert_eq!(&one, &other);
+        prop_assert_eq!(svg(&one), svg(&other));
+        prop_assert_eq!(table(&one, 100, false), table(&other, 100, false));
+    }
+
+    #[test]
+    fn no_connection_or_byte_is_lost_or_invented(rows in rows(), grouping in grouping()) {
+        let options = MapOptions { hide_probes: true, hide_dns: true, ..by(grouping) };
+        let map = map(&rows, &options);
+        let shown: u64 = map.edges.iter().map(|edge| edge.connections).sum();
+        let all: u64 = rows.iter().map(|row| row.stats.connections).sum();
+        prop_assert_eq!(shown + map.hidden.connections, all);
+        let everything = build(&rows, &by(grouping), complete());
+        let bytes: u64 = everything.edges.iter().map(|edge| edge.bytes_received).sum();
+        prop_assert_eq!(bytes, rows.iter().map(|row| row.stats.bytes_received).sum::<u64>());
+    }
+
+    #[test]
+    fn every_edge_has_its_nodes_and_every_node_an_edge(rows in rows(), grouping in grouping()) {
+        let map = map(&rows, &by(grouping));
+        let ends: BTreeSet<&str> = map
+            .edges
+            .iter()
+            .flat_map(|edge| [edge.source.as_str(), edge.destination.as_str()])
+            .collect();
+        prop_assert_eq!(ends.into_iter().collect::<Vec<_>>(), ids(&map));
+    }
+
+    #[test]
+    fn every_edge_is_in_every_output(rows in rows()) {
+        let map = map(&rows, &by(Grouping::Workload));
+        let picture = svg(&map);
+        for edge in &map.edges {
+            let pair = format!("{} -&gt; {}", edge.source, edge.destination);
+            prop_assert!(picture.contains(&pair), "{}", pair);
+        }
+        prop_assert_eq!(dot(&map).matches("\" -> \"").count(), map.edges.len());
+        prop_assert_eq!(mermaid(&map).matches("|\"").count(), map.edges.len());
+        let value: serde_json::Value = serde_json::from_str(&json(&map).unwrap()).unwrap();
+        prop_assert_eq!(value["edges"].as_array().unwrap().len(), map.edges.len());
+        prop_assert_eq!(value["completeness"].as_f64(), Some(map.completeness.ratio));
+    }
+}
+
+#[test]
+fn pods_of_a_workload_are_one_node_with_the_labels_they_share() {
+    let map = map(&shop(), &by(Grouping::Workload));
+    let frontend = map.nodes.iter().find(|node| node.id == "shop/frontend[Deployment]").unwrap();
+    assert_eq!((frontend.pods, frontend.kind.as_str()), (2, "Deployment"));
+    let labels: Vec<&str> = frontend.labels.keys().map(String::as_str).collect();
+    // The hash differs between ReplicaSets, and would be useless if it did not.
+    assert_eq!(labels, ["app"]);
+}
+
+#[test]
+fn a_label_that_one_pod_lacks_is_not_a_label_of_the_workload() {
+    let with_track = |pod: &str, track: &str| {
+        let mut row = row(pod, "data/db", 5432, 1);
+        std::sync::Arc::make_mut(&mut row.key.source)
+            .labels
+            .insert("track".to_owned(), track.to_owned());
+        row
+    };
+    let labels = |rows: &[EdgeMinute]| {
+        let map = map(rows, &by(Grouping::Workload));
+        map.nodes.iter().find(|node| node.name == "web").unwrap().labels.clone()
+    };
+    let same = [with_track("a/web#1", "canary"), with_track("a/web#2", "canary")];
+    assert!(labels(&same).contains_key("track"));
+    let other = [with_track("a/web#1", "canary"), with_track("a/web#2", "stable")];
+    assert!(!labels(&other).contains_key("track"));
+    let none = [with_track("a/web#1", "canary"), row("a/web#2", "data/db", 5432, 1)];
+    assert!(!labels(&none).contains_key("track"));
+}
+
+#[test]
+fn each_grouping_names_its_nodes() {
+    let rows = [row("!192.0.2.1", "a/web#1", 80, 1), row("a/web#1", "%vm", 22, 1)];
+    let nodes = |grouping| ids(&map(&rows, &by(grouping))).join(" | ");
+    assert_eq!(nodes(Grouping::Namespace), "a[Namespace] | external[External] | hosts[Namespace]");
+    assert_eq!(
+        nodes(Grouping::Workload),
+        "192.0.2.1[External] | a/web[Deployment] | hosts/vm[Host]"
+    );
+    assert_eq!(nodes(Grouping::Pod), "192.0.2.1[External] | a/web-1[Pod] | hosts/vm[Host]");
+    let processes =
+        "192.0.2.1[External] ? | a/web[Deployment] /usr/bin/web | hosts/vm[Host] /usr/bin/vm";
+    assert_eq!(nodes(Grouping::Process), processes);
+}
+
+#[test]
+fn an_edge_is_split_by_verdict_and_keeps_who_decided() {
+    let allowed = row("a/web#1", "a/db", 5432, 5);
+    let denied = with_verdict(row("a/web#1", "a/db", 5432, 2), Verdict::Denied);
+    let map = map(&[denied, allowed], &by(Grouping::Workload));
+    let edges: Vec<(Verdict, u64, Vec<String>)> = map
+        .edges
+        .into_iter()
+        .map(|edge| (edge.verdict, edge.connections, edge.decided_by))
+        .collect();
+    let by = vec!["a/db ingress (no rule allows)".to_owned()];
+    assert_eq!(edges, [(Verdict::Allowed, 5, vec![]), (Verdict::Denied, 2, by)]);
+}
+
+#[test]
+fn hiding_dns_hides_the_clusters_own_and_never_a_tunnel() {
+    let options = MapOptions { hide_dns: true, ..MapOptions::default() };
+    let rows = [
+        row("a/web#1", "kube-system/coredns", 53, 7),
+        row("a/web#1", "!203.0.113.53", 53, 1),
+        with_verdict(row("a/x", "kube-system/coredns", 53, 1), Verdict::Denied),
+    ];
+    let map = map(&rows, &options);
+    assert_eq!((map.edges.len(), map.hidden.edges, map.hidden.connections), (2, 1, 7));
+}
+
+#[test]
+fn hiding_probes_hides_what_nodes_ask_of_pods_and_nothing_else() {
+    let options = MapOptions { hide_probes: true, ..MapOptions::default() };
+    let rows = [
+        row("@node-1", "a/web#1", 8080, 7),
+        row("a/web#1", "@node-1", 10250, 1),
+        row("@node-1", "!192.0.2.1", 443, 1),
+    ];
+    let map = map(&rows, &options);
+    assert_eq!((map.edges.len(), map.hidden.edges, map.hidden.connections), (2, 1, 7));
+}
+
+#[test]
+fn a_namespace_filter_keeps_edges_with_one_end_inside() {
+    let namespaces = ["data".to_owned()].into();
+    let map = map(&shop(), &MapOptions { namespaces, ..MapOptions::default() });
+    assert!(!map.edges.is_empty());
+    assert!(
+        map.edges.iter().all(|edge| {
+            edge.source.starts_with("data/") || edge.destination.starts_with("data/")
+        })
+    );
+}
+
+#[test]
+fn a_range_keeps_the_minutes_that_overlap_it_and_is_the_window() {
+    let at = |number: u64| {
+        let mut row = row("a/web#1", "a/db", 5432, 1);
+        row.minute = minute(number);
+        (row.stats.first_seen, row.stats.last_seen) = (minute(number), minute(number));
+        row
+    };
+    let rows: Vec<EdgeMinute> = (0..10).map(at).collect();
+    let range = TimeRange { from: minute(2).plus_seconds(30), to: minute(5) };
+    let map = map(&rows, &MapOptions { range, ..MapOptions::default() });
+    assert_eq!((map.edges[0].connections, map.window), (3, range));
+    let all = build(&rows, &MapOptions::default(), complete());
+    assert_eq!(all.window, TimeRange { from: minute(0), to: minute(9) });
+}

@@ -1,0 +1,12 @@
+//! What a map promises, tested at its public verbs.
+
+#[cfg(test)]
+mod completeness;
+#[cfg(test)]
+mod graph;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod pictures;
+#[cfg(test)]
+mod samples;
