@@ -116,8 +116,7 @@ pub fn exec_info(state_dir: &Path, target: &str) -> Result<ExecInfo, ClientError
 /// [`ClientError`].
 pub fn down(state_dir: &Path) -> Result<(), ClientError> {
     done(state_dir, &Request::Down)?;
-    let socket = StateDir::new(state_dir).socket();
-    wait::until(DOWN_TIMEOUT, || (!socket.exists()).then_some(())).ok_or_else(|| {
+    wait::until(DOWN_TIMEOUT, || (!state_dir.exists()).then_some(())).ok_or_else(|| {
         let message = format!("the lab did not end within {} s", DOWN_TIMEOUT.as_secs());
         ClientError::Refused { message }
     })

@@ -116,7 +116,11 @@ fn enter(pid: &str, cgroup: &Path, argv: &[&str]) -> Result<i32, String> {
     let mut files = Vec::new();
     for (kind, flag) in kinds {
         let path = format!("/proc/{pid}/ns/{kind}");
-        files.push((File::open(&path).map_err(|error| format!("open {path}: {error}"))?, kind, flag));
+        files.push((
+            File::open(&path).map_err(|error| format!("open {path}: {error}"))?,
+            kind,
+            flag,
+        ));
     }
     for (file, kind, flag) in files {
         setns(file, flag).map_err(|errno| format!("enter {kind} namespace of {pid}: {errno}"))?;

@@ -128,8 +128,8 @@ impl Lab {
             fs::create_dir_all(&folder)
                 .map_err(io_error(&format!("make folder `{}`", folder.display())))?;
         }
-        let mut janitor = Janitor::start(&program, &state_dir)
-            .map_err(io_error("start the janitor process"))?;
+        let mut janitor =
+            Janitor::start(&program, &state_dir).map_err(io_error("start the janitor process"))?;
         let made = build(&state, program, manifests, nodes);
         match made {
             Ok((nodes, supervisor)) => {

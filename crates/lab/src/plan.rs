@@ -109,10 +109,7 @@ fn fabric_addresses(last: u8) -> (Ipv4Addr, Ipv6Addr) {
 /// The ranges of node `number`'s pods.
 pub(crate) fn pod_cidrs(number: u8) -> [IpNet; 2] {
     let (v4, v6) = pod_addresses(number, 0);
-    [
-        Ipv4Net::new_assert(v4, 24).into(),
-        Ipv6Net::new_assert(v6, 64).into(),
-    ]
+    [Ipv4Net::new_assert(v4, 24).into(), Ipv6Net::new_assert(v6, 64).into()]
 }
 
 /// Addresses of pod `index` of node `number`.

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
-use sekisho_manifest::{Host, Meta, Object, OwnerRef, Pod, PodPhase, Service, Workload, WorkloadKind};
+use sekisho_manifest::{
+    Host, Meta, Object, OwnerRef, Pod, PodPhase, Service, Workload, WorkloadKind,
+};
 use sekisho_model::Labels;
 
 use super::LabNode;

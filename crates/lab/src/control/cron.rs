@@ -70,9 +70,8 @@ impl Schedule {
 
 const WEEKDAYS: &[&str] = &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 /// The first name stands for 0, which no month has.
-const MONTHS: &[&str] = &[
-    "", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
-];
+const MONTHS: &[&str] =
+    &["", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 
 fn field_bits(field: &str, low: u64, high: u64, names: &[&str]) -> Result<u64, String> {
     let mut bits = 0;
@@ -104,7 +103,11 @@ fn field_value(text: &str, low: u64, high: u64, names: &[&str]) -> Result<u64, S
         .and_then(|index| u64::try_from(index).ok())
         .or_else(|| text.parse().ok())
         .ok_or_else(|| format!("`{text}` is no number"))?;
-    if (low..=high).contains(&value) { Ok(value) } else { Err(format!("`{text}` is not in {low}-{high}")) }
+    if (low..=high).contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("`{text}` is not in {low}-{high}"))
+    }
 }
 
 /// Month and day of the day `days` after 1 January 1970 (Hinnant, "chrono-compatible low-level

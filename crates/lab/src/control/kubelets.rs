@@ -57,7 +57,9 @@ impl Kubelets {
                 events.send(Event::KubeletGone { node }).ok();
             });
         }
-        if let Some(mut former) = self.0.insert(config.name.clone(), Kubelet { child, orders: Mutex::new(orders) }) {
+        if let Some(mut former) =
+            self.0.insert(config.name.clone(), Kubelet { child, orders: Mutex::new(orders) })
+        {
             // Its output has ended, so it has ended or is about to.
             former.child.kill().ok();
             former.child.wait().ok();

@@ -91,9 +91,7 @@ fn roll_out(cluster: &mut Cluster, deployment: &Workload) {
     let name = format!("{}-{hash}", deployment.meta.name);
     let key: Key = (deployment.meta.namespace.clone(), name.clone());
     let current = match cluster.object("ReplicaSet", &key) {
-        Some(Object::Workload(set)) => {
-            Workload { replicas: deployment.replicas, ..set.clone() }
-        }
+        Some(Object::Workload(set)) => Workload { replicas: deployment.replicas, ..set.clone() },
         _ => {
             let mut set = child_of(deployment, WorkloadKind::ReplicaSet, name);
             let with_hash = |labels: &mut sekisho_model::Labels| {
@@ -223,7 +221,8 @@ fn suffixed(cluster: &mut Cluster, name: &str) -> String {
 fn keep_ordinals(cluster: &mut Cluster, kubelets: &Kubelets, set: &Workload) {
     let owner = owner_of(set);
     let (namespace, name) = meta_key(&set.meta);
-    let wanted: Vec<String> = (0..set.replicas).map(|ordinal| format!("{name}-{ordinal}")).collect();
+    let wanted: Vec<String> =
+        (0..set.replicas).map(|ordinal| format!("{name}-{ordinal}")).collect();
     let hash = template_hash(&set.template);
     for key in cluster.pods_of(&owner.kind, &namespace, &name) {
         let stays = cluster.pods.get(&key).is_some_and(|live| {
@@ -334,7 +333,7 @@ fn remove_old_jobs(cluster: &mut Cluster, cron: &Workload) {
         .filter(|job| job.meta.owner == owner && job.meta.namespace == cron.meta.namespace)
         .filter(|job| is_finished(&count_job(cluster, job), job))
         .collect();
-    finished.sort_by(|a, b| b.meta.created.cmp(&a.meta.created));
+    finished.sort_by_key(|job| std::cmp::Reverse(job.meta.created));
     for job in finished.into_iter().skip(JOBS_KEPT) {
         cluster.remove("Job", &meta_key(&job.meta));
     }

@@ -9,8 +9,8 @@ use super::kubelets::Kubelets;
 use super::published::give_addresses;
 use super::reconcile::{count_job, ready_of};
 use super::{
-    ExecInfo, LabStatus, LabelTarget, PodLine, Request, Response, WorkloadStatus, is_internet, pods,
-    validate,
+    ExecInfo, LabStatus, LabelTarget, PodLine, Request, Response, WorkloadStatus, is_internet,
+    pods, validate,
 };
 use crate::protocol::{PodReport, ToKubelet};
 
@@ -32,6 +32,8 @@ pub(super) fn answer(cluster: &mut Cluster, kubelets: &Kubelets, request: Reques
     done.map_or_else(|message| Response::Failed { message }, |()| Response::Done)
 }
 
+/// Annotation that `kubectl rollout restart` sets.
+const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 /// Most replicas that a lab is asked for at once.
 const REPLICAS_MAX: u32 = 400;
 
@@ -151,20 +153,20 @@ fn restart(cluster: &mut Cluster, kubelets: &Kubelets, target: &str) -> Result<(
         kubelets.send(&machine.kubelet, ToKubelet::Restart { uid: machine.uid.clone() });
         return Ok(());
     }
-    if cluster.workload(&key).is_none() {
-        return Err(format!("no pod, host or workload `{target}`"));
+    let workload =
+        cluster.workload(&key).ok_or_else(|| format!("no pod, host or workload `{target}`"))?;
+    let mut workload = workload.clone();
+    if matches!(workload.kind, WorkloadKind::Job | WorkloadKind::CronJob) {
+        return Err(format!("a {} can't be restarted", workload.kind.as_str()));
     }
-    for pod in workload_pods(cluster, &key) {
-        pods::stop(cluster, kubelets, &pod);
-    }
+    // As `kubectl rollout restart`: the template changes, and with it all pods, one by one where
+    // the kind does so.
+    workload.template.annotations.insert(RESTARTED_AT.to_owned(), now().to_string());
+    cluster.put(Object::Workload(workload));
     Ok(())
 }
 
-fn apply(
-    cluster: &mut Cluster,
-    kubelets: &Kubelets,
-    objects: Vec<Object>,
-) -> Result<(), String> {
+fn apply(cluster: &mut Cluster, kubelets: &Kubelets, objects: Vec<Object>) -> Result<(), String> {
     let bare = cluster.pods.values().filter(|live| live.pod.meta.owner.is_none());
     let bare = bare.map(|live| Object::Pod(live.pod.clone()));
     let mut all: Vec<Object> = cluster.objects().cloned().chain(bare).collect();
@@ -176,9 +178,8 @@ fn apply(
         !objects.iter().any(same)
     });
     all.extend(objects.iter().cloned());
-    validate(&all).map_err(|errors| {
-        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    })?;
+    validate(&all)
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     if objects.iter().any(|object| matches!(object, Object::Host(_) | Object::Node(_))) {
         return Err("hosts and nodes can't be added to a running lab".to_owned());
     }
@@ -308,9 +309,10 @@ pub(super) fn status(cluster: &Cluster) -> LabStatus {
         .collect();
     let pods = pod_lines(cluster);
     let served = workloads.iter().all(|it| it.kind == "Job" || it.ready >= it.desired);
-    let machines = cluster.machines.values().all(|machine| {
-        machine.report.ready || machine.host.containers.is_empty()
-    });
+    let machines = cluster
+        .machines
+        .values()
+        .all(|machine| machine.report.ready || machine.host.containers.is_empty());
     let bare = cluster
         .pods
         .values()
@@ -331,7 +333,11 @@ fn pod_lines(cluster: &Cluster) -> Vec<PodLine> {
         name: live.pod.meta.name.clone(),
         node: live.pod.spec.node_name.clone().unwrap_or_default(),
         addresses: live.pod.status.pod_ips.clone(),
-        phase: if live.stopping { "Terminating".to_owned() } else { format!("{:?}", live.pod.status.phase) },
+        phase: if live.stopping {
+            "Terminating".to_owned()
+        } else {
+            format!("{:?}", live.pod.status.phase)
+        },
         ready: live.pod.status.ready,
         restarts: live.pod.status.restarts,
         message: live.report.message.clone(),

@@ -174,8 +174,12 @@ mod tests {
     }
 
     fn spec(port: u16) -> PodSpec {
-        let http =
-            ContainerPort { name: "http".to_owned(), port, protocol: Protocol::Tcp, host_port: None };
+        let http = ContainerPort {
+            name: "http".to_owned(),
+            port,
+            protocol: Protocol::Tcp,
+            host_port: None,
+        };
         let container = Container { ports: vec![http], ..Container::default() };
         PodSpec { containers: vec![container], ..PodSpec::default() }
     }

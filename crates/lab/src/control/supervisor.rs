@@ -64,7 +64,11 @@ struct SharedStatus {
 
 impl Shared {
     /// Waits until `wanted` holds for the lab's state; false after `deadline`.
-    pub(crate) fn wait(&self, deadline: Duration, wanted: impl Fn(&LabStatus, bool) -> bool) -> bool {
+    pub(crate) fn wait(
+        &self,
+        deadline: Duration,
+        wanted: impl Fn(&LabStatus, bool) -> bool,
+    ) -> bool {
         let guard = self.lock();
         let pending = |state: &mut SharedStatus| !wanted(&state.lab, state.down);
         let (guard, timeout) = self
@@ -111,8 +115,7 @@ impl Supervisor {
     pub(crate) fn start(start: Start) -> io::Result<Self> {
         let (events, inbox) = sync_channel(EVENTS_MAX);
         let journal = Journal::create(&start.state.journal())?;
-        let cluster =
-            Cluster::new(start.state.clone(), start.cgroup_root, start.program, journal);
+        let cluster = Cluster::new(start.state.clone(), start.cgroup_root, start.program, journal);
         let shared = Arc::new(Shared::default());
         let mut work = Work {
             cluster,
@@ -154,7 +157,11 @@ struct Work {
 }
 
 impl Work {
-    fn begin(&mut self, members: Vec<(LabNode, NodeConfig)>, objects: Vec<Object>) -> io::Result<()> {
+    fn begin(
+        &mut self,
+        members: Vec<(LabNode, NodeConfig)>,
+        objects: Vec<Object>,
+    ) -> io::Result<()> {
         for config in &self.configs {
             self.kubelets.start(&self.cluster.program, config, self.events.clone())?;
         }
@@ -171,11 +178,15 @@ impl Work {
             objects.into_iter().partition(|object| matches!(object, Object::Host(_)));
         // Namespaces before what is in them: readers of the journal expect it so.
         rest.sort_by_key(|object| !matches!(object, Object::Namespace(_)));
-        let given: Vec<String> =
-            rest.iter().filter(|it| it.kind() == "Namespace").map(|it| it.meta().name.clone()).collect();
+        let given: Vec<String> = rest
+            .iter()
+            .filter(|it| it.kind() == "Namespace")
+            .map(|it| it.meta().name.clone())
+            .collect();
         for name in ["default", "kube-system"] {
             if !given.iter().any(|it| it == name) {
-                let text = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}");
+                let text =
+                    format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}");
                 for object in sekisho_manifest::parse("", &text).unwrap_or_default() {
                     requests::add(&mut self.cluster, &self.kubelets, object);
                 }
@@ -304,19 +315,25 @@ impl Work {
             .pods
             .values()
             .filter(|live| live.pod.spec.node_name.as_deref() == Some(node) && !live.report.gone)
-            .map(|live| (live.pod.meta.uid.clone(), live.report.message.clone().unwrap_or_default()))
+            .map(|live| {
+                (live.pod.meta.uid.clone(), live.report.message.clone().unwrap_or_default())
+            })
             .collect();
         for (uid, message) in lost {
             sekisho_system::netns::delete(&self.cluster.names.pod_netns(&uid)).ok();
             std::fs::remove_dir_all(self.cluster.state.pod(&uid)).ok();
             let message = Some(format!("lost with its kubelet {message}"));
-            let report = PodReport { uid, ended: Some(false), gone: true, message, ..PodReport::default() };
+            let report =
+                PodReport { uid, ended: Some(false), gone: true, message, ..PodReport::default() };
             pods::take_report(&mut self.cluster, report);
         }
         self.replaced += 1;
         let config = self.configs.iter().find(|config| config.name == node).cloned();
-        let Some(config) = config.filter(|_| self.replaced <= KUBELETS_REPLACED_MAX) else { return };
-        if let Err(error) = self.kubelets.start(&self.cluster.program, &config, self.events.clone()) {
+        let Some(config) = config.filter(|_| self.replaced <= KUBELETS_REPLACED_MAX) else {
+            return;
+        };
+        if let Err(error) = self.kubelets.start(&self.cluster.program, &config, self.events.clone())
+        {
             self.cluster.trouble(format!("start the kubelet of `{node}`: {error}"));
             return;
         }

@@ -140,7 +140,10 @@ impl<'a> Check<'a> {
                     self.wrong(meta, "spec.addresses", message);
                 }
             }
-            Object::Namespace(_) | Object::Node(_) | Object::NetworkPolicy(_) | Object::Other(_) => {}
+            Object::Namespace(_)
+            | Object::Node(_)
+            | Object::NetworkPolicy(_)
+            | Object::Other(_) => {}
         }
     }
 
@@ -178,10 +181,7 @@ impl<'a> Check<'a> {
             if let PortRef::Name(name) = &port.target_port
                 && !specs.iter().any(|spec| super::services::target(port, spec).is_some())
             {
-                let message = format!(
-                    "no selected pod names a {} port `{name}`",
-                    port.protocol
-                );
+                let message = format!("no selected pod names a {} port `{name}`", port.protocol);
                 self.wrong(meta, "spec.ports.targetPort", message);
             }
         }
@@ -255,9 +255,12 @@ spec:
     #[test]
     fn a_second_object_of_that_name_an_unknown_namespace_and_no_command_are_refused() {
         assert!(errors(POD)[0].contains("is there already"));
-        let elsewhere = POD.replace("{name: web, labels", "{name: web2, namespace: nowhere, labels");
+        let elsewhere =
+            POD.replace("{name: web, labels", "{name: web2, namespace: nowhere, labels");
         assert!(errors(&elsewhere)[0].contains("nowhere"));
-        let idle = POD.replace("{name: web, labels", "{name: web3, labels").replace(", command: [sekisho]", "");
+        let idle = POD
+            .replace("{name: web, labels", "{name: web3, labels")
+            .replace(", command: [sekisho]", "");
         assert!(errors(&idle)[0].contains("no command"), "{:?}", errors(&idle));
     }
 }

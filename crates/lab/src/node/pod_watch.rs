@@ -142,12 +142,12 @@ impl PodWatch {
                 entry.running = true;
             }
             FromInit::Ended { container, code, restarts, message } => {
-                state.message =
-                    Some(message.unwrap_or_else(|| format!("container `{container}`: exit {code}")));
-                state.containers.insert(
-                    container,
-                    ContainerState { running: false, probed: false, restarts },
+                state.message = Some(
+                    message.unwrap_or_else(|| format!("container `{container}`: exit {code}")),
                 );
+                state
+                    .containers
+                    .insert(container, ContainerState { running: false, probed: false, restarts });
             }
             FromInit::Done { success } => state.ended = Some(success),
             FromInit::ExecDone { id, code } => {
@@ -198,7 +198,8 @@ impl PodWatch {
     /// Reports the pod's state if it differs from what was reported last.
     fn tell(&self) {
         let mut state = self.state();
-        let main = || self.run.containers.iter().map(|spec| (spec, state.containers.get(&spec.name)));
+        let main =
+            || self.run.containers.iter().map(|spec| (spec, state.containers.get(&spec.name)));
         let is_ready = |(spec, now): (&Container, Option<&ContainerState>)| {
             now.is_some_and(|now| now.running && (now.probed || spec.readiness.is_none()))
         };
@@ -259,8 +260,7 @@ impl PodWatch {
                 self.set_probed(&spec.name, well);
             }
             tries = tries.saturating_add(1);
-            let eager =
-                !is_liveness && tries < EAGER_TRIES && !self.container(&spec.name).probed;
+            let eager = !is_liveness && tries < EAGER_TRIES && !self.container(&spec.name).probed;
             pause = if eager { period.min(EAGER_PERIOD) } else { period };
         }
     }

@@ -51,8 +51,10 @@ pub(crate) enum SurroundError {
 pub(crate) fn make(run: &PodRun) -> Result<(), SurroundError> {
     let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
     unshare(flags).map_err(|errno| SurroundError::Unshare(errno.into()))?;
-    nix::unistd::sethostname(&run.hostname)
-        .map_err(|errno| SurroundError::Hostname { name: run.hostname.clone(), cause: errno.into() })?;
+    nix::unistd::sethostname(&run.hostname).map_err(|errno| SurroundError::Hostname {
+        name: run.hostname.clone(),
+        cause: errno.into(),
+    })?;
     // Private, or every mount below would appear on the machine too.
     change_mount(Path::new("/"), MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
     forget_namespaces();

@@ -45,7 +45,8 @@ impl Args {
                 }
                 "--bind" => {
                     let text = value()?;
-                    let address = text.parse().map_err(|_text| format!("`{text}` is no address"))?;
+                    let address =
+                        text.parse().map_err(|_text| format!("`{text}` is no address"))?;
                     args.bind = Some(address);
                     continue;
                 }

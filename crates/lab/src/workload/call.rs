@@ -49,7 +49,11 @@ impl Caller {
         match self.url.scheme {
             Scheme::Http => {
                 let status = http_get(stream, &self.url)?.0;
-                if (200..400).contains(&status) { Ok(()) } else { Err(said(format!("status {status}"))) }
+                if (200..400).contains(&status) {
+                    Ok(())
+                } else {
+                    Err(said(format!("status {status}")))
+                }
             }
             Scheme::Tcp => {
                 stream.get_mut().write_all(b"hello\n")?;
@@ -116,10 +120,7 @@ pub(super) fn connect(url: &Url) -> Result<BufReader<TcpStream>, String> {
 }
 
 /// GETs a URL on an open connection and returns status and body.
-pub(super) fn http_get(
-    stream: &mut BufReader<TcpStream>,
-    url: &Url,
-) -> io::Result<(u16, String)> {
+pub(super) fn http_get(stream: &mut BufReader<TcpStream>, url: &Url) -> io::Result<(u16, String)> {
     let connection = if url.keep { "keep-alive" } else { "close" };
     write!(
         stream.get_mut(),

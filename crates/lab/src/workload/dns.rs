@@ -82,16 +82,22 @@ fn any_address() -> IpAddr {
     }
 }
 
+type Names = BTreeMap<String, Vec<IpAddr>>;
+
 struct Zone {
     path: PathBuf,
     wildcards: Vec<(String, IpAddr)>,
-    names: Mutex<(Option<SystemTime>, BTreeMap<String, Vec<IpAddr>>)>,
+    /// When the file was changed that was read last, and its names.
+    names: Mutex<(Option<SystemTime>, Names)>,
 }
 
 impl Zone {
     fn lookup(&self, question: &Question) -> Answer {
         let wildcard = self.wildcards.iter().find(|(domain, _)| {
-            question.name.strip_suffix(domain.as_str()).is_some_and(|it| it.is_empty() || it.ends_with('.'))
+            question
+                .name
+                .strip_suffix(domain.as_str())
+                .is_some_and(|it| it.is_empty() || it.ends_with('.'))
         });
         if let Some((_, ip)) = wildcard {
             return match question.kind {

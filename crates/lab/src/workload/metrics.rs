@@ -63,7 +63,9 @@ impl Metrics {
         line(format_args!("# HELP sekisho_workload_requests_total Requests served."));
         line(format_args!("# TYPE sekisho_workload_requests_total counter"));
         for (listener, count) in &counts.requests {
-            line(format_args!("sekisho_workload_requests_total{{listener=\"{listener}\"}} {count}"));
+            line(format_args!(
+                "sekisho_workload_requests_total{{listener=\"{listener}\"}} {count}"
+            ));
         }
         for (upstream, why) in &counts.errors {
             line(format_args!("# last error of {upstream}: {}", why.replace(['\n', '\r'], " ")));

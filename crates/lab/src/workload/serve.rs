@@ -63,7 +63,12 @@ fn call_forever(url: Url, metrics: &Metrics) {
 
 pub(super) type Shared<'a> = (&'a Arc<Metrics>, &'a Arc<AtomicUsize>);
 
-pub(super) fn listen(service: Service, bind: Option<IpAddr>, port: u16, shared: Shared<'_>) -> io::Result<()> {
+pub(super) fn listen(
+    service: Service,
+    bind: Option<IpAddr>,
+    port: u16,
+    shared: Shared<'_>,
+) -> io::Result<()> {
     // The IPv6 socket takes IPv4 too; where there is no IPv6 the other is taken.
     let addresses: Vec<SocketAddr> = match bind {
         Some(ip) => vec![(ip, port).into()],
@@ -195,7 +200,8 @@ fn postgres(
     let mut started = false;
     loop {
         let kind = if started { read_bytes::<1>(requests)? } else { [b'S'] };
-        let length = usize::try_from(u32::from_be_bytes(read_bytes(requests)?)).unwrap_or(usize::MAX);
+        let length =
+            usize::try_from(u32::from_be_bytes(read_bytes(requests)?)).unwrap_or(usize::MAX);
         let rest = length.saturating_sub(4);
         if rest > DATAGRAM_BYTES_MAX {
             return Err(io::ErrorKind::InvalidData.into());

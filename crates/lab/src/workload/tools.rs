@@ -98,7 +98,8 @@ fn addresses(targets: &str) -> Result<Vec<IpAddr>, String> {
 
 /// Sends `bytes` bytes over TCP; works if the other side takes them and answers.
 pub(super) fn exfil(target: &str, bytes: &str) -> Result<ExitCode, String> {
-    let (host, port) = split_host(target, 0).ok_or_else(|| format!("`{target}` is no host:port"))?;
+    let (host, port) =
+        split_host(target, 0).ok_or_else(|| format!("`{target}` is no host:port"))?;
     let count: usize = bytes.parse().map_err(|_text| format!("`{bytes}` is no number"))?;
     let url = Url::parse(&format!("tcp://{target}"))?;
     let send = || -> Result<String, String> {
@@ -122,7 +123,8 @@ pub(super) fn exfil(target: &str, bytes: &str) -> Result<ExitCode, String> {
 
 /// Asks `resolver` for names that carry `text`; works if each question is answered.
 pub(super) fn dnstunnel(resolver: &str, domain: &str, text: &str) -> Result<ExitCode, String> {
-    let address: IpAddr = resolver.parse().map_err(|_text| format!("`{resolver}` is no address"))?;
+    let address: IpAddr =
+        resolver.parse().map_err(|_text| format!("`{resolver}` is no address"))?;
     let ask = |id: u16, part: &[u8]| -> Result<(), String> {
         let hex: String = part.iter().map(|byte| format!("{byte:02x}")).collect();
         let question = Question { name: format!("{hex}.{domain}"), kind: TYPE_TXT };

@@ -78,7 +78,8 @@ impl Url {
             Scheme::Postgres => 5432,
             Scheme::Tcp | Scheme::Udp => 0,
         };
-        let (host, port) = split_host(authority, default_port).ok_or_else(|| wrong("no host:port"))?;
+        let (host, port) =
+            split_host(authority, default_port).ok_or_else(|| wrong("no host:port"))?;
         Ok(Self { scheme, host, port, path: path.to_owned(), keep, every })
     }
 }
@@ -117,7 +118,10 @@ mod tests {
     #[test]
     fn urls_are_read_with_scheme_port_path_and_rate() {
         let url = Url::parse("keep+http://cart.shop:7070/api/cart@5/s").unwrap();
-        assert_eq!((url.host.as_str(), url.port, url.path.as_str()), ("cart.shop", 7070, "/api/cart"));
+        assert_eq!(
+            (url.host.as_str(), url.port, url.path.as_str()),
+            ("cart.shop", 7070, "/api/cart")
+        );
         assert!(url.keep && url.every == Duration::from_millis(200));
         assert_eq!(url.to_string(), "http://cart.shop:7070/api/cart");
         let url = Url::parse("udp://[fd00::1]:8125@30/m").unwrap();
@@ -128,7 +132,8 @@ mod tests {
 
     #[test]
     fn what_is_no_url_says_why() {
-        for text in ["", "cart:80", "ftp://x:1", "tcp://x", "http://x@fast", "http://x@0/s", "udp://:1"]
+        for text in
+            ["", "cart:80", "ftp://x:1", "tcp://x", "http://x@fast", "http://x@0/s", "udp://:1"]
         {
             assert!(Url::parse(text).is_err(), "{text}");
         }
