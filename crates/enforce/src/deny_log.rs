@@ -93,25 +93,18 @@ impl DenyLog {
         buffer_bytes: usize,
     ) -> Result<Self, NetlinkError> {
         let mut socket = Socket::open(netns, buffer_bytes)?;
-        let attribute = |kind, value: &[u8]| {
-            let mut bytes = Vec::new();
-            push_attribute(&mut bytes, kind, value);
-            bytes
-        };
+        let mut settings = Vec::new();
         let [a, b, c, d] = COPY_BYTES.to_be_bytes();
-        let settings = [
-            attribute(NFULA_CFG_CMD, &[NFULNL_CFG_CMD_BIND]),
-            attribute(NFULA_CFG_MODE, &[a, b, c, d, NFULNL_COPY_PACKET, 0]),
-            attribute(NFULA_CFG_NLBUFSIZ, &DATAGRAM_BYTES.to_be_bytes()),
-            attribute(NFULA_CFG_TIMEOUT, &FLUSH_CENTISECONDS.to_be_bytes()),
-            attribute(NFULA_CFG_QTHRESH, &RECORDS_PER_DATAGRAM.to_be_bytes()),
-            attribute(NFULA_CFG_FLAGS, &NFULNL_CFG_F_SEQ.to_be_bytes()),
-        ];
-        for setting in &settings {
-            socket
-                .request(&message(NFULNL_MSG_CONFIG, NLM_F_ACK, (0, group), setting))
-                .map_err(system("bind the deny log's NFLOG group"))?;
-        }
+        push_attribute(&mut settings, NFULA_CFG_CMD, &[NFULNL_CFG_CMD_BIND]);
+        push_attribute(&mut settings, NFULA_CFG_MODE, &[a, b, c, d, NFULNL_COPY_PACKET, 0]);
+        push_attribute(&mut settings, NFULA_CFG_NLBUFSIZ, &DATAGRAM_BYTES.to_be_bytes());
+        push_attribute(&mut settings, NFULA_CFG_TIMEOUT, &FLUSH_CENTISECONDS.to_be_bytes());
+        push_attribute(&mut settings, NFULA_CFG_QTHRESH, &RECORDS_PER_DATAGRAM.to_be_bytes());
+        push_attribute(&mut settings, NFULA_CFG_FLAGS, &NFULNL_CFG_F_SEQ.to_be_bytes());
+        // All in one message: a record logged before the numbering began could be lost unseen.
+        socket
+            .request(&message(NFULNL_MSG_CONFIG, NLM_F_ACK, (0, group), &settings))
+            .map_err(system("bind the deny log's NFLOG group"))?;
         Ok(Self { socket, tally: Tally::default() })
     }
 

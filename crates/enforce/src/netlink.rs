@@ -94,16 +94,16 @@ impl Socket {
         Ok(self.buffer.get(..length).unwrap_or_default())
     }
 
-    /// Sends `message` and waits for its acknowledgement.
+    /// Sends `message` and waits for its acknowledgement. Other messages that come before it are
+    /// lost (and missed by whoever numbers them).
     pub(crate) fn request(&mut self, message: &[u8]) -> Result<(), Errno> {
         self.send(message)?;
-        let answer = self.receive(MsgFlags::empty())?;
-        for message in messages(answer) {
-            if message.kind == NLMSG_ERROR {
-                return error_of(message.body);
+        loop {
+            let answer = self.receive(MsgFlags::empty())?;
+            if let Some(answer) = messages(answer).find(|answer| answer.kind == NLMSG_ERROR) {
+                return error_of(answer.body);
             }
         }
-        Ok(())
     }
 }
 
