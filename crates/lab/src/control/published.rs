@@ -176,7 +176,8 @@ pub(super) fn give_addresses(cluster: &Cluster, service: &mut sekisho_manifest::
         // The first hundred are left for those that manifests give.
         .or_else(|| (100..u16::MAX).find(|index| !taken.contains(index)));
     if let Some(index) = index {
-        let (v4, v6) = plan::service_addresses(index);
-        service.cluster_ips = vec![v4.into(), v6.into()];
+        // One family, as ipFamilyPolicy SingleStack, the default: manifests that want IPv6 name an
+        // address.
+        service.cluster_ips = vec![plan::service_addresses(index).0.into()];
     }
 }
