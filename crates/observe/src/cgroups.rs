@@ -22,7 +22,11 @@ const DEPTH_MAX: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CgroupError {
     #[error("open cgroup folder `{path}`")]
-    Open { path: PathBuf, cause: std::io::Error },
+    Open {
+        path: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
     #[error("`{path}` is not a folder of a cgroup v2 file system")]
     NotCgroup2 { path: PathBuf },
     #[error("`{path}` is not below a cgroup2 mount in /proc/self/mountinfo")]
