@@ -12,6 +12,7 @@
 //! Fails open: beyond its bounds the joiner gives one-sided flows early, or forgets connections,
 //! and counts both. It reads no clock: time is the larger of what batches and `advance` tell.
 
+mod clock;
 mod connection;
 mod find;
 mod nodes;
@@ -28,6 +29,7 @@ use sekisho_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::clock::{Clock, Heard};
 use self::connection::{Connection, Denial, End, RETRANSMISSION_S, Shared};
 use self::nodes::{Arrival, Nodes};
 use self::resolve::Who;
@@ -45,8 +47,6 @@ const IDLE_S: u64 = 3_600;
 /// An idle connection still gives a flow without counts this often, so that it stays visible in
 /// time; nanoseconds.
 const HEARTBEAT_NS: u64 = 60_000_000_000;
-/// A batch whose time is farther than this from the server's doesn't move the joiner's; seconds.
-const SKEW_MAX_S: u64 = 60;
 /// Distinct processes shared between connections; beyond that sharing starts anew.
 const PROCESSES_MAX: usize = 65_536;
 
@@ -96,15 +96,14 @@ pub struct JoinStats {
     pub gaps: u64,
     /// Halves within one loopback, dropped.
     pub loopback: u64,
-    /// Batches whose time was too far from the server's.
+    /// Batches whose time was too far from the server's or from that of most nodes.
     pub skewed: u64,
 }
 
 /// Everything a joiner must remember across a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinCheckpoint {
-    clock: Timestamp,
-    told: bool,
+    clock: Clock,
     nodes: Nodes,
     next: Number,
     connections: Vec<(Number, Connection)>,
@@ -116,10 +115,7 @@ pub struct JoinCheckpoint {
 #[derive(Debug)]
 pub struct Joiner {
     limits: JoinLimits,
-    /// The latest time told.
-    clock: Timestamp,
-    /// `advance` was called: the server's time rules, and batches may only refine it.
-    told: bool,
+    clock: Clock,
     nodes: Nodes,
     table: Table,
     processes: BTreeSet<Arc<Process>>,
@@ -142,8 +138,7 @@ impl Joiner {
     pub fn new(limits: JoinLimits) -> Self {
         Self {
             limits,
-            clock: Timestamp::EPOCH,
-            told: false,
+            clock: Clock::default(),
             nodes: Nodes::default(),
             table: Table::default(),
             processes: BTreeSet::new(),
@@ -164,7 +159,7 @@ impl Joiner {
                 Origin { node, epoch: batch.epoch, loss }
             }
         };
-        self.hear(batch.time);
+        self.hear(origin.node, batch.time);
         // Denials first: the log is read beside the ring, so a denial may stand after its half.
         let mut halves = Vec::with_capacity(batch.halves.len());
         for half in batch.halves {
@@ -182,16 +177,15 @@ impl Joiner {
     }
 
     /// Tells the time: halves that waited long enough become flows with one reporter.
+    ///
+    /// `now` is the server's clock, best noted beside each batch in the log, so that a replay runs
+    /// alike. The time of the latest batch, given again, tells nothing new.
     pub fn advance(&mut self, now: Timestamp, directory: &dyn Directory, out: &mut Vec<Flow>) {
-        if now.plus_seconds(SKEW_MAX_S) < self.clock || !self.told {
-            // Set back, or known only by batches so far: start again from the server's time.
-            self.clock = now;
+        if self.clock.tell(now) == Heard::SetBack {
             self.shorten_waits();
         }
-        self.told = true;
-        self.clock = self.clock.max(now);
         self.run_due(directory, out);
-        let horizon = self.clock.minus_seconds(IDLE_S);
+        let horizon = self.clock.now.minus_seconds(IDLE_S);
         while self.table.take_idlest(horizon).is_some() {
             self.stats.forgotten += 1;
         }
@@ -220,7 +214,6 @@ impl Joiner {
         let connections = &self.table.by_number;
         JoinCheckpoint {
             clock: self.clock,
-            told: self.told,
             nodes: self.nodes.clone(),
             next: self.table.next,
             connections: connections.iter().map(|(number, it)| (*number, it.clone())).collect(),
@@ -232,28 +225,31 @@ impl Joiner {
     /// Takes the place of what is remembered now.
     pub fn restore(&mut self, checkpoint: JoinCheckpoint) {
         self.clock = checkpoint.clock;
-        self.told = checkpoint.told;
         self.nodes = checkpoint.nodes;
         self.stats = checkpoint.stats;
         self.table = Table::restore(checkpoint.connections, checkpoint.next, checkpoint.idle);
         self.processes = BTreeSet::new();
     }
 
-    fn hear(&mut self, time: Timestamp) {
-        if self.told && time > self.clock.plus_seconds(SKEW_MAX_S) {
-            self.stats.skewed += 1;
-            return;
+    fn hear(&mut self, node: u32, time: Timestamp) {
+        match self.clock.hear(node, time) {
+            Heard::Fine => {}
+            Heard::Ignored => self.stats.skewed += 1,
+            Heard::SetBack => {
+                self.stats.skewed += 1;
+                self.shorten_waits();
+            }
         }
-        self.clock = self.clock.max(time);
     }
 
-    /// Brings due times, made under a clock that was ahead, within reach.
+    /// Brings due times, made before the time was turned back, within reach.
     fn shorten_waits(&mut self) {
-        let latest = self.clock.plus_seconds(RETRANSMISSION_S.max(self.limits.window_s));
+        let now = self.clock.now;
+        let latest = now.plus_seconds(RETRANSMISSION_S.max(self.limits.window_s));
         for number in self.table.due_after(latest) {
             if let Some(mut connection) = self.table.take(number) {
                 connection.due = latest;
-                connection.touched = connection.touched.min(self.clock);
+                connection.touched = connection.touched.min(now);
                 self.table.put(number, connection);
             }
         }
@@ -304,7 +300,7 @@ impl Joiner {
         process: Shared,
     ) -> Connection {
         connection.loss |= origin.loss;
-        connection.touched = self.clock;
+        connection.touched = self.clock.now;
         let verdict = connection.verdict();
         let id = half.id;
         let better = connection
@@ -340,7 +336,7 @@ impl Joiner {
                 (found.number, connection)
             }
             None => {
-                let due = self.clock.plus_seconds(self.limits.window_s);
+                let due = self.clock.now.plus_seconds(self.limits.window_s);
                 let mut connection = Connection::new(protocol, due);
                 // A later report of a connection that is not known was counted by its first.
                 connection.counted = !end.first;
@@ -349,7 +345,7 @@ impl Joiner {
         };
         connection.attach(end);
         connection.loss |= origin.loss;
-        connection.touched = self.clock;
+        connection.touched = self.clock.now;
         connection.lingers = false;
         self.stats.joined += u64::from(connection.is_joined());
         connection.hairpin = hairpin.filter(|_| !connection.is_joined());
@@ -374,7 +370,7 @@ impl Joiner {
             }
             None => {
                 let wait_s = self.limits.window_s.saturating_add(DENIAL_EXTRA_S);
-                let due = self.clock.plus_seconds(wait_s);
+                let due = self.clock.now.plus_seconds(wait_s);
                 (self.table.reserve(), Connection::new(protocol, due))
             }
         };
@@ -388,7 +384,7 @@ impl Joiner {
             None => connection.denial = Some(denial),
         }
         connection.dirty |= connection.verdict() != verdict;
-        connection.touched = self.clock;
+        connection.touched = self.clock.now;
         connection.lonely = who.is_lonely(&connection);
         self.give_or_wait(number, connection, directory, out);
         self.bound(directory, out);
@@ -486,16 +482,16 @@ impl Joiner {
         };
         connection.lingers = kept_s.is_some();
         if let Some(kept_s) = kept_s {
-            connection.due = self.clock.plus_seconds(kept_s);
+            connection.due = self.clock.now.plus_seconds(kept_s);
         }
         self.table.put(number, connection);
     }
 
     fn run_due(&mut self, directory: &dyn Directory, out: &mut Vec<Flow>) {
-        while let Some(number) = self.table.first_waiting(self.clock) {
+        while let Some(number) = self.table.first_waiting(self.clock.now) {
             self.release(number, directory, out);
         }
-        while let Some(number) = self.table.first_lingering(self.clock) {
+        while let Some(number) = self.table.first_lingering(self.clock.now) {
             self.table.take(number);
         }
     }

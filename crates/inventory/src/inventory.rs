@@ -52,6 +52,8 @@ pub struct InventoryStats {
     pub intervals: usize,
     /// Ended intervals forgotten because there were too many.
     pub evicted: u64,
+    /// Changes ignored because they were older than what is known of their object.
+    pub stale: u64,
 }
 
 /// Who is who, over time.
@@ -67,6 +69,9 @@ pub struct Inventory {
     pub(crate) gateways: BTreeMap<IpAddr, String>,
     /// Node port -> Services that have it now or had it.
     pub(crate) node_ports: BTreeMap<u16, BTreeSet<Arc<ObjectKey>>>,
+    /// When each object changed last: an older line of it is one that was read before.
+    changed: BTreeMap<Arc<ObjectKey>, Timestamp>,
+    stale: u64,
     generation: u64,
 }
 
@@ -86,22 +91,25 @@ impl Inventory {
     }
 
     /// Takes a change that happened at `time`. Repeating a change, or adding what is there, does
-    /// nothing.
+    /// nothing; neither does a change older than the last one of its object, since a watch tells
+    /// the changes of one object in order: it was read before.
     pub fn apply(&mut self, time: Timestamp, change: Change, object: &Object) {
         let meta = object.meta();
         let key = (object.kind().to_owned(), meta.namespace.clone(), meta.name.clone());
         let known = self.history.objects.get_key_value(&key);
-        let (key, is_new) = match known {
-            Some((key, spans)) => {
-                let current = spans.current();
-                let unchanged = current.is_some_and(|current| is_same(current, object));
-                if change != Change::Deleted && unchanged {
-                    return;
-                }
-                (Arc::clone(key), false)
-            }
-            None => (Arc::new(key), true),
-        };
+        let is_new = known.is_none();
+        let unchanged = known
+            .and_then(|(_, spans)| spans.current())
+            .is_some_and(|current| is_same(current, object));
+        if change != Change::Deleted && unchanged {
+            return;
+        }
+        let key = known.map_or_else(|| Arc::new(key.clone()), |(known, _)| Arc::clone(known));
+        if self.changed.get(&key).is_some_and(|changed| time < *changed) {
+            self.stale += 1;
+            return;
+        }
+        self.changed.insert(Arc::clone(&key), time);
         if change == Change::Deleted {
             self.remove(&key, time);
         } else {
@@ -115,6 +123,10 @@ impl Inventory {
         }
         self.generation += 1;
         self.history.bound(self.limits.intervals_max);
+        if self.changed.len() > self.history.objects.len().saturating_mul(2).max(1_024) {
+            let objects = &self.history.objects;
+            self.changed.retain(|key, _| objects.contains_key(key));
+        }
     }
 
     /// The objects that were there at `at`, pods that had ended left out, by kind, namespace, name.
@@ -153,6 +165,7 @@ impl Inventory {
             objects: live.count(),
             intervals: self.history.ended(),
             evicted: self.history.evicted,
+            stale: self.stale,
         }
     }
 

@@ -457,6 +457,24 @@ fn a_node_whose_clock_is_far_ahead_stops_nobody() {
     assert_eq!(test.joiner.stats().skewed, 1);
 }
 
+#[test]
+fn without_a_servers_time_a_leader_that_dies_does_not_stop_the_clock() {
+    let mut test = Test::new(JoinLimits::default());
+    test.push("n1", 100, Vec::new());
+    test.push("n9", 3_600_000, Vec::new());
+    test.push("n2", 200, vec![Half::Flow(at_b())]);
+    for n in 0..2_000_u64 {
+        let at = 1_000 + n * 100;
+        test.push("n1", at, Vec::new());
+        // The caller that knows no time but that of batches tells nothing new.
+        test.advance(at);
+    }
+    assert_eq!(test.told(), [A_TO_B]);
+    test.push("n2", 300_000, vec![Half::Flow(HalfFlow { id: 77, ..at_b() })]);
+    test.push("n1", 302_000, vec![Half::Flow(HalfFlow { id: 76, ..from_a() })]);
+    assert_eq!(test.told(), [A_TO_B], "and joins go on");
+}
+
 /// Sums of flows: connections, the four counters, resets.
 fn sums(flows: &[Flow]) -> [u64; 6] {
     let mut sums = [0; 6];

@@ -320,3 +320,33 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// A journal that is read again from its start changes no answer, now or then.
+    #[test]
+    fn reading_a_journal_twice_changes_nothing(steps in prop::collection::vec(step(), 1..40)) {
+        let names = ["a", "b", "c", "d"];
+        let addresses = ["10.244.1.1", "10.244.1.2", "10.244.1.3"];
+        let mut now = 0;
+        let mut lines = Vec::new();
+        for (wait, name, address, action) in steps {
+            now += wait + 1;
+            let label = format!(r#""n":"{action}""#);
+            let (change, phase) = match action {
+                0 => (Deleted, "Running"),
+                1 => (Modified, "Succeeded"),
+                _ => (Modified, "Running"),
+            };
+            lines.push((now, change, pod(names[name], addresses[address], &label, phase)));
+        }
+        let once = inventory(&lines);
+        let again: Vec<_> = lines.iter().chain(&lines).cloned().collect();
+        let twice = inventory(&again);
+        for at in 0..now + 5 {
+            for address in addresses {
+                prop_assert_eq!(who(&once, address, at), who(&twice, address, at), "{} {}", address, at);
+            }
+            prop_assert_eq!(once.objects_at(s(at)), twice.objects_at(s(at)));
+        }
+    }
+}
