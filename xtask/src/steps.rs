@@ -98,9 +98,10 @@ impl Steps {
                 Ended::Failed(detail) => ("FAILED", detail),
                 Ended::LeftOut(detail) => ("left out", detail),
             };
+            let line =
+                format!("{name:<width$}  {seconds:>7.1} s  {word:<8}  {}", first_line(detail));
             // Writing to a String cannot fail.
-            writeln!(text, "{name:<width$}  {seconds:>7.1} s  {word:<8}  {}", first_line(detail))
-                .ok();
+            writeln!(text, "{}", line.trim_end()).ok();
         }
         for name in &self.tally.failures {
             writeln!(text, "failed test: {name}").ok();
