@@ -5,10 +5,12 @@ use sekisho_model::Verdict;
 use crate::text::{base_name, bytes, cut, harmless, number, percent, sign, width};
 use crate::{Map, MapEdge};
 
-/// Below this many columns nothing readable fits; narrower terminals wrap.
+/// Below this many columns nothing readable fits: narrower terminals wrap.
 const WIDTH_MIN: usize = 80;
 const DESTINATION_WIDTH_MIN: usize = 16;
 const PROCESS_WIDTH_MAX: usize = 36;
+/// With less room than this for names, columns of numbers are left out.
+const NAMES_WIDTH_MIN: usize = 44;
 const GAPS_MAX: usize = 8;
 const HEADS: [&str; 6] = ["PORT", "VERDICT", "CONNS", "SENT", "RECEIVED", "RESETS"];
 /// Columns of [`HEADS`] that are numbers, from here on: right-aligned.
@@ -30,7 +32,7 @@ struct Widths {
     process: usize,
 }
 
-/// Prints `map` in at most `width` columns (but at least 80): the completeness first, then per
+/// Prints `map` in at most `width` columns (but at least 80; names are cut, numbers are whole or left out): the completeness first, then per
 /// source its edges. `color` adds ANSI colours; every verdict is a word and a sign all the same.
 #[must_use]
 pub fn table(map: &Map, width: usize, color: bool) -> String {
@@ -144,8 +146,19 @@ fn widths(rows: &[Row<'_>], total: usize) -> Widths {
         }
     }
     // Each cell has two blanks before it, and so has the last column.
-    let fixed: usize = cells.iter().map(|cell| cell + 2).sum::<usize>() + 2;
-    let free = total.saturating_sub(fixed);
+    let free = |cells: &[usize; 6]| {
+        let taken: usize = cells.iter().filter(|cell| **cell > 0).map(|cell| cell + 2).sum();
+        total.saturating_sub(taken + 2)
+    };
+    // Names say more than bytes: on a narrow terminal the rightmost numbers give way to them.
+    for column in (FIRST_NUMBER + 1..HEADS.len()).rev() {
+        if free(&cells) < NAMES_WIDTH_MIN
+            && let Some(cell) = cells.get_mut(column)
+        {
+            *cell = 0;
+        }
+    }
+    let free = free(&cells);
     if destination + process > free {
         process = process.min(free.saturating_sub(destination).max(free / 4));
         destination = destination.min(free.saturating_sub(process)).max(DESTINATION_WIDTH_MIN);
@@ -159,6 +172,9 @@ fn line(line: &Line<'_>, widths: &Widths, out: &mut String, paint: impl Fn(&str)
     let mut text = format!("{indent}{first}");
     pad(&mut text, widths.destination.saturating_sub(indent.len() + width(&first)));
     for (index, (cell, columns)) in line.cells.iter().zip(widths.cells).enumerate() {
+        if columns == 0 {
+            continue;
+        }
         text.push_str("  ");
         let blanks = columns.saturating_sub(width(cell));
         if index >= FIRST_NUMBER {

@@ -10,3 +10,4 @@ mod hostile;
 mod pictures;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
