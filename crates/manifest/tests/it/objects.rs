@@ -11,9 +11,7 @@ fn one(text: &str) -> Object {
     objects.remove(0)
 }
 
-#[test]
-fn a_pod_as_kubectl_prints_it_is_read_with_its_status() {
-    let object = one("apiVersion: v1
+const POD: &str = "apiVersion: v1
 kind: Pod
 metadata:
   name: cart-5d4f-x
@@ -56,7 +54,11 @@ status:
   startTime: '2026-01-02T03:04:05Z'
   conditions: [{type: Ready, status: 'True'}, {type: PodScheduled, status: 'False', unknown: [x]}]
   containerStatuses: [{name: main, restartCount: 2}, {name: side, restartCount: 3}, {restartCount: x}]
-");
+";
+
+#[test]
+fn a_pod_as_kubectl_prints_it_is_read_with_its_status() {
+    let object = one(POD);
     let Object::Pod(pod) = object else { panic!("{object:?}") };
     assert_eq!(pod.meta.owner.as_ref().unwrap().name, "cart-5d4f");
     assert_eq!(pod.meta.created.unwrap().to_string(), "2026-01-02T03:04:05.000Z");
