@@ -14,7 +14,7 @@ mod service;
 mod wire;
 
 pub use client::{CallError, Client};
-pub use listen::{ListenError, UnixSocket, serve};
+pub use listen::{ListenError, MetricsListenError, MetricsListener, UnixSocket, serve};
 pub use router::router;
 pub use service::{Refusal, Service};
 pub use wire::{

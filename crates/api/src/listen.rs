@@ -65,6 +65,59 @@ impl Drop for UnixSocket {
     }
 }
 
+/// A loopback TCP listener that serves only `GET /metrics`, for Prometheus.
+#[derive(Debug)]
+pub struct MetricsListener(tokio::net::TcpListener);
+
+/// The metrics address can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsListenError {
+    /// It is not an address and port.
+    #[error("metrics_listen `{0}` is not an address such as 127.0.0.1:9464")]
+    Address(String),
+    /// It would be reachable from other machines, and metrics are not encrypted.
+    #[error("metrics_listen `{0}` is not a loopback address: put a TLS proxy before it")]
+    NotLoopback(String),
+    /// It can't be bound.
+    #[error("listen on `{address}`")]
+    Bind {
+        /// The address.
+        address: String,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+impl MetricsListener {
+    /// Binds `address`, which must be a loopback one.
+    ///
+    /// # Errors
+    /// [`MetricsListenError`] if it is none, or in use.
+    pub async fn bind(address: &str) -> Result<Self, MetricsListenError> {
+        let parsed: std::net::SocketAddr =
+            address.parse().map_err(|_wrong| MetricsListenError::Address(address.to_owned()))?;
+        if !parsed.ip().is_loopback() {
+            return Err(MetricsListenError::NotLoopback(address.to_owned()));
+        }
+        let failed = |cause| MetricsListenError::Bind { address: address.to_owned(), cause };
+        tokio::net::TcpListener::bind(parsed).await.map(Self).map_err(failed)
+    }
+
+    /// Serves until `stop` resolves.
+    pub async fn serve(
+        self,
+        service: std::sync::Arc<dyn crate::Service>,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let router = crate::router::metrics_router(service);
+        let served = axum::serve(self.0, router).with_graceful_shutdown(stop).await;
+        if let Err(error) = served {
+            tracing::error!(%error, "metrics listener ended");
+        }
+    }
+}
+
 /// Serves `router` on `socket` until `stop` resolves; requests under way are answered first.
 pub async fn serve(socket: UnixSocket, router: Router, stop: impl Future<Output = ()>) {
     let mut connections = tokio::task::JoinSet::new();

@@ -58,6 +58,11 @@ pub fn router(service: Shared) -> Router {
         .with_state(service)
 }
 
+/// Only the metrics: for a listener that everybody on the machine may open.
+pub(crate) fn metrics_router(service: Shared) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(service)
+}
+
 async fn ingest(State(service): State<Shared>, Path(node): Path<String>, body: Bytes) -> Response {
     let batch: Batch = match from_postcard(&body) {
         Ok(batch) => batch,

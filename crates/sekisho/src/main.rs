@@ -1,2 +1,67 @@
-//! The `sekisho` binary.
-fn main() {}
+//! The `sekisho` binary: flags, configuration, wiring.
+
+mod agent;
+mod cli;
+mod commands;
+mod config;
+mod exit;
+mod logging;
+mod memory;
+mod pipeline;
+mod server;
+mod signals;
+mod when;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use sekisho_api::DatapathMode;
+
+use crate::cli::{Cli, Command};
+use crate::exit::{Exit, UNUSABLE};
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    // The lab starts its pods and node processes by running this binary again.
+    if let Some(code) = sekisho_lab::internal_main(&words) {
+        return code;
+    }
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            commands::output::note(&format!("sekisho: {error:#}"));
+            ExitCode::from(UNUSABLE)
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    let mut config = config::load(cli.config.as_deref())?;
+    match (cli.quiet, cli.verbose) {
+        (true, _) => "error".clone_into(&mut config.log.level),
+        (false, 0) => {}
+        (false, 1) => "debug".clone_into(&mut config.log.level),
+        (false, _) => "trace".clone_into(&mut config.log.level),
+    }
+    if !matches!(cli.command, Command::Workload { .. }) {
+        logging::start(&config.log)?;
+    }
+    match &cli.command {
+        Command::Demo(args) => commands::demo::run(args),
+        Command::Lab(command) => commands::lab::run(command),
+        Command::Agent(args) => commands::roles::agent(args, &config),
+        Command::Server(args) => commands::roles::server(args, &config),
+        Command::Doctor { output } => commands::doctor::run(*output),
+        Command::Status { server, output } => commands::status::run(server, *output),
+        Command::Observe(args) => commands::observe::run(args),
+        Command::Map(args) => commands::map::run(args),
+        Command::Recommend(args) => commands::recommend::run(args),
+        Command::Verify(args) => commands::verify::run(args),
+        Command::Stage(args) => commands::apply::apply(args, DatapathMode::Audit),
+        Command::Apply(args) => commands::apply::apply(args, DatapathMode::Enforce),
+        Command::Rollback(args) => commands::apply::rollback(args),
+        Command::Policy(command) => commands::policy::run(command),
+        Command::Workload { args } => Ok(commands::lab::workload(args)),
+    }
+}

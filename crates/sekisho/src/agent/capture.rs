@@ -1,0 +1,74 @@
+//! The capture loop: kernel events and policy drops in, batches out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use sekisho_base::Clock;
+use sekisho_flow::{Assembler, AssemblerLimits};
+use sekisho_model::{Half, HookCounters, Timestamp};
+use sekisho_observe::Observer;
+use sekisho_system::SystemClock;
+
+use super::datapath::DenyReader;
+use super::link::Outbox;
+
+/// How long one look at the rings may wait for events.
+const POLL: Duration = Duration::from_millis(20);
+/// A batch is closed at least so often.
+const BATCH_PERIOD: Duration = Duration::from_millis(250);
+/// A batch without flows still says that the agent lives, so often.
+const HEARTBEAT_PERIOD: Duration = Duration::from_secs(1);
+/// A batch is closed early at so many halves.
+const HALVES_PER_BATCH_MAX: usize = 8_192;
+
+/// One agent's observation.
+pub(crate) struct Capture {
+    pub(crate) observer: Observer,
+    pub(crate) deny: DenyReader,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+impl Capture {
+    /// Runs until `stop`; what is open is reported once more at the end.
+    pub(crate) fn run(mut self) -> anyhow::Result<()> {
+        let mut assembler = Assembler::new(AssemblerLimits::default());
+        let (mut events, mut halves) = (Vec::new(), Vec::new());
+        let mut posted = Instant::now();
+        loop {
+            let stopping = self.stop.load(Ordering::Relaxed);
+            self.observer.poll(POLL, &mut events).context("read kernel events")?;
+            self.deny.poll(&mut events);
+            for event in events.drain(..) {
+                assembler.assemble(event, &mut halves);
+            }
+            let now = Timestamp::from_nanos(SystemClock.now());
+            assembler.advance(now, &mut halves);
+            if stopping {
+                assembler.flush(&mut halves);
+            }
+            let due = if halves.is_empty() { HEARTBEAT_PERIOD } else { BATCH_PERIOD };
+            if stopping || posted.elapsed() >= due || halves.len() >= HALVES_PER_BATCH_MAX {
+                posted = Instant::now();
+                self.post(&mut halves, now);
+            }
+            if stopping {
+                return Ok(());
+            }
+        }
+    }
+
+    fn post(&self, halves: &mut Vec<Half>, now: Timestamp) {
+        let mut counters: Vec<HookCounters> = self.observer.counters();
+        counters.extend(self.deny.counters());
+        let mut rest = std::mem::take(halves);
+        while rest.len() > HALVES_PER_BATCH_MAX {
+            let tail = rest.split_off(HALVES_PER_BATCH_MAX);
+            self.outbox.post(rest, counters.clone(), now);
+            rest = tail;
+        }
+        self.outbox.post(rest, counters, now);
+    }
+}

@@ -1,0 +1,130 @@
+//! Starts and stops an agent.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use sekisho_api::Client;
+use sekisho_base::Clock;
+use sekisho_model::Timestamp;
+use sekisho_observe::{Observer, ObserverOptions};
+use sekisho_system::SystemClock;
+
+use super::capture::Capture;
+use super::datapath::Datapath;
+use super::link::Outbox;
+use crate::config::AgentConfig;
+use crate::signals;
+
+/// How long a stopping agent waits for its last batches to be acknowledged.
+const DRAIN_WAIT: Duration = Duration::from_secs(5);
+const DRAIN_POLL: Duration = Duration::from_millis(50);
+
+/// A complete configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentOptions {
+    pub(crate) node: String,
+    pub(crate) cgroup: PathBuf,
+    pub(crate) netns: PathBuf,
+    pub(crate) config: AgentConfig,
+}
+
+impl AgentOptions {
+    /// Fills in what the machine itself tells: host name, cgroup v2 mount, own network namespace.
+    pub(crate) fn complete(config: AgentConfig) -> anyhow::Result<Self> {
+        let node = match &config.node {
+            Some(node) => node.clone(),
+            None => {
+                let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+                name.context("read the host name")?.trim().to_owned()
+            }
+        };
+        let cgroup = match &config.cgroup {
+            Some(folder) => folder.clone(),
+            None => sekisho_system::cgroup::mount_point().context("find the cgroup v2 mount")?,
+        };
+        let own = || PathBuf::from("/proc/self/ns/net");
+        let netns = config.netns.clone().unwrap_or_else(own);
+        Ok(Self { node, cgroup, netns, config })
+    }
+}
+
+/// Runs until a signal; what was observed is sent before it returns.
+pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<()> {
+    let epoch = Timestamp::from_nanos(SystemClock.now());
+    let outbox = Arc::new(Outbox::new(&options.node, epoch, options.config.queue_batches));
+    let observer = Observer::start(ObserverOptions {
+        cgroup_root: options.cgroup.clone(),
+        sample_period: Duration::from_secs(options.config.sample_period_s),
+        udp_idle: Duration::from_secs(options.config.udp_idle_s),
+        ring_bytes: options.config.ring_bytes,
+    })
+    .context("start to observe")?;
+    let tiers: Vec<String> =
+        observer.tiers().iter().map(|tier| format!("{}: {}", tier.area, tier.used)).collect();
+    let datapath = Arc::new(Datapath::open(options, tiers));
+    let stop = Arc::new(AtomicBool::new(false));
+    let capture = Capture {
+        observer,
+        deny: datapath.deny_reader(),
+        outbox: Arc::clone(&outbox),
+        stop: Arc::clone(&stop),
+    };
+    let thread = std::thread::Builder::new()
+        .name("capture".to_owned())
+        .spawn(move || capture.run())
+        .context("start the capture thread")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let client = Client::new(&options.config.server);
+    runtime.block_on(async {
+        let signal = signals::Stop::new()?;
+        tracing::info!(node = options.node, cgroup = %options.cgroup.display(), "observing");
+        let mut tasks = tokio::task::JoinSet::new();
+        let (sender, box_) = (client.clone(), Arc::clone(&outbox));
+        tasks.spawn(async move { box_.send_all(&sender).await });
+        let (asker, path) = (client.clone(), Arc::clone(&datapath));
+        tasks.spawn(async move { path.follow_orders(&asker).await });
+        let (teller, path) = (client.clone(), Arc::clone(&datapath));
+        tasks.spawn(async move { path.report(&teller).await });
+        wait_for_end(&signal, &thread).await;
+        stop.store(true, Ordering::Relaxed);
+        let drained = async {
+            while !(thread.is_finished() && outbox.is_empty()) {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        if tokio::time::timeout(DRAIN_WAIT, drained).await.is_err() {
+            tracing::warn!("stopped before the server acknowledged everything");
+        }
+        anyhow::Ok(())
+    })?;
+    tracing::info!(shed = outbox.shed(), "agent stopped; rules in force stay in force");
+    match thread.join() {
+        Ok(captured) => captured,
+        Err(_panic) => anyhow::bail!("the capture thread panicked"),
+    }
+}
+
+/// A signal, or the end of the capture thread, which is a failure.
+async fn wait_for_end(
+    signal: &signals::Stop,
+    thread: &std::thread::JoinHandle<anyhow::Result<()>>,
+) {
+    let mut stopped = std::pin::pin!(signal.wait());
+    loop {
+        tokio::select! {
+            () = &mut stopped => return,
+            () = tokio::time::sleep(DRAIN_POLL) => {
+                if thread.is_finished() {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,501 @@
+//! Commands and flags. Names and exit codes are a contract (docs/cli.md).
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sekisho_model::Timestamp;
+
+use crate::config::{DEFAULT_LAB_STATE, DEFAULT_SOCKET};
+
+const ABOUT: &str = "\
+See every connection, propose least-privilege policies, prove them against history, enforce them.
+
+Start with `sekisho demo` (as root): a small cluster on this machine, observed live. Then:
+  sekisho map                               who talks to whom, and how sure we are
+  sekisho recommend --write policies/       least-privilege policies with their evidence
+  sekisho verify -f policies/               what they would have broken (exit code 1: something)
+  sekisho apply -f policies/                enforce what was verified
+  sekisho lab attack port-scan              see it stopped
+  sekisho rollback                          go back";
+
+const AFTER: &str = "\
+Exit codes: 0 done, nothing found; 1 done, and what was asked about was found (would block, denied);
+2 wrong usage or unreadable input, nothing changed; 3 answered only in part.";
+
+#[derive(Debug, Parser)]
+#[command(name = "sekisho", version, about = ABOUT, after_help = AFTER, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Configuration file (TOML); /etc/sekisho/config.toml if it is there.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Only results and errors.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// More logs; twice for all.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Lab, agents and server on this machine with the shop scenario; Ctrl-C leaves nothing behind.
+    Demo(DemoArgs),
+    /// A Kubernetes-shaped cluster made of network namespaces.
+    #[command(subcommand)]
+    Lab(LabCommand),
+    /// Long-running role on a node or host: observe and enforce.
+    Agent(AgentArgs),
+    /// Long-running role: history, policies, orders.
+    Server(ServerArgs),
+    /// What this kernel offers, which tier is used for what, and what is missing.
+    Doctor {
+        /// Form of the answer.
+        #[arg(short, long, value_enum, default_value_t = TableOrJson::Table)]
+        output: TableOrJson,
+    },
+    /// Agents, counters, completeness, policy revision.
+    Status {
+        #[command(flatten)]
+        server: ServerArg,
+        /// Form of the answer.
+        #[arg(short, long, value_enum, default_value_t = TableOrJson::Table)]
+        output: TableOrJson,
+    },
+    /// Live and past flows.
+    Observe(Box<ObserveArgs>),
+    /// The dependency map.
+    Map(MapArgs),
+    /// Least-privilege policies with their evidence and confidence.
+    Recommend(RecommendArgs),
+    /// What policies would have done to recorded history; exit code 1 if they would block.
+    Verify(VerifyArgs),
+    /// Audit mode: policies mark what they would deny, and stop nothing.
+    Stage(ApplyArgs),
+    /// Verify, then enforce.
+    Apply(ApplyArgs),
+    /// Go back to an earlier revision.
+    Rollback(RollbackArgs),
+    /// Questions about policies, on files alone.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// A small server and client for scenarios (see `sekisho workload help`).
+    #[command(disable_help_flag = true)]
+    Workload {
+        /// Its own arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableOrJson {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServerArg {
+    /// Socket of the server.
+    #[arg(long, env = "SEKISHO_SERVER", default_value = DEFAULT_SOCKET, value_name = "SOCKET")]
+    pub(crate) server: PathBuf,
+}
+
+/// Where history comes from.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArg,
+    /// Read this folder of history instead of asking a server; needs no root.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// Objects of the cluster (`kubectl get ... -o json`), for --store.
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub(crate) inventory: Option<PathBuf>,
+    /// Start of the window: a duration back from now (15m, 24h, 14d) or an RFC 3339 time.
+    #[arg(long, value_name = "WHEN", value_parser = crate::when::parse)]
+    pub(crate) since: Option<crate::when::When>,
+    /// End of the window, in the same forms.
+    #[arg(long, value_name = "WHEN", value_parser = crate::when::parse)]
+    pub(crate) until: Option<crate::when::When>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Show the map once, then end.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// State folder.
+    #[arg(long, default_value = DEFAULT_LAB_STATE, value_name = "DIR")]
+    pub(crate) state: PathBuf,
+    /// Socket of the server.
+    #[arg(long, default_value = DEFAULT_SOCKET, value_name = "SOCKET")]
+    pub(crate) server: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabCommand {
+    /// Bring it up and hold it until Ctrl-C.
+    Up {
+        /// Manifests: files or folders; the shop scenario if absent.
+        #[arg(short = 'f', value_name = "DIR|FILE")]
+        files: Vec<PathBuf>,
+        /// No agents and no server.
+        #[arg(long)]
+        bare: bool,
+        /// Socket of the server.
+        #[arg(long, default_value = DEFAULT_SOCKET, value_name = "SOCKET")]
+        server: PathBuf,
+        #[command(flatten)]
+        state: LabState,
+    },
+    /// Take it down, also what a killed one left.
+    Down {
+        #[command(flatten)]
+        state: LabState,
+    },
+    /// Pods, nodes and their readiness.
+    Status {
+        #[command(flatten)]
+        state: LabState,
+        /// Form of the answer.
+        #[arg(short, long, value_enum, default_value_t = TableOrJson::Table)]
+        output: TableOrJson,
+    },
+    /// Run a command in a pod or in a workload's first pod; passes its exit code on.
+    Exec {
+        /// namespace/name.
+        target: String,
+        /// The command.
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+        #[command(flatten)]
+        state: LabState,
+    },
+    /// Attack from a compromised pod; without a name, lists the attacks. Exit code 1: it succeeded.
+    Attack {
+        /// Name, or `all`.
+        name: Option<String>,
+        #[command(flatten)]
+        state: LabState,
+    },
+    /// Change the number of replicas.
+    Scale {
+        /// namespace/name of the workload.
+        target: String,
+        /// Replicas.
+        replicas: u32,
+        #[command(flatten)]
+        state: LabState,
+    },
+    /// Replace a workload's pods.
+    Restart {
+        /// namespace/name of the workload.
+        target: String,
+        #[command(flatten)]
+        state: LabState,
+    },
+    /// Set (`key=value`) or remove (`key-`) a label of a pod, workload or host.
+    Label {
+        /// namespace/name.
+        target: String,
+        /// Changes.
+        #[arg(required = true)]
+        changes: Vec<String>,
+        #[command(flatten)]
+        state: LabState,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LabState {
+    /// State folder.
+    #[arg(long, default_value = DEFAULT_LAB_STATE, value_name = "DIR")]
+    pub(crate) state: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Name of the node or host.
+    #[arg(long)]
+    pub(crate) node: Option<String>,
+    /// Folder of the cgroup v2 tree to watch.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cgroup: Option<PathBuf>,
+    /// Network namespace to enforce in.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) netns: Option<PathBuf>,
+    /// This machine is itself a subject of policy (a VM or plain host).
+    #[arg(long)]
+    pub(crate) host: bool,
+    /// Socket of the server.
+    #[arg(long, env = "SEKISHO_SERVER", value_name = "SOCKET")]
+    pub(crate) server: Option<PathBuf>,
+    /// End when the starting process ends.
+    #[arg(long, hide = true)]
+    pub(crate) die_with_parent: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// Unix socket to serve.
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Folder of history, revisions and inventory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Watch lines of the cluster (the lab's journal.jsonl).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+    /// End when the starting process ends.
+    #[arg(long, hide = true)]
+    pub(crate) die_with_parent: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ObserveArgs {
+    #[command(flatten)]
+    pub(crate) history: HistoryArgs,
+    /// Keep printing new flows.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// At most this many of the newest.
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<usize>,
+    /// Source pod, as `namespace/name` or `name`; a prefix will do.
+    #[arg(long, value_name = "POD")]
+    pub(crate) from_pod: Option<String>,
+    /// Destination pod.
+    #[arg(long, value_name = "POD")]
+    pub(crate) to_pod: Option<String>,
+    /// Pod at either end.
+    #[arg(long, value_name = "POD")]
+    pub(crate) pod: Option<String>,
+    /// Source namespace.
+    #[arg(long, value_name = "NS")]
+    pub(crate) from_namespace: Option<String>,
+    /// Destination namespace.
+    #[arg(long, value_name = "NS")]
+    pub(crate) to_namespace: Option<String>,
+    /// Namespace at either end.
+    #[arg(short, long, value_name = "NS")]
+    pub(crate) namespace: Option<String>,
+    /// Source workload, as `namespace/name` or `name`.
+    #[arg(long, value_name = "W")]
+    pub(crate) from_workload: Option<String>,
+    /// Destination workload.
+    #[arg(long, value_name = "W")]
+    pub(crate) to_workload: Option<String>,
+    /// Source address.
+    #[arg(long, value_name = "IP")]
+    pub(crate) from_ip: Option<std::net::IpAddr>,
+    /// Destination address.
+    #[arg(long, value_name = "IP")]
+    pub(crate) to_ip: Option<std::net::IpAddr>,
+    /// DNS name of the destination; `*` matches any characters.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) to_fqdn: Option<String>,
+    /// Destination port.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) to_port: Option<u16>,
+    /// tcp, udp, sctp or icmp.
+    #[arg(long, value_name = "P")]
+    pub(crate) protocol: Option<sekisho_model::Protocol>,
+    /// allowed, denied, would_deny or unknown.
+    #[arg(long, value_name = "V", value_parser = crate::commands::observe::verdict)]
+    pub(crate) verdict: Option<sekisho_model::Verdict>,
+    /// Executable or command name at either end; `*` matches any characters.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) process: Option<String>,
+    /// Policy that decided, as `namespace/name`.
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) decided_by: Option<String>,
+    /// Form of the answer.
+    #[arg(short, long, value_enum, default_value_t = FlowOutput::Compact)]
+    pub(crate) output: FlowOutput,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FlowOutput {
+    Compact,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MapArgs {
+    #[command(flatten)]
+    pub(crate) history: HistoryArgs,
+    /// The map as it was at this time: the 15 minutes before it.
+    #[arg(long, value_name = "WHEN", value_parser = crate::when::parse, conflicts_with_all = ["since", "until"])]
+    pub(crate) at: Option<crate::when::When>,
+    /// What one node of the map is.
+    #[arg(long, value_enum, default_value_t = GroupBy::Workload)]
+    pub(crate) by: GroupBy,
+    /// Only edges that touch this namespace.
+    #[arg(short, long, value_name = "NS")]
+    pub(crate) namespace: Option<String>,
+    /// Leave out DNS.
+    #[arg(long)]
+    pub(crate) hide_dns: bool,
+    /// Leave out traffic of nodes (probes).
+    #[arg(long)]
+    pub(crate) hide_probes: bool,
+    /// Form of the answer.
+    #[arg(short, long, value_enum, default_value_t = MapOutput::Table)]
+    pub(crate) output: MapOutput,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GroupBy {
+    Namespace,
+    Workload,
+    Pod,
+    Process,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MapOutput {
+    Table,
+    Json,
+    Dot,
+    Mermaid,
+    Svg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecommendArgs {
+    #[command(flatten)]
+    pub(crate) history: HistoryArgs,
+    /// Only these namespaces.
+    #[arg(short, long, value_name = "NS")]
+    pub(crate) namespace: Vec<String>,
+    /// Only this workload, as `namespace/name`.
+    #[arg(long, value_name = "W")]
+    pub(crate) workload: Option<String>,
+    /// What kind of policies.
+    #[arg(long, value_enum, default_value_t = TemplateName::LeastPrivilege)]
+    pub(crate) template: TemplateName,
+    /// Label key that makes an application, for ring-fence-application.
+    #[arg(long, value_name = "KEY", default_value = "app.kubernetes.io/part-of")]
+    pub(crate) application_label: String,
+    /// Write one file per policy into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) write: Option<PathBuf>,
+    /// Form of the answer.
+    #[arg(short, long, value_enum, default_value_t = YamlOrJson::Yaml)]
+    pub(crate) output: YamlOrJson,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TemplateName {
+    LeastPrivilege,
+    RingFenceNamespace,
+    RingFenceApplication,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum YamlOrJson {
+    Yaml,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Policies: files or folders; `-` is standard input.
+    #[arg(short = 'f', required = true, value_name = "DIR|FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) history: HistoryArgs,
+    /// Policies that are not in the files end.
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// Edges that may be blocked.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) max_would_block: u64,
+    /// Form of the answer.
+    #[arg(short, long, value_enum, default_value_t = TableOrJson::Table)]
+    pub(crate) output: TableOrJson,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// Policies: files or folders; `-` is standard input.
+    #[arg(short = 'f', required = true, value_name = "DIR|FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) server: ServerArg,
+    /// Start of the history to verify against.
+    #[arg(long, value_name = "WHEN", value_parser = crate::when::parse)]
+    pub(crate) since: Option<crate::when::When>,
+    /// Policies that are not in the files end.
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// Accept that this edge is blocked: `source -> destination:port/PROTOCOL`, as verify names it.
+    #[arg(long, value_name = "EDGE")]
+    pub(crate) accept: Vec<String>,
+    /// Edges that may be blocked without being named.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) max_would_block: u64,
+    /// Form of the answer.
+    #[arg(short, long, value_enum, default_value_t = TableOrJson::Table)]
+    pub(crate) output: TableOrJson,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// Revision to go back to; the one before the current if absent; 0 = no policies.
+    pub(crate) revision: Option<u64>,
+    /// Only list the revisions.
+    #[arg(long)]
+    pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArg,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// A verdict per flow line (JSON Lines in and out).
+    Decide {
+        /// Objects and policies: files or folders; `-` is standard input.
+        #[arg(short = 'f', required = true, value_name = "DIR|FILE")]
+        files: Vec<PathBuf>,
+        /// Flow lines; `-` is standard input.
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        flows: PathBuf,
+    },
+    /// Allowed or not, and by which policy, rule and line, per direction; exit code 1: denied.
+    Explain {
+        /// Objects and policies: files or folders; `-` is standard input.
+        #[arg(short = 'f', required = true, value_name = "DIR|FILE")]
+        files: Vec<PathBuf>,
+        /// Source: namespace/name of a pod or workload, or an address.
+        #[arg(long, value_name = "A")]
+        from: String,
+        /// Destination, in the same forms.
+        #[arg(long, value_name = "B")]
+        to: String,
+        /// Destination port.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+        /// Protocol.
+        #[arg(long, default_value = "tcp")]
+        protocol: sekisho_model::Protocol,
+    },
+    /// Checks manifests: every error with file, line and field; exit code 2 if there is one.
+    Check {
+        /// Files or folders; `-` is standard input.
+        #[arg(short = 'f', required = true, value_name = "DIR|FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+impl HistoryArgs {
+    /// The window asked for, `now` being now.
+    pub(crate) fn range(&self, now: Timestamp) -> sekisho_model::TimeRange {
+        sekisho_model::TimeRange {
+            from: self.since.map_or(Timestamp::EPOCH, |since| since.at(now)),
+            to: self.until.map_or(Timestamp::MAX, |until| until.at(now)),
+        }
+    }
+}

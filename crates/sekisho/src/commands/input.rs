@@ -1,0 +1,85 @@
+//! Files of objects: folders, files, standard input.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use sekisho_api::PolicyFile;
+use sekisho_manifest::Object;
+
+const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+/// Largest file read, bytes.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Reads all files that `paths` name: folders are walked, sorted by name; `-` is standard input.
+pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<PolicyFile>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path == Path::new("-") {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).context("read standard input")?;
+            files.push(PolicyFile { name: "standard input".to_owned(), text });
+        } else if path.is_dir() {
+            let found = files.len();
+            walk(path, &mut files)?;
+            if files.len() == found {
+                bail!("folder `{}` holds no .yaml, .yml or .json file", path.display());
+            }
+        } else {
+            files.push(read_file(path)?);
+        }
+    }
+    Ok(files)
+}
+
+fn walk(folder: &Path, files: &mut Vec<PolicyFile>) -> anyhow::Result<()> {
+    let listed =
+        std::fs::read_dir(folder).with_context(|| format!("list `{}`", folder.display()))?;
+    let mut paths = Vec::new();
+    for entry in listed {
+        paths.push(entry.with_context(|| format!("list `{}`", folder.display()))?.path());
+    }
+    paths.sort();
+    for path in paths {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        // A link to a folder above would never end.
+        if path.is_dir() && !path.is_symlink() {
+            walk(&path, files)?;
+        } else if extension.is_some_and(|extension| EXTENSIONS.contains(&extension)) {
+            files.push(read_file(&path)?);
+        }
+    }
+    Ok(())
+}
+
+fn read_file(path: &Path) -> anyhow::Result<PolicyFile> {
+    let name = path.display().to_string();
+    let size = std::fs::metadata(path).with_context(|| format!("read `{name}`"))?.len();
+    if size > FILE_BYTES_MAX {
+        bail!("`{name}` has {size} bytes, more than the {FILE_BYTES_MAX} that are read");
+    }
+    let bytes = std::fs::read(path).with_context(|| format!("read `{name}`"))?;
+    let text = String::from_utf8(bytes).with_context(|| format!("`{name}` is not UTF-8 text"))?;
+    Ok(PolicyFile { name, text })
+}
+
+/// Parses all files; every error of every file is told at once.
+pub(crate) fn parse(files: &[PolicyFile]) -> anyhow::Result<Vec<Object>> {
+    let mut objects = Vec::new();
+    let mut wrong = Vec::new();
+    for file in files {
+        match sekisho_manifest::parse(&file.name, &file.text) {
+            Ok(found) => objects.extend(found),
+            Err(errors) => wrong.extend(errors.iter().map(ToString::to_string)),
+        }
+    }
+    if !wrong.is_empty() {
+        bail!("{}", wrong.join("\n"));
+    }
+    Ok(objects)
+}
+
+/// Reads and parses.
+pub(crate) fn objects(paths: &[PathBuf]) -> anyhow::Result<Vec<Object>> {
+    parse(&read(paths)?)
+}

@@ -1,0 +1,17 @@
+//! What each command does.
+
+pub(crate) mod apply;
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod history;
+pub(crate) mod input;
+pub(crate) mod lab;
+pub(crate) mod map;
+pub(crate) mod observe;
+pub(crate) mod output;
+pub(crate) mod policy;
+pub(crate) mod recommend;
+pub(crate) mod roles;
+pub(crate) mod stack;
+pub(crate) mod status;
+pub(crate) mod verify;

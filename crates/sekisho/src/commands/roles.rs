@@ -1,0 +1,35 @@
+//! `sekisho agent` and `sekisho server`: flags over configuration.
+
+use crate::agent::{self, AgentOptions};
+use crate::cli::{AgentArgs, ServerArgs};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::server;
+
+/// Runs an agent until it is told to stop.
+pub(crate) fn agent(args: &AgentArgs, config: &Config) -> anyhow::Result<Exit> {
+    if args.die_with_parent {
+        sekisho_system::die_with_parent()?;
+    }
+    let mut options = config.agent.clone();
+    options.node = args.node.clone().or(options.node);
+    options.cgroup = args.cgroup.clone().or(options.cgroup);
+    options.netns = args.netns.clone().or(options.netns);
+    options.host |= args.host;
+    options.server = args.server.clone().unwrap_or(options.server);
+    agent::run(&AgentOptions::complete(options)?)?;
+    Ok(Exit::Done)
+}
+
+/// Runs a server until it is told to stop.
+pub(crate) fn server(args: &ServerArgs, config: &Config) -> anyhow::Result<Exit> {
+    if args.die_with_parent {
+        sekisho_system::die_with_parent()?;
+    }
+    let mut options = config.server.clone();
+    options.socket = args.socket.clone().unwrap_or(options.socket);
+    options.data_dir = args.data_dir.clone().unwrap_or(options.data_dir);
+    options.journal = args.journal.clone().or(options.journal);
+    server::run(&options)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,74 @@
+//! `sekisho status`.
+
+use sekisho_api::{Client, Status};
+
+use super::{history, output};
+use crate::cli::{ServerArg, TableOrJson};
+use crate::exit::Exit;
+
+const MIB: u64 = 1 << 20;
+
+/// Prints the server's state; `Partial` if something is wrong.
+pub(crate) fn run(server: &ServerArg, form: TableOrJson) -> anyhow::Result<Exit> {
+    let status = history::call(Client::new(&server.server).status())?;
+    match form {
+        TableOrJson::Json => output::print_json(&status)?,
+        TableOrJson::Table => output::print(&table(&status))?,
+    }
+    Ok(if status.problems.is_empty() { Exit::Done } else { Exit::Partial })
+}
+
+/// The status as text.
+fn table(status: &Status) -> String {
+    let mut text = format!(
+        "server {}, up {} s, {} MiB; {} flows, {} objects, history {} KiB on disk\n",
+        status.version,
+        status.time.seconds_since(status.started),
+        status.memory_bytes / MIB,
+        status.flows,
+        status.objects,
+        status.store.bytes / 1_024,
+    );
+    text.push_str(&format!("completeness of the last 15 minutes: {}\n", percent(status)));
+    let policy = match (status.revision, status.staged) {
+        (0, 0) => "none in force".to_owned(),
+        (0, staged) => format!("revision {staged} staged, none enforced"),
+        (enforced, 0) => format!("revision {enforced} enforced"),
+        (enforced, staged) => format!("revision {enforced} enforced, {staged} staged"),
+    };
+    text.push_str(&format!("policy: {policy}\n\n"));
+    text.push_str(&agents(status));
+    for gap in &status.gaps {
+        text.push_str(&format!("gap: {gap}\n"));
+    }
+    for problem in &status.problems {
+        text.push_str(&format!("problem: {problem}\n"));
+    }
+    text
+}
+
+/// Rounded down: 99.99 % must not read as 100 %.
+fn percent(status: &Status) -> String {
+    format!("{:.1} %", (status.completeness * 1_000.0).floor() / 10.0)
+}
+
+fn agents(status: &Status) -> String {
+    let head = ["node", "version", "heard", "produced", "delivered", "dropped", "shed", "memory"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for agent in &status.agents {
+        let sum = |pick: fn(&sekisho_api::HookStatus) -> u64| {
+            agent.hooks.iter().map(pick).sum::<u64>().to_string()
+        };
+        rows.push(vec![
+            agent.node.clone(),
+            agent.report.version.clone(),
+            format!("{} s ago", status.time.seconds_since(agent.last_heard)),
+            sum(|hook| hook.produced),
+            sum(|hook| hook.delivered),
+            sum(|hook| hook.dropped),
+            agent.shed.to_string(),
+            format!("{} MiB", agent.report.memory_bytes / MIB),
+        ]);
+    }
+    output::columns(&rows, &[false, false, true, true, true, true, true, true])
+}

@@ -1,0 +1,159 @@
+//! The configuration file: TOML, every key optional, unknown keys refused with their line.
+//! The schema is documented in docs/config.md.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Deserialize;
+
+/// Socket of the server where nothing else is said.
+pub(crate) const DEFAULT_SOCKET: &str = "/run/sekisho/server.sock";
+/// State of the lab where nothing else is said.
+pub(crate) const DEFAULT_LAB_STATE: &str = "/run/sekisho/lab";
+const DEFAULT_FILE: &str = "/etc/sekisho/config.toml";
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) agent: AgentConfig,
+    pub(crate) server: ServerConfig,
+    pub(crate) log: LogConfig,
+}
+
+/// `[agent]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AgentConfig {
+    /// Name of the node or host; the machine's host name if absent.
+    pub(crate) node: Option<String>,
+    /// Absolute path of the cgroup v2 folder to watch; the mount itself if absent.
+    pub(crate) cgroup: Option<PathBuf>,
+    /// Network namespace to enforce in; the agent's own if absent.
+    pub(crate) netns: Option<PathBuf>,
+    /// True if this is a host or VM that is itself a subject of policy.
+    pub(crate) host: bool,
+    /// The server's socket.
+    pub(crate) server: PathBuf,
+    /// Seconds between samples of open connections.
+    pub(crate) sample_period_s: u64,
+    /// Seconds without a datagram after which a UDP flow ends.
+    pub(crate) udp_idle_s: u64,
+    /// Bytes of each ring buffer; a power of two.
+    pub(crate) ring_bytes: u32,
+    /// Batches kept while the server does not answer.
+    pub(crate) queue_batches: usize,
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        Self {
+            node: None,
+            cgroup: None,
+            netns: None,
+            host: false,
+            server: PathBuf::from(DEFAULT_SOCKET),
+            sample_period_s: 10,
+            udp_idle_s: 30,
+            ring_bytes: 8 << 20,
+            queue_batches: 1_024,
+        }
+    }
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ServerConfig {
+    /// Unix socket to serve.
+    pub(crate) socket: PathBuf,
+    /// Folder of history, revisions and inventory.
+    pub(crate) data_dir: PathBuf,
+    /// Loopback address for Prometheus; empty = none.
+    pub(crate) metrics_listen: String,
+    /// Days of history kept.
+    pub(crate) retention_days: u64,
+    /// Bytes of history kept.
+    pub(crate) retention_bytes: u64,
+    /// Minutes after which the log becomes a segment.
+    pub(crate) rotate_minutes: u64,
+    /// Watch lines of a cluster: the lab's `journal.jsonl`.
+    pub(crate) journal: Option<PathBuf>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            socket: PathBuf::from(DEFAULT_SOCKET),
+            data_dir: PathBuf::from("/var/lib/sekisho"),
+            metrics_listen: String::new(),
+            retention_days: 30,
+            retention_bytes: 20 << 30,
+            rotate_minutes: 5,
+            journal: None,
+        }
+    }
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogConfig {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `sekisho=debug`.
+    pub(crate) level: String,
+    /// `text` or `json`.
+    pub(crate) format: LogFormat,
+}
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// Reads the file that the user named, else the default file if it is there, else nothing.
+pub(crate) fn load(named: Option<&Path>) -> anyhow::Result<Config> {
+    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+    if named.is_none() && !path.exists() {
+        return Ok(Config::default());
+    }
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
+    parse(&text).with_context(|| format!("config file `{}`", path.display()))
+}
+
+fn parse(text: &str) -> anyhow::Result<Config> {
+    Ok(toml::from_str(text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_gives_the_defaults() {
+        assert_eq!(parse("").unwrap().agent.sample_period_s, 10);
+    }
+
+    #[test]
+    fn a_known_key_is_read() {
+        assert_eq!(parse("[agent]\nudp_idle_s = 7").unwrap().agent.udp_idle_s, 7);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let error = format!("{:#}", parse("[agent]\nnode = 'a'\nsamples = 1").unwrap_err());
+        assert!(error.contains("line 3") && error.contains("samples"), "{error}");
+    }
+}

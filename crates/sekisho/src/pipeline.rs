@@ -1,0 +1,95 @@
+//! The sentence as code: observe -> assemble -> append -> **build** the map -> **propose**
+//! policies -> **what_if** against history -> apply.
+//!
+//! Observe and assemble run in `agent`, append in `server::core`; what follows is the rest, on a
+//! [`History`] that came from a server or from a folder on disk: the same code for both.
+
+use sekisho_api::Snapshot;
+use sekisho_manifest::Object;
+use sekisho_map::{ExpectedNode, Map, MapOptions};
+use sekisho_model::{Completeness, EdgeMinute, TimeRange, Timestamp};
+use sekisho_policy::{Cluster, RuleSet};
+use sekisho_recommend::{Proposal, Scope, Template};
+use sekisho_verify::{Request, WhatIf};
+
+/// Recorded history, and the cluster that it speaks about.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    /// The window it covers.
+    pub(crate) window: TimeRange,
+    /// Edges by minute.
+    pub(crate) rows: Vec<EdgeMinute>,
+    /// How complete it is.
+    pub(crate) completeness: Completeness,
+    /// Live objects at the window's end.
+    pub(crate) objects: Vec<Object>,
+    /// The same, as evaluation needs it.
+    pub(crate) cluster: Cluster,
+    /// Policies in force.
+    pub(crate) current: RuleSet,
+}
+
+impl History {
+    /// Takes a snapshot; `now` bounds an open window.
+    pub(crate) fn of(snapshot: Snapshot) -> Self {
+        let expected = expected_nodes(&snapshot.nodes);
+        let completeness = sekisho_map::completeness(&snapshot.losses, &expected, snapshot.window);
+        Self {
+            window: snapshot.window,
+            rows: snapshot.rows,
+            completeness,
+            cluster: Cluster::from_objects(&snapshot.objects),
+            objects: snapshot.objects,
+            current: snapshot.current,
+        }
+    }
+}
+
+/// Nodes that must have reported: each from the time it was first heard, and never released, since
+/// an agent that died is a gap and not a departure.
+pub(crate) fn expected_nodes(heard: &[(String, Timestamp, Timestamp)]) -> Vec<ExpectedNode> {
+    let active = |first| TimeRange { from: first, to: Timestamp::MAX };
+    let node = |(name, first, _last): &(String, Timestamp, Timestamp)| ExpectedNode {
+        name: name.clone(),
+        active: active(*first),
+    };
+    heard.iter().map(node).collect()
+}
+
+/// **build**: history to a dependency map.
+pub(crate) fn build(history: &History, options: &MapOptions) -> Map {
+    sekisho_map::build(&history.rows, options, history.completeness.clone())
+}
+
+/// **propose**: history to least-privilege policies.
+pub(crate) fn propose(history: &History, scope: Scope, template: Template) -> Proposal {
+    sekisho_recommend::propose(&sekisho_recommend::Request {
+        history: &history.rows,
+        cluster: &history.cluster,
+        scope,
+        window: history.window,
+        completeness: &history.completeness,
+        template,
+        existing: &history.current,
+    })
+}
+
+/// **what_if**: policies against history; the only way to a verified policy.
+pub(crate) fn what_if(
+    history: &History,
+    current: &RuleSet,
+    proposed: &RuleSet,
+    accepted: &[String],
+    would_block_max: u64,
+) -> WhatIf {
+    sekisho_verify::what_if(&Request {
+        current,
+        proposed,
+        cluster: &history.cluster,
+        history: &history.rows,
+        window: history.window,
+        completeness: &history.completeness,
+        accepted,
+        would_block_max,
+    })
+}

@@ -1,0 +1,18 @@
+//! The server role: takes batches, keeps history, knows the cluster, gives orders.
+
+mod cluster_feed;
+mod core;
+mod derive;
+mod losses;
+mod metrics;
+mod offline;
+mod policies;
+mod recent;
+mod revisions;
+mod run;
+mod service;
+mod window;
+
+pub(crate) use offline::snapshot as read_offline;
+pub(crate) use policies::{proposed, read_policies};
+pub(crate) use run::run;

@@ -1,0 +1,199 @@
+//! Verify, put in force, go back.
+
+use std::collections::BTreeMap;
+
+use sekisho_api::{
+    ApplyRequest, ApplyResponse, DatapathMode, PolicyFile, Refusal, Revision, RollbackRequest,
+};
+use sekisho_manifest::{NetworkPolicy, Object};
+use sekisho_model::Timestamp;
+use sekisho_policy::RuleSet;
+
+use super::core::Core;
+use crate::pipeline::{self, History};
+
+/// Reads the policies of `files`; objects of other kinds are ignored.
+pub(crate) fn read_policies(files: &[PolicyFile]) -> Result<Vec<NetworkPolicy>, Refusal> {
+    let mut policies = Vec::new();
+    let mut wrong = Vec::new();
+    for file in files {
+        match sekisho_manifest::parse(&file.name, &file.text) {
+            Ok(objects) => policies.extend(objects.into_iter().filter_map(|object| match object {
+                Object::NetworkPolicy(policy) => Some(policy),
+                _other => None,
+            })),
+            Err(errors) => wrong.extend(errors.iter().map(ToString::to_string)),
+        }
+    }
+    if wrong.is_empty() { Ok(policies) } else { Err(Refusal::Invalid(wrong.join("\n"))) }
+}
+
+/// What would be in force: the current rules with `files` added or replaced, or `files` alone.
+pub(crate) fn proposed(current: &RuleSet, policies: Vec<NetworkPolicy>, prune: bool) -> RuleSet {
+    let kept = if prune { Vec::new() } else { current.policies().to_vec() };
+    RuleSet::new(kept.into_iter().chain(policies))
+}
+
+impl Core {
+    /// Replays history against the proposal and stores it as a revision if it holds.
+    pub(crate) fn apply(
+        &mut self,
+        request: &ApplyRequest,
+        history: &History,
+        now: Timestamp,
+    ) -> Result<ApplyResponse, Refusal> {
+        let policies = read_policies(&request.files)?;
+        if policies.is_empty() && !request.prune {
+            let text = "no NetworkPolicy in the given files: nothing to do".to_owned();
+            return Err(Refusal::Invalid(text));
+        }
+        let current = self.revisions.rules(DatapathMode::Enforce);
+        let base = self.revisions.rules(request.mode);
+        let proposed = proposed(&base, policies, request.prune);
+        let answer = pipeline::what_if(
+            history,
+            &current,
+            &proposed,
+            &request.accepted,
+            request.would_block_max,
+        );
+        let verified = if request.dry_run { None } else { answer.verified };
+        let Some(verified) = verified else {
+            return Ok(ApplyResponse {
+                report: Some(answer.report),
+                revision: None,
+                nodes: Vec::new(),
+                pending: Vec::new(),
+            });
+        };
+        let number = self.revisions.next_number();
+        self.put_in_force(Revision {
+            revision: number,
+            time: now,
+            mode: request.mode,
+            operator: request.operator.clone(),
+            restores: None,
+            record: Some(verified.record().clone()),
+        })?;
+        // Enforcing what was staged ends the staging.
+        if request.mode == DatapathMode::Enforce && self.staged() != 0 {
+            self.end_staging(&request.operator, now)?;
+        }
+        Ok(ApplyResponse {
+            report: Some(answer.report),
+            revision: Some(number),
+            nodes: Vec::new(),
+            pending: Vec::new(),
+        })
+    }
+
+    /// Makes a new revision of what an earlier one held.
+    pub(crate) fn rollback(
+        &mut self,
+        request: &RollbackRequest,
+        now: Timestamp,
+    ) -> Result<ApplyResponse, Refusal> {
+        let wanted = match request.revision {
+            Some(number) => number,
+            None => self.revision_before_current()?,
+        };
+        let record = if wanted == 0 {
+            None
+        } else {
+            let found = self
+                .revisions
+                .find(wanted)
+                .filter(|revision| revision.mode == DatapathMode::Enforce);
+            let missing = || {
+                Refusal::Unknown(format!(
+                    "there is no enforced revision {wanted}: see `sekisho rollback --list`"
+                ))
+            };
+            found.ok_or_else(missing)?.record.clone()
+        };
+        let number = self.revisions.next_number();
+        self.put_in_force(Revision {
+            revision: number,
+            time: now,
+            mode: DatapathMode::Enforce,
+            operator: request.operator.clone(),
+            restores: Some(wanted),
+            record,
+        })?;
+        Ok(ApplyResponse {
+            report: None,
+            revision: Some(number),
+            nodes: Vec::new(),
+            pending: Vec::new(),
+        })
+    }
+
+    fn revision_before_current(&self) -> Result<u64, Refusal> {
+        let Some(current) = self.revisions.newest(DatapathMode::Enforce) else {
+            return Err(Refusal::Unknown("nothing was ever applied".to_owned()));
+        };
+        // A chain of rollbacks goes ever further back instead of to and fro.
+        let effective = current.restores.unwrap_or(current.revision);
+        let before = self.revisions.all();
+        let applied = before.iter().rev().find(|revision| {
+            revision.mode == DatapathMode::Enforce
+                && revision.restores.is_none()
+                && revision.revision < effective
+        });
+        Ok(applied.map_or(0, |revision| revision.revision))
+    }
+
+    fn end_staging(&mut self, operator: &str, now: Timestamp) -> Result<(), Refusal> {
+        let revision = Revision {
+            revision: self.revisions.next_number(),
+            time: now,
+            mode: DatapathMode::Audit,
+            operator: operator.to_owned(),
+            restores: Some(0),
+            record: None,
+        };
+        self.put_in_force(revision)
+    }
+
+    fn put_in_force(&mut self, revision: Revision) -> Result<(), Refusal> {
+        let failed = |error| Refusal::Unavailable(format!("revision not stored: {error:#}"));
+        self.revisions.add(revision).map_err(failed)?;
+        self.generation += 1;
+        Ok(())
+    }
+
+    /// Number of the revision enforced; 0 = none.
+    pub(crate) fn enforced(&self) -> u64 {
+        self.number_in_force(DatapathMode::Enforce)
+    }
+
+    /// Number of the revision audited; 0 = none.
+    pub(crate) fn staged(&self) -> u64 {
+        self.number_in_force(DatapathMode::Audit)
+    }
+
+    fn number_in_force(&self, mode: DatapathMode) -> u64 {
+        let newest = self.revisions.newest(mode).filter(|revision| revision.record.is_some());
+        newest.map_or(0, |revision| revision.revision)
+    }
+
+    /// Which nodes have the current generation in force, and why the others do not.
+    pub(crate) fn rollout(&self) -> (Vec<String>, Vec<String>) {
+        let mut states = BTreeMap::new();
+        for (name, agent) in &self.agents {
+            let state = if !agent.report.error.is_empty() {
+                Some(agent.report.error.clone())
+            } else if agent.report.generation < self.generation {
+                Some("has not answered yet".to_owned())
+            } else {
+                None
+            };
+            states.insert(name.clone(), state);
+        }
+        let done = states.iter().filter(|(_, state)| state.is_none());
+        let nodes = done.map(|(name, _)| name.clone()).collect();
+        let left = states.iter().filter_map(|(name, state)| Some((name, state.as_ref()?)));
+        let pending = left.map(|(name, why)| format!("{name}: {why}")).collect();
+        (nodes, pending)
+    }
+}

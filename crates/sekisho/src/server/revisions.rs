@@ -1,0 +1,97 @@
+//! The history of what was put in force: one JSON file per revision, never changed once written.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use sekisho_api::{DatapathMode, Revision};
+use sekisho_policy::RuleSet;
+use sekisho_verify::{RestoreError, VerifiedPolicy};
+
+/// All revisions, and which are in force.
+#[derive(Debug)]
+pub(crate) struct Revisions {
+    folder: PathBuf,
+    all: BTreeMap<u64, Revision>,
+}
+
+impl Revisions {
+    /// Reads `folder`, making it if needed. A record that does not match its digest is an error: a
+    /// policy that was not verified must not come into force because the server restarted.
+    pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder).with_context(|| format!("make `{}`", folder.display()))?;
+        Self::read(folder)
+    }
+
+    /// Reads `folder` and changes nothing; a folder that is not there holds no revision.
+    pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
+        let mut all = BTreeMap::new();
+        if !folder.exists() {
+            return Ok(Self { folder: folder.to_owned(), all });
+        }
+        for entry in std::fs::read_dir(folder).context("list revisions")? {
+            let path = entry.context("list revisions")?.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let revision = read(&path).with_context(|| format!("revision `{}`", path.display()))?;
+            all.insert(revision.revision, revision);
+        }
+        Ok(Self { folder: folder.to_owned(), all })
+    }
+
+    /// All, oldest first.
+    pub(crate) fn all(&self) -> Vec<Revision> {
+        self.all.values().cloned().collect()
+    }
+
+    /// The newest revision of `mode`, with policies or without.
+    pub(crate) fn newest(&self, mode: DatapathMode) -> Option<&Revision> {
+        self.all.values().rev().find(|revision| revision.mode == mode)
+    }
+
+    /// The rules that `mode` has in force.
+    pub(crate) fn rules(&self, mode: DatapathMode) -> RuleSet {
+        let record = self.newest(mode).and_then(|revision| revision.record.as_ref());
+        RuleSet::new(record.map(|record| record.policies.clone()).unwrap_or_default())
+    }
+
+    /// The revision numbered `revision`.
+    pub(crate) fn find(&self, revision: u64) -> Option<&Revision> {
+        self.all.get(&revision)
+    }
+
+    /// The number that the next revision will have.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.all.keys().next_back().map_or(1, |last| last + 1)
+    }
+
+    /// Stores `revision` durably, then counts it.
+    pub(crate) fn add(&mut self, revision: Revision) -> anyhow::Result<()> {
+        let name = format!("{:06}.json", revision.revision);
+        let (path, draft) = (self.folder.join(&name), self.folder.join(format!("{name}.tmp")));
+        let text = serde_json::to_vec_pretty(&revision).context("encode revision")?;
+        let mut file = std::fs::File::create(&draft).context("write revision")?;
+        file.write_all(&text).and_then(|()| file.sync_all()).context("write revision")?;
+        std::fs::rename(&draft, &path).context("write revision")?;
+        std::fs::File::open(&self.folder)
+            .and_then(|folder| folder.sync_all())
+            .context("sync revisions")?;
+        self.all.insert(revision.revision, revision);
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Revision> {
+    let revision: Revision = serde_json::from_slice(&std::fs::read(path)?)?;
+    if let Some(record) = &revision.record {
+        match VerifiedPolicy::restore(record.clone()) {
+            Ok(_intact) => {}
+            // Nodes refuse it and keep what they have; status says so until it is verified again.
+            Err(error @ RestoreError::Version { .. }) => tracing::warn!(%error, ?path),
+            Err(error @ RestoreError::Digest { .. }) => return Err(error.into()),
+        }
+    }
+    Ok(revision)
+}

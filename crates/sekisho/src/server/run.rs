@@ -1,0 +1,77 @@
+//! Starts, ticks and stops the server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use sekisho_api::UnixSocket;
+use sekisho_base::Clock;
+use sekisho_model::Timestamp;
+use sekisho_system::SystemClock;
+
+use super::service::LocalService;
+use crate::config::ServerConfig;
+use crate::signals;
+
+const TICK: Duration = Duration::from_millis(200);
+/// Ticks between two looks at retention: a minute.
+const RETENTION_TICKS: u64 = 300;
+const SECONDS_PER_DAY: u64 = 86_400;
+
+/// Runs the server until a signal ends it; seals history before it returns.
+pub(crate) fn run(config: &ServerConfig) -> anyhow::Result<()> {
+    let service = Arc::new(LocalService::open(config)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(serve(config, &service))?;
+    service.close();
+    tracing::info!("server stopped, history sealed");
+    Ok(())
+}
+
+async fn serve(config: &ServerConfig, service: &Arc<LocalService>) -> anyhow::Result<()> {
+    let socket = UnixSocket::bind(&config.socket)?;
+    tracing::info!(socket = %config.socket.display(), data = %config.data_dir.display(), "serving");
+    let stop = signals::Stop::new()?;
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(tick(Arc::clone(service), config.clone(), stop.clone()));
+    if !config.metrics_listen.is_empty() {
+        let shared: Arc<dyn sekisho_api::Service> = Arc::clone(service) as _;
+        let listener = sekisho_api::MetricsListener::bind(&config.metrics_listen).await?;
+        let stop = stop.clone();
+        tasks.spawn(async move { listener.serve(shared, stop.wait()).await });
+    }
+    let router = sekisho_api::router(Arc::clone(service) as _);
+    sekisho_api::serve(socket, router, stop.wait()).await;
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+async fn tick(service: Arc<LocalService>, config: ServerConfig, stop: signals::Stop) {
+    let mut ticks = tokio::time::interval(TICK);
+    let mut count: u64 = 0;
+    let mut stopped = std::pin::pin!(stop.wait());
+    loop {
+        tokio::select! {
+            () = &mut stopped => return,
+            _ = ticks.tick() => {}
+        }
+        count += 1;
+        let (work, config) = (Arc::clone(&service), config.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            let now = Timestamp::from_nanos(SystemClock.now());
+            let mut core = work.core();
+            core.tick(now, config.rotate_minutes.saturating_mul(60).max(1));
+            if count.is_multiple_of(RETENTION_TICKS) {
+                let age_s = config.retention_days.saturating_mul(SECONDS_PER_DAY);
+                core.retain(now, age_s, config.retention_bytes);
+            }
+        });
+        if done.await.is_err() {
+            tracing::error!("a tick panicked; the next one goes on");
+        }
+    }
+}

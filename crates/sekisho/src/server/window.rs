@@ -1,0 +1,51 @@
+//! Windows of history: which nodes belong to one, and where an open one ends.
+
+use std::collections::BTreeMap;
+
+use sekisho_api::Snapshot;
+use sekisho_inventory::Inventory;
+use sekisho_model::{EdgeMinute, LossMinute, TimeRange, Timestamp};
+use sekisho_policy::RuleSet;
+use sekisho_store::{FlowStore, ScanError};
+
+/// A node, and the first and last time it was heard.
+pub(crate) type Heard = (String, Timestamp, Timestamp);
+
+/// Nodes that should have reported in `range`: those of `losses` and the given agents.
+pub(crate) fn expected_nodes(
+    range: TimeRange,
+    losses: &[LossMinute],
+    agents: &[Heard],
+) -> Vec<Heard> {
+    let mut heard: BTreeMap<String, (Timestamp, Timestamp)> = BTreeMap::new();
+    let rows = losses.iter().map(|row| (&row.node, row.minute, row.minute));
+    let agents = agents.iter().map(|(node, first, last)| (node, *first, *last));
+    for (node, first, last) in rows.chain(agents) {
+        let span = heard.entry(node.clone()).or_insert((first, last));
+        *span = (span.0.min(first), span.1.max(last));
+    }
+    let inside = heard.into_iter().filter(|(_, (first, _))| *first < range.to);
+    inside.map(|(name, (first, last))| (name, first, last)).collect()
+}
+
+/// Cuts an open-ended window to what is there: from the first row to now.
+fn cut(range: TimeRange, rows: &[EdgeMinute], now: Timestamp) -> TimeRange {
+    let first = rows.iter().map(|row| row.stats.first_seen).min().unwrap_or(now);
+    TimeRange { from: range.from.max(first), to: range.to.min(now) }
+}
+
+/// Takes everything that map, recommend and verify need out of a store.
+pub(crate) fn snapshot(
+    store: &dyn FlowStore,
+    inventory: &Inventory,
+    agents: &[Heard],
+    range: TimeRange,
+    now: Timestamp,
+) -> Result<Snapshot, ScanError> {
+    let rows = store.scan(range)?;
+    let losses = store.losses(range)?;
+    let window = cut(range, &rows, now);
+    let nodes = expected_nodes(window, &losses, agents);
+    let objects = inventory.objects_at(window.to);
+    Ok(Snapshot { window, rows, losses, nodes, objects, current: RuleSet::default() })
+}
