@@ -52,7 +52,8 @@ pub fn mount_point() -> Result<PathBuf, CgroupError> {
 fn find_mount(mountinfo: &str) -> Option<PathBuf> {
     mountinfo.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;
-        (after.split(' ').next()? == "cgroup2").then(|| before.split(' ').nth(4).map(PathBuf::from))?
+        (after.split(' ').next()? == "cgroup2")
+            .then(|| before.split(' ').nth(4).map(PathBuf::from))?
     })
 }
 

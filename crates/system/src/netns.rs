@@ -114,9 +114,7 @@ pub fn delete(name: &str) -> Result<(), NetnsError> {
         Err(errno) => return Err(system("unmount", name, errno.into())),
     }
     match fs::remove_file(&target) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(system("remove", name, error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(system("remove", name, error)),
         _ => Ok(()),
     }
 }
