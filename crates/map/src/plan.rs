@@ -11,6 +11,10 @@ use sekisho_model::{PartyKind, Protocol, Verdict};
 
 use crate::Map;
 
+/// Columns of what is inside the cluster. Longer chains share columns: a picture of a dense graph
+/// would otherwise be as wide as its longest path, and most of it lines that pass by.
+const COLUMNS_MAX: usize = 9;
+
 /// Nodes that are drawn in one box.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
@@ -153,6 +157,12 @@ fn longest_paths(count: usize, links: &BTreeSet<(usize, usize)>) -> Vec<usize> {
             if let Some(column) = columns.get_mut(b) {
                 *column = after.max(*column);
             }
+        }
+    }
+    let deepest = columns.iter().max().copied().unwrap_or(0);
+    if deepest >= COLUMNS_MAX {
+        for column in &mut columns {
+            *column = *column * (COLUMNS_MAX - 1) / deepest;
         }
     }
     for a in (0..count).filter(|&a| at(&called, a) == 0) {

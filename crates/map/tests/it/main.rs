@@ -10,4 +10,3 @@ mod hostile;
 mod pictures;
 #[cfg(test)]
 mod samples;
-#[cfg(test)]
