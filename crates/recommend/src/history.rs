@@ -13,6 +13,8 @@ use crate::proposal::{Note, NoteKind};
 const NANOS_PER_HOUR: u64 = 3_600_000_000_000;
 /// Edges named in a note; the rest is counted.
 const EXAMPLES_MAX: usize = 3;
+/// Edges held by pointer before they are joined by value: bounds memory when nothing is shared.
+const HANDLES_MAX: usize = 1 << 16;
 
 /// One edge of history, summed over the window.
 #[derive(Debug)]
@@ -119,6 +121,7 @@ pub(crate) fn sum(history: &[EdgeMinute]) -> Vec<Seen<'_>> {
         Option<&'a sekisho_model::ServiceRef>,
     );
     let mut quick: BTreeMap<Handle<'_>, Seen<'_>> = BTreeMap::new();
+    let mut by_key = ByKey::new();
     for row in history {
         let key = &row.key;
         let handle = Handle(
@@ -137,9 +140,19 @@ pub(crate) fn sum(history: &[EdgeMinute]) -> Vec<Seen<'_>> {
             .and_modify(|seen| seen.stats.add(&row.stats))
             .or_insert_with(|| Seen { key, stats: row.stats.clone(), hours: BTreeSet::new() });
         seen.hours.insert(hour);
+        if quick.len() >= HANDLES_MAX {
+            join(std::mem::take(&mut quick).into_values(), &mut by_key);
+        }
     }
-    let mut by_key: BTreeMap<&EdgeKey, Seen<'_>> = BTreeMap::new();
-    for seen in quick.into_values() {
+    join(quick.into_values(), &mut by_key);
+    by_key.into_values().collect()
+}
+
+/// Sums by the value of the edge.
+type ByKey<'a> = BTreeMap<&'a EdgeKey, Seen<'a>>;
+
+fn join<'a>(sums: impl Iterator<Item = Seen<'a>>, by_key: &mut ByKey<'a>) {
+    for seen in sums {
         if let Some(sum) = by_key.get_mut(seen.key) {
             sum.stats.add(&seen.stats);
             sum.hours.extend(seen.hours);
@@ -147,7 +160,6 @@ pub(crate) fn sum(history: &[EdgeMinute]) -> Vec<Seen<'_>> {
             by_key.insert(seen.key, seen);
         }
     }
-    by_key.into_values().collect()
 }
 
 /// Keeps what worked; notes the rest.

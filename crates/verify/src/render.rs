@@ -9,6 +9,10 @@ const RESET: &str = "\u{1b}[0m";
 
 /// The report as one JSON object, two spaces per level, with a final newline.
 #[must_use]
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "the only failure, a map with odd keys, is not there"
+)]
 pub fn json(report: &WhatIfReport) -> String {
     let mut text = serde_json::to_string_pretty(report)
         .expect("the report has no map, and writing to memory does not fail");
@@ -124,16 +128,17 @@ fn footer(report: &WhatIfReport, width: usize, text: &mut String) {
         text.push_str("no flow was recorded in this window: nothing was checked\n");
     }
     let open = report.would_block_unaccepted();
+    let edges = if open == 1 { "1 edge".to_owned() } else { format!("{open} edges") };
     if report.verified && open == 0 {
         text.push_str("verified: nothing that works would be blocked, but for what was accepted\n");
     } else if report.verified {
         text.push_str(&format!(
-            "verified: {open} edges would be blocked, {} may be\n",
+            "verified: {edges} would be blocked, {} may be\n",
             report.would_block_max
         ));
     } else {
         text.push_str(&format!(
-            "NOT verified (exit code 1): {open} edges would be blocked, {} may be\n",
+            "NOT verified (exit code 1): {edges} would be blocked, {} may be\n",
             report.would_block_max
         ));
     }

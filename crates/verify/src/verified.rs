@@ -142,3 +142,20 @@ impl VerifiedRecord {
         hex
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_another_version_must_be_verified_again() {
+        let rules = RuleSet::default();
+        let mut record =
+            VerifiedPolicy::of(&rules, TimeRange::ALL, 1.0, Summary::default(), Vec::new()).record;
+        assert!(VerifiedPolicy::restore(record.clone()).is_ok());
+        record.version = "0.0.1".to_owned();
+        record.digest = record.computed_digest();
+        let error = VerifiedPolicy::restore(record).unwrap_err();
+        assert!(matches!(error, RestoreError::Version { .. }), "{error}");
+    }
+}

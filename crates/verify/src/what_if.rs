@@ -19,6 +19,9 @@ use crate::{EdgeClass, EdgeReport, Summary, VerifiedPolicy, WhatIfReport};
 /// Different reasons named for one edge; the rest is counted.
 const REASONS_PER_EDGE_MAX: usize = 3;
 
+/// Pointers remembered, so that a history that shares no parties costs no memory per row.
+const POINTERS_MAX: usize = 1 << 16;
+
 /// What to replay against what.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -109,7 +112,9 @@ impl<'a> Parties<'a> {
         }
         let next = self.by_value.len();
         let number = *self.by_value.entry(party.as_ref()).or_insert(next);
-        self.by_pointer.insert(pointer, number);
+        if self.by_pointer.len() < POINTERS_MAX {
+            self.by_pointer.insert(pointer, number);
+        }
         number
     }
 

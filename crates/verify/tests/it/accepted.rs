@@ -1,0 +1,91 @@
+//! When a policy counts as verified, and what its stored form survives.
+
+use sekisho_policy::RuleSet;
+use sekisho_verify::{Request, RestoreError, VerifiedPolicy, VerifiedRecord, WhatIf, what_if};
+
+use crate::world::{DENY, WEB_OUT, WEB_TO_DB, cluster, complete, pod, replay, row, rules, window};
+
+const EDGE: &str = "a/web[Deployment] -> a/db[Deployment]:8080/TCP";
+
+fn ask(proposed: &RuleSet, accepted: &[&str], would_block_max: u64) -> WhatIf {
+    let cluster = cluster();
+    let accepted: Vec<String> = accepted.iter().map(|name| (*name).to_owned()).collect();
+    what_if(&Request {
+        current: &rules(&[]),
+        proposed,
+        cluster: &cluster,
+        history: &[row(pod(&cluster, "web"), pod(&cluster, "db"))],
+        window: window(),
+        completeness: &complete(),
+        accepted: &accepted,
+        would_block_max,
+    })
+}
+
+#[test]
+fn a_policy_that_blocks_what_works_is_not_verified() {
+    let answer = ask(&rules(&[DENY]), &[], 0);
+    assert!(answer.verified.is_none() && !answer.report.verified);
+}
+
+#[test]
+fn a_policy_that_blocks_nothing_is_verified() {
+    let proposed = rules(&[DENY, WEB_OUT, WEB_TO_DB]);
+    let verified = ask(&proposed, &[], 0).verified.unwrap();
+    assert_eq!(verified.rules(), &proposed);
+    assert_eq!(verified.record().version, env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn an_edge_accepted_by_name_is_in_the_record_and_does_not_count() {
+    let answer = ask(&rules(&[DENY]), &[EDGE, "a -> b:1/TCP"], 0);
+    assert_eq!(answer.verified.unwrap().record().accepted, [EDGE]);
+    assert_eq!(answer.report.accepted_unused, ["a -> b:1/TCP"]);
+    assert_eq!(answer.report.summary.would_block, 1);
+    assert!(answer.report.edges[0].accepted);
+}
+
+#[test]
+fn as_many_edges_may_be_blocked_as_the_caller_says() {
+    assert!(ask(&rules(&[DENY]), &[], 1).verified.is_some());
+}
+
+#[test]
+fn an_empty_history_is_verified_but_says_that_nothing_was_checked() {
+    let answer = replay(&cluster(), &[], &rules(&[]), &rules(&[DENY]));
+    assert!(answer.verified.is_some());
+    assert!(sekisho_verify::table(&answer.report, 100, false).contains("nothing was checked"));
+}
+
+fn record() -> VerifiedRecord {
+    ask(&rules(&[DENY]), &[EDGE], 0).verified.unwrap().record().clone()
+}
+
+#[test]
+fn a_record_survives_being_stored_as_json() {
+    let text = serde_json::to_string(&record()).unwrap();
+    let restored = VerifiedPolicy::restore(serde_json::from_str(&text).unwrap()).unwrap();
+    assert_eq!(restored.rules(), &rules(&[DENY]));
+}
+
+#[test]
+fn a_record_that_was_edited_is_refused() {
+    let edits: [fn(&mut VerifiedRecord); 7] = [
+        |record| record.policies.clear(),
+        |record| record.policies[0].isolates_egress = false,
+        |record| record.window.to = record.window.to.plus_seconds(1),
+        |record| record.completeness = 1.0,
+        |record| record.summary.would_block = 0,
+        |record| record.accepted.clear(),
+        |record| record.version.push('x'),
+    ];
+    for (number, edit) in edits.iter().enumerate() {
+        let mut record = record();
+        edit(&mut record);
+        let error = VerifiedPolicy::restore(record).unwrap_err();
+        assert!(matches!(error, RestoreError::Digest { .. }), "edit {number}: {error}");
+    }
+    let mut record = record();
+    record.digest = "0".repeat(64);
+    assert!(VerifiedPolicy::restore(record).is_err());
+}
