@@ -343,6 +343,9 @@ impl Joiner {
                 (self.table.reserve(), connection)
             }
         };
+        if connection.destination.is_none() {
+            connection.destination = self.table.inherited(&end);
+        }
         connection.attach(end);
         connection.loss |= origin.loss;
         connection.touched = self.clock.now;

@@ -33,13 +33,16 @@ pub struct LabOptions {
     pub nodes: usize,
     /// The binary that answers to `__lab` and `workload`; None = the running one.
     pub program: Option<PathBuf>,
+    /// Make nodes and hosts, but run nothing on them until [`Lab::release`]: so agents can watch
+    /// from the first connection.
+    pub hold: bool,
 }
 
 impl LabOptions {
     /// Two nodes, the default state folder, the running binary.
     #[must_use]
     pub fn new(manifests: Vec<Object>) -> Self {
-        Self { state_dir: PathBuf::from(DEFAULT_STATE_DIR), manifests, nodes: 2, program: None }
+        Self { state_dir: PathBuf::from(DEFAULT_STATE_DIR), manifests, nodes: 2, program: None, hold: false }
     }
 }
 
@@ -108,7 +111,7 @@ impl Lab {
     /// # Errors
     /// [`LabError`]; what was made until then is removed.
     pub fn up(options: LabOptions) -> Result<Self, LabError> {
-        let LabOptions { state_dir, manifests, nodes, program } = options;
+        let LabOptions { state_dir, manifests, nodes, program, hold } = options;
         if nodes == 0 || nodes > NODES_MAX {
             return Err(LabError::NodeCount { nodes });
         }
@@ -130,7 +133,7 @@ impl Lab {
         }
         let mut janitor =
             Janitor::start(&program, &state_dir).map_err(io_error("start the janitor process"))?;
-        let made = build(&state, program, manifests, nodes);
+        let made = build(&state, (program, hold), manifests, nodes);
         match made {
             Ok((nodes, supervisor)) => {
                 Ok(Self { state, nodes, supervisor, janitor, lock: Some(lock) })
@@ -144,6 +147,11 @@ impl Lab {
                 Err(error)
             }
         }
+    }
+
+    /// Starts the pods and hosts that [`LabOptions::hold`] held back.
+    pub fn release(&self) {
+        self.supervisor.release();
     }
 
     /// Nodes and hosts, in the order of nodes.json.
@@ -229,7 +237,7 @@ fn check_machine() -> Result<(), LabError> {
 /// Makes network, cgroups and supervisor.
 fn build(
     state: &StateDir,
-    program: PathBuf,
+    (program, hold): (PathBuf, bool),
     mut objects: Vec<Object>,
     nodes: usize,
 ) -> Result<(Vec<LabNode>, Supervisor), LabError> {
@@ -273,6 +281,7 @@ fn build(
     let start = Start {
         state: state.clone(),
         cgroup_root: mount.join(names.cgroup().trim_start_matches('/')),
+        hold,
         program,
         members: started,
         objects,

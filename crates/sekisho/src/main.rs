@@ -27,6 +27,9 @@ fn main() -> ExitCode {
         return code;
     }
     let cli = Cli::parse();
+    if let Command::Workload { args } = &cli.command {
+        return sekisho_lab::workload_main(args);
+    }
     match run(&cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -44,9 +47,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         (false, 1) => "debug".clone_into(&mut config.log.level),
         (false, _) => "trace".clone_into(&mut config.log.level),
     }
-    if !matches!(cli.command, Command::Workload { .. }) {
-        logging::start(&config.log)?;
-    }
+    logging::start(&config.log)?;
     match &cli.command {
         Command::Demo(args) => commands::demo::run(args),
         Command::Lab(command) => commands::lab::run(command),
@@ -62,6 +63,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Apply(args) => commands::apply::apply(args, DatapathMode::Enforce),
         Command::Rollback(args) => commands::apply::rollback(args),
         Command::Policy(command) => commands::policy::run(command),
-        Command::Workload { args } => Ok(commands::lab::workload(args)),
+        // Answered before: it has its own arguments and exit codes.
+        Command::Workload { .. } => Ok(Exit::Done),
     }
 }

@@ -5,7 +5,6 @@
 //! [`History`] that came from a server or from a folder on disk: the same code for both.
 
 use sekisho_api::Snapshot;
-use sekisho_manifest::Object;
 use sekisho_map::{ExpectedNode, Map, MapOptions};
 use sekisho_model::{Completeness, EdgeMinute, TimeRange, Timestamp};
 use sekisho_policy::{Cluster, RuleSet};
@@ -21,9 +20,7 @@ pub(crate) struct History {
     pub(crate) rows: Vec<EdgeMinute>,
     /// How complete it is.
     pub(crate) completeness: Completeness,
-    /// Live objects at the window's end.
-    pub(crate) objects: Vec<Object>,
-    /// The same, as evaluation needs it.
+    /// The cluster at the window's end.
     pub(crate) cluster: Cluster,
     /// Policies in force.
     pub(crate) current: RuleSet,
@@ -39,7 +36,6 @@ impl History {
             rows: snapshot.rows,
             completeness,
             cluster: Cluster::from_objects(&snapshot.objects),
-            objects: snapshot.objects,
             current: snapshot.current,
         }
     }

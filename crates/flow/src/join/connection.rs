@@ -110,6 +110,12 @@ impl End {
         better
     }
 
+    /// This end as that of a new exchange with `other`: it counts from zero.
+    pub(super) fn again(self, other: &Self) -> Self {
+        let (opened, seen) = (other.opened, other.seen);
+        Self { opened, seen, totals: Counts::default(), ..self }
+    }
+
     fn flipped(mut self) -> Self {
         self.role = match self.role {
             SocketRole::Source => SocketRole::Destination,

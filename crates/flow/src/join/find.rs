@@ -80,6 +80,30 @@ impl Table {
         self.best(seeker, who)
     }
 
+    /// The destination of an earlier exchange, for a UDP source that uses its port again.
+    ///
+    /// A server's one socket tells a new client on an old port from the old client by nothing, so
+    /// its agent goes on with the same half until the port was idle for a while, and reports no
+    /// new one. The Service's NAT goes on with the same backend for as long (linux v6.18
+    /// nf_conntrack_proto_udp.c). What the half counts from now on belongs to the new exchange.
+    pub(super) fn inherited(&mut self, end: &End) -> Option<End> {
+        if end.protocol != Protocol::Udp || end.role != SocketRole::Source || end.inferred {
+            return None;
+        }
+        let (source, destination) = end.tuple();
+        let (number, _) = self.exact(end.protocol, source, destination).find(|(_, known)| {
+            known.source.as_ref().is_some_and(|old| old.last && old.seen <= end.opened)
+                && known.destination.as_ref().is_some_and(|theirs| !theirs.last)
+        })?;
+        let mut former = self.take(number)?;
+        let theirs = former.destination.clone();
+        if let Some(theirs) = &mut former.destination {
+            theirs.last = true;
+        }
+        self.put(number, former);
+        theirs.map(|theirs| theirs.again(end))
+    }
+
     fn best(&self, seeker: Seeker, who: Who<'_>) -> Option<Found> {
         let Seeker { protocol, source, destination, opened, .. } = seeker;
         let exact = nearest(seeker, self.exact(protocol, source, destination), |_, _| true);

@@ -8,7 +8,7 @@ use sekisho_model::{
 };
 
 use super::connection::{Connection, End};
-use crate::Directory;
+use crate::{Directory, ServiceTarget};
 
 /// The directory, and the names of nodes that connections hold by number.
 #[derive(Clone, Copy)]
@@ -21,11 +21,11 @@ impl Who<'_> {
     /// The edge that `connection` belongs to, as far as its reports tell now.
     pub(super) fn edge_of(self, connection: &Connection) -> EdgeKey {
         let opened = connection.opened();
-        let service = connection
+        let target = connection
             .asked()
-            .and_then(|asked| self.directory.service_at(asked, connection.protocol, opened))
-            .map(|target| target.service);
-        let (destination, port) = self.destination_of(connection, service.as_ref());
+            .and_then(|asked| self.directory.service_at(asked, connection.protocol, opened));
+        let (destination, port) = self.destination_of(connection, target.as_ref());
+        let service = target.map(|target| target.service);
         let (verdict, decided_by) = connection.verdict();
         let process = |end: &Option<End>| end.as_ref().and_then(|end| end.process.clone());
         EdgeKey {
@@ -56,7 +56,7 @@ impl Who<'_> {
     fn destination_of(
         self,
         connection: &Connection,
-        service: Option<&ServiceRef>,
+        target: Option<&ServiceTarget>,
     ) -> (Arc<Party>, u16) {
         let opened = connection.opened();
         let name = connection.source.as_ref().and_then(|end| end.remote_name.as_deref());
@@ -67,13 +67,37 @@ impl Who<'_> {
             let party = self.directory.party_of_address(reached.ip(), name, opened);
             return (party, reached.port());
         }
-        match (connection.asked(), service) {
-            (Some(asked), Some(service)) => (service_party(service, asked.ip()), asked.port()),
+        match (connection.asked(), target) {
+            (Some(asked), Some(target)) => self
+                .behind(target, opened)
+                .unwrap_or_else(|| (service_party(&target.service, asked.ip()), asked.port())),
             (Some(asked), None) => {
                 (self.directory.party_of_address(asked.ip(), name, opened), asked.port())
             }
             (None, _) => (unknown(), 0),
         }
+    }
+
+    /// Who stands behind a Service, if all its backends are one workload: nobody saw which of them
+    /// answered, so with several the pod and its address stay unknown.
+    fn behind(self, target: &ServiceTarget, at: Timestamp) -> Option<(Arc<Party>, u16)> {
+        let (first, rest) = target.backends.split_first()?;
+        let party = |backend: &SocketAddr| self.directory.party_of_address(backend.ip(), None, at);
+        let one = party(first);
+        let alike = |backend: &SocketAddr| {
+            let other = party(backend);
+            backend.port() == first.port()
+                && (other.kind, &other.workload, &other.labels)
+                    == (one.kind, &one.workload, &one.labels)
+        };
+        if !rest.iter().all(alike) {
+            return None;
+        }
+        if rest.is_empty() {
+            return Some((one, first.port()));
+        }
+        let any = Party { pod: String::new(), address: None, ..Party::clone(&one) };
+        Some((Arc::new(any), first.port()))
     }
 
     /// Who owns an end's socket; the cgroup knows better than the address, which may be shared.

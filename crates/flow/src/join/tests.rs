@@ -227,6 +227,33 @@ fn a_service_whose_backend_nobody_saw_is_the_destination() {
 }
 
 #[test]
+fn a_udp_port_used_again_is_a_new_connection_to_the_same_server() {
+    let mut test = Test::new(JoinLimits::default());
+    let client = |id, opened| HalfFlow {
+        id,
+        protocol: Protocol::Udp,
+        opened: ms(opened),
+        seen: ms(opened + 10),
+        ..from_a()
+    };
+    let server = HalfFlow { protocol: Protocol::Udp, last: false, ..at_b() };
+    test.push("n1", 100, vec![Half::Flow(client(1, 0))]);
+    test.push("n2", 100, vec![Half::Flow(server.clone())]);
+    // The server's agent has no new half for the second exchange, only more bytes of the first.
+    test.push("n1", 5_100, vec![Half::Flow(client(3, 5_000))]);
+    test.push(
+        "n2",
+        10_000,
+        vec![Half::Flow(HalfFlow { first: false, seen: ms(10_000), ..server })],
+    );
+    test.advance(20_000);
+    assert_eq!(sums(&test.flows)[0], 2, "connections");
+    assert_eq!(sums(&test.flows)[1], 20, "bytes sent are not counted twice");
+    let joined = test.flows.iter().all(|flow| flow.key.destination_process.is_some());
+    assert!(joined, "{:?}", test.flows);
+}
+
+#[test]
 fn a_late_other_end_is_not_counted_again() {
     let mut test = Test::new(JoinLimits::default());
     test.push("n2", 200, vec![Half::Flow(at_b())]);

@@ -35,6 +35,8 @@ pub(super) enum Event {
     Kubelet { node: String, message: FromKubelet },
     KubeletGone { node: String },
     Request { request: Request, reply: SyncSender<Response> },
+    /// Run what was held.
+    Release,
     Quit,
 }
 
@@ -47,6 +49,8 @@ pub(crate) struct Start {
     /// Nodes and hosts, with what their kubelets must know.
     pub(crate) members: Vec<(LabNode, NodeConfig)>,
     pub(crate) objects: Vec<Object>,
+    /// Run nothing until [`Supervisor::release`].
+    pub(crate) hold: bool,
 }
 
 /// State that other threads wait for.
@@ -126,6 +130,7 @@ impl Supervisor {
             shared: Arc::clone(&shared),
             minute: now().nanos() / 1_000_000_000 / SECONDS_PER_MINUTE,
             replaced: 0,
+            held: start.hold.then(Vec::new),
         };
         work.begin(start.members, start.objects)?;
         server::serve(&start.state.socket(), events.clone())?;
@@ -133,6 +138,12 @@ impl Supervisor {
             .name("lab-supervisor".to_owned())
             .spawn(move || work.run(&inbox))?;
         Ok(Self { events, thread: Some(thread), shared })
+    }
+
+    /// Lets the first pods and hosts start, if they were held.
+    pub(crate) fn release(&self) {
+        // A supervisor that ended has nothing to release.
+        self.events.send(Event::Release).ok();
     }
 
     /// Ends the thread and the kubelets; pods are left to the cleaner.
@@ -154,6 +165,8 @@ struct Work {
     /// The minute for which CronJobs were started last.
     minute: u64,
     replaced: u32,
+    /// Hosts whose processes wait for the release; None = nothing is held.
+    held: Option<Vec<Host>>,
 }
 
 impl Work {
@@ -197,7 +210,10 @@ impl Work {
         }
         for host in hosts {
             if let Object::Host(host) = host {
-                self.add_host(host);
+                match &mut self.held {
+                    Some(waiting) => waiting.push(host),
+                    None => self.add_host(host),
+                }
             }
         }
         self.pass();
@@ -284,12 +300,21 @@ impl Work {
                 // Nobody waits any more: the work is done all the same.
                 reply.try_send(response).ok();
             }
+            Event::Release => {
+                for host in self.held.take().unwrap_or_default() {
+                    self.add_host(host);
+                }
+            }
             Event::Quit => return false,
         }
         true
     }
 
     fn pass(&mut self) {
+        if self.held.is_some() {
+            self.shared.set(status(&self.cluster));
+            return;
+        }
         let minute = now().nanos() / 1_000_000_000 / SECONDS_PER_MINUTE;
         if minute != self.minute {
             self.minute = minute;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use sekisho_api::PolicyFile;
-use sekisho_manifest::Object;
+use sekisho_manifest::{ManifestError, Object};
 
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 /// Largest file read, bytes.
@@ -63,20 +63,47 @@ fn read_file(path: &Path) -> anyhow::Result<PolicyFile> {
     Ok(PolicyFile { name, text })
 }
 
-/// Parses all files; every error of every file is told at once.
+/// Parses all files as an API server would; every error of every file is told at once.
 pub(crate) fn parse(files: &[PolicyFile]) -> anyhow::Result<Vec<Object>> {
     let mut objects = Vec::new();
     let mut wrong = Vec::new();
     for file in files {
         match sekisho_manifest::parse(&file.name, &file.text) {
             Ok(found) => objects.extend(found),
-            Err(errors) => wrong.extend(errors.iter().map(ToString::to_string)),
+            Err(errors) => wrong.extend(errors.iter().map(sentence)),
         }
     }
     if !wrong.is_empty() {
         bail!("{}", wrong.join("\n"));
     }
     Ok(objects)
+}
+
+/// Reads files to ask questions about them: what an API server would refuse although its meaning
+/// is clear is told, and read.
+pub(crate) fn lenient(paths: &[PathBuf]) -> anyhow::Result<Vec<Object>> {
+    let mut objects = Vec::new();
+    let mut wrong = Vec::new();
+    for file in read(paths)? {
+        let reading = sekisho_manifest::read(&file.name, &file.text);
+        wrong.extend(reading.errors.iter().map(sentence));
+        for refusal in &reading.refusals {
+            super::output::note(&format!("warning: {}", sentence(refusal)));
+        }
+        objects.extend(reading.objects);
+    }
+    if !wrong.is_empty() {
+        bail!("{}", wrong.join("\n"));
+    }
+    Ok(objects)
+}
+
+/// An error with the advice that belongs to it.
+pub(crate) fn sentence(error: &ManifestError) -> String {
+    match &error.help {
+        Some(help) => format!("{error}\n  help: {help}"),
+        None => error.to_string(),
+    }
 }
 
 /// Reads and parses.

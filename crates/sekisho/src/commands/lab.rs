@@ -1,7 +1,6 @@
 //! `sekisho lab`: the cluster of network namespaces.
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -42,12 +41,6 @@ pub(crate) fn run(command: &LabCommand) -> anyhow::Result<Exit> {
         }
         LabCommand::Label { target, changes, state } => label(&state.state, target, changes),
     }
-}
-
-/// Runs the scenario program.
-pub(crate) fn workload(args: &[String]) -> Exit {
-    let code = sekisho_lab::workload_main(args);
-    if code == ExitCode::SUCCESS { Exit::Done } else { Exit::Found }
 }
 
 fn up(options: &StackOptions<'_>) -> anyhow::Result<Exit> {

@@ -17,11 +17,11 @@ use crate::exit::Exit;
 pub(crate) fn run(command: &PolicyCommand) -> anyhow::Result<Exit> {
     match command {
         PolicyCommand::Decide { files, flows } => {
-            let (rules, cluster) = load(&input::objects(files)?);
+            let (rules, cluster) = load(&input::lenient(files)?);
             decide(&rules, &cluster, flows)
         }
         PolicyCommand::Explain { files, from, to, port, protocol } => {
-            let (rules, cluster) = load(&input::objects(files)?);
+            let (rules, cluster) = load(&input::lenient(files)?);
             let question = Question { from, to, port: *port, protocol: *protocol };
             explain(&rules, &cluster, &question)
         }

@@ -45,6 +45,8 @@ impl Stack {
         };
         let lab = Lab::up(LabOptions {
             state_dir: options.state.to_owned(),
+            // Agents first: the map knows every connection from the first on.
+            hold: true,
             ..LabOptions::new(manifests)
         })?;
         let mut stack = Self { lab, agents: Vec::new(), server: None };
@@ -54,6 +56,7 @@ impl Stack {
             stack.down();
             return Err(error);
         }
+        stack.lab.release();
         Ok(stack)
     }
 

@@ -1,19 +1,25 @@
-//! From logged batches to flows and losses. Driven by the batches alone, so that a replay of the
-//! log gives what was recorded before the restart.
+//! From logged entries to flows and losses. Driven by the log alone, receive times included, so
+//! that a replay gives what was recorded before the restart.
 
 use anyhow::Context;
 use sekisho_flow::{Directory, JoinCheckpoint, JoinLimits, Joiner};
-use sekisho_model::{Batch, Flow, LossMinute};
+use sekisho_model::{Batch, Flow, LossMinute, Timestamp};
 use sekisho_store::{FlowStore, FrameKind, ReplayedLog};
 use serde::{Deserialize, Serialize};
 
+use super::agents::{Agents, Arrival};
+use super::entry;
 use super::losses::LossMeter;
 
-/// Joiner and loss meter: all state between log and history.
+/// Joiner, loss meter and agents: all state between log and history.
 #[derive(Debug)]
 pub(crate) struct Derivation {
     joiner: Joiner,
     losses: LossMeter,
+    /// Who reports.
+    pub(crate) agents: Agents,
+    /// Receive time of the last entry.
+    told: Timestamp,
 }
 
 /// What a log begins with: the state after all logs before it.
@@ -21,9 +27,11 @@ pub(crate) struct Derivation {
 struct Checkpoint {
     join: JoinCheckpoint,
     losses: LossMeter,
+    agents: Agents,
+    told: Timestamp,
 }
 
-/// What a batch gave.
+/// What an entry gave.
 #[derive(Debug, Default)]
 pub(crate) struct Derived {
     pub(crate) flows: Vec<Flow>,
@@ -33,56 +41,85 @@ pub(crate) struct Derived {
 impl Derivation {
     /// Makes the state before any batch.
     pub(crate) fn new() -> Self {
-        Self { joiner: Joiner::new(JoinLimits::default()), losses: LossMeter::default() }
+        Self {
+            joiner: Joiner::new(JoinLimits::default()),
+            losses: LossMeter::default(),
+            agents: Agents::default(),
+            told: Timestamp::EPOCH,
+        }
     }
 
-    /// Takes a durable batch; one that was taken before gives nothing.
-    pub(crate) fn take(&mut self, batch: Batch, directory: &dyn Directory) -> Derived {
-        let now = batch.time;
-        let mut measured = self.losses.clone();
-        let losses = measured.measure(&batch);
-        let mut flows = Vec::new();
-        if !self.joiner.push(batch, directory, &mut flows) {
-            return Derived::default();
+    /// Takes a durable batch that the server got at `received`; one that was taken before gives
+    /// nothing new.
+    pub(crate) fn take(
+        &mut self,
+        received: Timestamp,
+        batch: Batch,
+        directory: &dyn Directory,
+    ) -> Derived {
+        // The time first: a half of this batch waits from now on, however late it came.
+        let mut derived = self.pass(received, directory);
+        if self.agents.note(received, &batch) == Arrival::New {
+            derived.losses = self.losses.measure(received, &batch);
+            self.joiner.push(batch, directory, &mut derived.flows);
         }
-        self.losses = measured;
-        self.joiner.advance(now, directory, &mut flows);
-        Derived { flows, losses }
+        derived
+    }
+
+    /// Tells the time: halves that waited long enough become flows.
+    pub(crate) fn pass(&mut self, now: Timestamp, directory: &dyn Directory) -> Derived {
+        let mut derived = Derived::default();
+        self.told = now;
+        self.joiner.advance(now, directory, &mut derived.flows);
+        derived
+    }
+
+    /// Whether something waits for time to pass, and at least `period_s` did.
+    pub(crate) fn wants_time(&self, now: Timestamp, period_s: u64) -> bool {
+        self.joiner.stats().waiting > 0 && now.seconds_since(self.told) >= period_s
     }
 
     /// The state, as the next log begins with it.
     pub(crate) fn checkpoint(&self) -> anyhow::Result<Vec<u8>> {
-        let checkpoint = Checkpoint { join: self.joiner.checkpoint(), losses: self.losses.clone() };
+        let checkpoint = Checkpoint {
+            join: self.joiner.checkpoint(),
+            losses: self.losses.clone(),
+            agents: self.agents.lasting(),
+            told: self.told,
+        };
         postcard::to_stdvec(&checkpoint).context("encode the checkpoint")
     }
 
-    /// Derives again what `logs` hold and records it; each batch is also given to `seen`.
+    /// Derives again what `logs` hold and records it; returns what of them is damaged, as text.
     pub(crate) fn replay(
         &mut self,
         logs: &[ReplayedLog],
         directory: &dyn Directory,
         store: &mut dyn FlowStore,
-        mut seen: impl FnMut(&Batch),
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Vec<String>> {
+        let mut damages = Vec::new();
         for log in logs {
             for damage in &log.damage {
                 let path = damage.path.display();
-                tracing::error!(%path, offset = damage.offset, bytes = damage.bytes, "log damaged: this part of history is lost");
+                let (offset, bytes) = (damage.offset, damage.bytes);
+                tracing::error!(%path, offset, bytes, "log damaged: this part of history is lost");
+                damages.push(format!("{bytes} bytes of `{path}` at offset {offset}"));
             }
             for frame in &log.frames {
                 match frame.kind {
                     FrameKind::Checkpoint => self.restore(&frame.payload)?,
                     FrameKind::Batch => {
-                        let batch: Batch = postcard::from_bytes(&frame.payload)
-                            .context("a logged batch is of another version of sekisho")?;
-                        seen(&batch);
-                        let derived = self.take(batch, directory);
+                        let entry = entry::decode(&frame.payload)?;
+                        let derived = match entry.batch {
+                            Some(batch) => self.take(entry.received, batch, directory),
+                            None => self.pass(entry.received, directory),
+                        };
                         store.record(&derived.flows, &derived.losses);
                     }
                 }
             }
         }
-        Ok(())
+        Ok(damages)
     }
 
     fn restore(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
@@ -90,15 +127,22 @@ impl Derivation {
             .context("the log's checkpoint is of another version of sekisho")?;
         self.joiner.restore(checkpoint.join);
         self.losses = checkpoint.losses;
+        self.agents = checkpoint.agents;
+        self.told = checkpoint.told;
         Ok(())
+    }
+
+    /// What the joiner holds now, by name.
+    pub(crate) fn held(&self) -> Vec<(String, u64)> {
+        let stats = self.joiner.stats();
+        let named = [("waiting", stats.waiting), ("connections", stats.connections)];
+        named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// The joiner's counters, by name.
     pub(crate) fn counters(&self) -> Vec<(String, u64)> {
         let stats = self.joiner.stats();
         let named = [
-            ("waiting", stats.waiting),
-            ("connections", stats.connections),
             ("halves", stats.halves),
             ("flows", stats.flows),
             ("joined", stats.joined),

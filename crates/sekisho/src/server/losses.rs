@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// Hook name for reports that an agent's own queue refused.
 const AGENT_QUEUE: &str = "agent";
+/// Hook name for what was lost on the way to history, or there.
+pub(crate) const SERVER: &str = "server";
 
 /// Last counters of each node, so that the next ones give a difference.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,26 +19,39 @@ pub(crate) struct LossMeter {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct NodeCounters {
     epoch: Timestamp,
+    /// Of the last batch; 0 = none in this epoch, None = none at all.
+    sequence: Option<u64>,
     hooks: BTreeMap<String, (u64, u64)>,
     shed: u64,
 }
 
 impl LossMeter {
-    /// Gives what `batch` adds. Always one row for the agent's own queue, even if nothing happened:
-    /// a minute without any row is a minute in which the agent was silent.
-    pub(crate) fn measure(&mut self, batch: &Batch) -> Vec<LossMinute> {
+    /// Gives what `batch`, received at `received`, adds. Always one row for the agent's own queue,
+    /// even if nothing happened: a minute without any row is a minute in which the agent was silent.
+    pub(crate) fn measure(&mut self, received: Timestamp, batch: &Batch) -> Vec<LossMinute> {
         let node = self.nodes.entry(batch.node.clone()).or_default();
         if node.epoch != batch.epoch {
-            *node = NodeCounters { epoch: batch.epoch, ..NodeCounters::default() };
+            let sequence = node.sequence.map(|_of_former_epoch| 0);
+            *node = NodeCounters { epoch: batch.epoch, sequence, ..NodeCounters::default() };
         }
+        // A clock that is ahead must not put rows where retention never gets.
+        let minute = batch.time.min(received).minute();
         let row = |hook: &str, produced, dropped| LossMinute {
-            minute: batch.time.minute(),
+            minute,
             node: batch.node.clone(),
             hook: hook.to_owned(),
             produced,
             dropped,
         };
         let mut rows = Vec::new();
+        // Batches that never came: a damaged log, or one that was refused. What they held nobody
+        // knows, so each counts as one record at least.
+        let before = node.sequence.unwrap_or(batch.sequence.saturating_sub(1));
+        let missing = batch.sequence.saturating_sub(before).saturating_sub(1);
+        if missing > 0 {
+            rows.push(row(SERVER, 0, missing));
+        }
+        node.sequence = Some(batch.sequence);
         for counters in &batch.counters {
             let last = node.hooks.entry(counters.hook.clone()).or_default();
             let produced = counters.produced.saturating_sub(last.0);
@@ -60,6 +75,8 @@ mod tests {
 
     use super::*;
 
+    const RECEIVED: Timestamp = Timestamp::MAX;
+
     fn batch(epoch: u64, produced: u64, dropped: u64) -> Batch {
         Batch {
             node: "node-1".to_owned(),
@@ -80,21 +97,42 @@ mod tests {
     #[test]
     fn cumulative_counters_become_differences() {
         let mut meter = LossMeter::default();
-        meter.measure(&batch(1, 10, 0));
-        let rows = meter.measure(&batch(1, 25, 2));
+        meter.measure(RECEIVED, &batch(1, 10, 0));
+        let rows = meter.measure(RECEIVED, &batch(1, 25, 2));
         assert_eq!((rows[0].produced, rows[0].dropped), (15, 2));
     }
 
     #[test]
     fn a_restarted_agent_counts_from_zero_again() {
         let mut meter = LossMeter::default();
-        meter.measure(&batch(1, 10, 0));
-        assert_eq!(meter.measure(&batch(2, 4, 0))[0].produced, 4);
+        meter.measure(RECEIVED, &batch(1, 10, 0));
+        assert_eq!(meter.measure(RECEIVED, &batch(2, 4, 0))[0].produced, 4);
     }
 
     #[test]
     fn a_silent_batch_still_says_that_the_agent_lives() {
-        let rows = LossMeter::default().measure(&batch(1, 0, 0));
+        let rows = LossMeter::default().measure(RECEIVED, &batch(1, 0, 0));
         assert_eq!((rows.len(), rows[0].hook.as_str()), (1, AGENT_QUEUE));
+    }
+
+    #[test]
+    fn a_batch_that_never_came_is_a_loss_and_the_first_one_heard_is_none() {
+        let mut meter = LossMeter::default();
+        let with = |epoch, sequence| Batch { sequence, ..batch(epoch, 0, 0) };
+        let lost = |rows: Vec<LossMinute>| -> u64 {
+            rows.iter().filter(|row| row.hook == SERVER).map(|row| row.dropped).sum()
+        };
+        assert_eq!(lost(meter.measure(RECEIVED, &with(1, 9))), 0);
+        assert_eq!(lost(meter.measure(RECEIVED, &with(1, 10))), 0);
+        assert_eq!(lost(meter.measure(RECEIVED, &with(1, 13))), 2);
+        assert_eq!(lost(meter.measure(RECEIVED, &with(2, 1))), 0);
+        assert_eq!(lost(meter.measure(RECEIVED, &with(3, 4))), 3);
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_puts_its_rows_at_the_time_of_receipt() {
+        let received = Timestamp::from_seconds(61);
+        let rows = LossMeter::default().measure(received, &batch(1, 1, 0));
+        assert!(rows.iter().all(|row| row.minute == Timestamp::from_seconds(60)));
     }
 }

@@ -10,6 +10,7 @@ use sekisho_model::Timestamp;
 use sekisho_policy::RuleSet;
 
 use super::core::Core;
+use crate::commands::input::sentence;
 use crate::pipeline::{self, History};
 
 /// Reads the policies of `files`; objects of other kinds are ignored.
@@ -22,7 +23,7 @@ pub(crate) fn read_policies(files: &[PolicyFile]) -> Result<Vec<NetworkPolicy>, 
                 Object::NetworkPolicy(policy) => Some(policy),
                 _other => None,
             })),
-            Err(errors) => wrong.extend(errors.iter().map(ToString::to_string)),
+            Err(errors) => wrong.extend(errors.iter().map(sentence)),
         }
     }
     if wrong.is_empty() { Ok(policies) } else { Err(Refusal::Invalid(wrong.join("\n"))) }
