@@ -42,7 +42,13 @@ impl LabOptions {
     /// Two nodes, the default state folder, the running binary.
     #[must_use]
     pub fn new(manifests: Vec<Object>) -> Self {
-        Self { state_dir: PathBuf::from(DEFAULT_STATE_DIR), manifests, nodes: 2, program: None, hold: false }
+        Self {
+            state_dir: PathBuf::from(DEFAULT_STATE_DIR),
+            manifests,
+            nodes: 2,
+            program: None,
+            hold: false,
+        }
     }
 }
 

@@ -32,9 +32,17 @@ const SECONDS_PER_MINUTE: u64 = 60;
 /// What happens to the supervisor.
 #[derive(Debug)]
 pub(super) enum Event {
-    Kubelet { node: String, message: FromKubelet },
-    KubeletGone { node: String },
-    Request { request: Request, reply: SyncSender<Response> },
+    Kubelet {
+        node: String,
+        message: FromKubelet,
+    },
+    KubeletGone {
+        node: String,
+    },
+    Request {
+        request: Request,
+        reply: SyncSender<Response>,
+    },
     /// Run what was held.
     Release,
     Quit,
