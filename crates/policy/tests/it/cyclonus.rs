@@ -31,7 +31,7 @@ fn endpoint(pod: &Value) -> Endpoint {
         },
         kind: PartyKind::Pod,
         labels: serde_json::from_value(pod["Labels"].clone()).unwrap(),
-        // One pod of the corpus has no address yet: its text is `TODO`.
+        // One pod of the corpus has no address yet, but a word in its place.
         addresses: text(pod, "IP").parse().into_iter().collect(),
         ports: ports.collect(),
         host_network: false,
