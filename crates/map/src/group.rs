@@ -62,8 +62,8 @@ pub struct MapOptions {
     pub grouping: Grouping,
     /// Rows of minutes that overlap this range are shown.
     pub range: TimeRange,
-    /// Leaves out allowed DNS (port 53) to anything inside the cluster. DNS to externals and denied
-    /// DNS stay: they may be a tunnel.
+    /// Leaves out DNS (port 53) to anything inside the cluster, also questions whose arrival nobody
+    /// saw. DNS to externals and denied DNS stay: they may be a tunnel.
     pub hide_dns: bool,
     /// Leaves out allowed connections that a node itself makes to pods: the kubelet's probes.
     pub hide_probes: bool,
@@ -104,7 +104,11 @@ fn is_cluster_dns(key: &EdgeKey) -> bool {
         PartyKind::Pod | PartyKind::Service | PartyKind::Node => true,
         PartyKind::Host | PartyKind::External | PartyKind::Unknown => false,
     };
-    inside && key.port == DNS_PORT && key.verdict == Verdict::Allowed
+    let passed = match key.verdict {
+        Verdict::Allowed | Verdict::Unknown => true,
+        Verdict::Denied | Verdict::WouldDeny => false,
+    };
+    inside && key.port == DNS_PORT && passed
 }
 
 fn is_probe(key: &EdgeKey) -> bool {

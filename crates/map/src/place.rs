@@ -12,6 +12,8 @@ pub(crate) const GRID: i32 = 8;
 /// Height of the part of a node above its pins.
 pub(crate) const NODE_HEAD: i32 = 40;
 const NODE_HEIGHT_MIN: i32 = 48;
+/// Below the last pin.
+const NODE_FOOT: i32 = 8;
 const NODE_GAP: i32 = 16;
 /// Room for the title of a box, above its nodes.
 pub(crate) const LANE_HEAD: i32 = 32;
@@ -47,7 +49,7 @@ pub(crate) struct Placement {
 pub(crate) fn node_height(plan: &Plan, node: usize) -> i32 {
     let pins = plan.pins.get(node).into_iter().flatten();
     let rows: i32 = pins.map(|pin| pin_height(pin.nets.len())).sum();
-    (NODE_HEAD + rows).max(NODE_HEIGHT_MIN)
+    (NODE_HEAD + rows + NODE_FOOT).max(NODE_HEIGHT_MIN)
 }
 
 /// Height of a pin at which `lines` lines end.

@@ -3,14 +3,14 @@
 use sekisho_model::Verdict;
 
 use crate::text::{base_name, bytes, cut, harmless, number, percent, sign, width};
-use crate::{Map, MapEdge};
+use crate::{Map, MapEdge, ProcessPair};
 
 /// Below this many columns nothing readable fits: narrower terminals wrap.
 const WIDTH_MIN: usize = 80;
 const DESTINATION_WIDTH_MIN: usize = 16;
 const PROCESS_WIDTH_MAX: usize = 36;
-/// With less room than this for names, columns of numbers are left out.
-const NAMES_WIDTH_MIN: usize = 44;
+/// With less room than this for names that need it, columns of numbers are left out.
+const NAMES_WIDTH_MIN: usize = 60;
 const GAPS_MAX: usize = 8;
 const HEADS: [&str; 6] = ["PORT", "VERDICT", "CONNS", "SENT", "RECEIVED", "RESETS"];
 /// Columns of [`HEADS`] that are numbers, from here on: right-aligned.
@@ -32,8 +32,9 @@ struct Widths {
     process: usize,
 }
 
-/// Prints `map` in at most `width` columns (but at least 80; names are cut, numbers are whole or left out): the completeness first, then per
-/// source its edges. `color` adds ANSI colours; every verdict is a word and a sign all the same.
+/// Prints `map`: the completeness first, then per source its edges. It takes at most `width` columns,
+/// but at least 80: names are cut, numbers are whole or left out. `color` adds ANSI colours; every
+/// verdict is a word and a sign all the same.
 #[must_use]
 pub fn table(map: &Map, width: usize, color: bool) -> String {
     let mut out = String::new();
@@ -44,7 +45,10 @@ pub fn table(map: &Map, width: usize, color: bool) -> String {
         return out;
     }
     let widths = widths(&rows, width.max(WIDTH_MIN));
-    line(&heads(), &widths, &mut out, |text| paint(text, DIM, color));
+    let mut text = String::new();
+    line(&heads(), &widths, &mut text, str::to_owned);
+    out.push_str(&paint(text.trim_end(), DIM, color));
+    out.push('\n');
     let mut source = "";
     for row in &rows {
         if row.edge.source != source {
@@ -126,12 +130,24 @@ fn last_column(edge: &MapEdge) -> String {
         return edge.decided_by.join(", ");
     }
     let short = |name: &Option<String>| base_name(name.as_deref().unwrap_or("?")).to_owned();
-    let Some(first) = edge.processes.first() else { return String::new() };
+    let mut pairs = edge.processes.iter().filter(|pair| !is_part_of_another(pair, &edge.processes));
+    let Some(first) = pairs.next() else { return String::new() };
     let mut text = format!("{} -> {}", short(&first.source), short(&first.destination));
-    if edge.processes.len() > 1 {
-        text.push_str(&format!(" (+{})", edge.processes.len() - 1));
+    let more = pairs.count();
+    if more > 0 {
+        text.push_str(&format!(" (+{more})"));
     }
     text
+}
+
+/// Whether `pair` lacks a process and another pair knows it: a connection that was refused or that
+/// only one agent saw adds nothing to the name of an edge.
+fn is_part_of_another(pair: &ProcessPair, pairs: &[ProcessPair]) -> bool {
+    let fits = |known: &Option<String>, part: &Option<String>| part.is_none() || known == part;
+    let holds = |other: &ProcessPair| {
+        fits(&other.source, &pair.source) && fits(&other.destination, &pair.destination)
+    };
+    pairs.iter().any(|other| other != pair && holds(other))
 }
 
 fn widths(rows: &[Row<'_>], total: usize) -> Widths {
@@ -152,7 +168,7 @@ fn widths(rows: &[Row<'_>], total: usize) -> Widths {
     };
     // Names say more than bytes: on a narrow terminal the rightmost numbers give way to them.
     for column in (FIRST_NUMBER + 1..HEADS.len()).rev() {
-        if free(&cells) < NAMES_WIDTH_MIN
+        if free(&cells) < (destination + process).min(NAMES_WIDTH_MIN)
             && let Some(cell) = cells.get_mut(column)
         {
             *cell = 0;

@@ -165,11 +165,12 @@ fn hiding_dns_hides_the_clusters_own_and_never_a_tunnel() {
     let options = MapOptions { hide_dns: true, ..MapOptions::default() };
     let rows = [
         row("a/web#1", "kube-system/coredns", 53, 7),
+        with_verdict(row("a/web#1", "kube-system/coredns", 53, 2), Verdict::Unknown),
         row("a/web#1", "!203.0.113.53", 53, 1),
         with_verdict(row("a/x", "kube-system/coredns", 53, 1), Verdict::Denied),
     ];
     let map = map(&rows, &options);
-    assert_eq!((map.edges.len(), map.hidden.edges, map.hidden.connections), (2, 1, 7));
+    assert_eq!((map.edges.len(), map.hidden.edges, map.hidden.connections), (2, 2, 9));
 }
 
 #[test]
