@@ -428,6 +428,9 @@ pub(crate) struct ApplyArgs {
     /// Start of the history to verify against.
     #[arg(long, value_name = "WHEN", value_parser = crate::when::parse)]
     pub(crate) since: Option<crate::when::When>,
+    /// End of that history: leaves out what came later, such as an attack.
+    #[arg(long, value_name = "WHEN", value_parser = crate::when::parse)]
+    pub(crate) until: Option<crate::when::When>,
     /// Policies that are not in the files end.
     #[arg(long)]
     pub(crate) prune: bool,

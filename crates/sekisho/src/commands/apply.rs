@@ -17,7 +17,7 @@ pub(crate) fn apply(args: &ApplyArgs, mode: DatapathMode) -> anyhow::Result<Exit
         mode,
         range: TimeRange {
             from: args.since.map_or(Timestamp::EPOCH, |since| since.at(now)),
-            to: Timestamp::MAX,
+            to: args.until.map_or(Timestamp::MAX, |until| until.at(now)),
         },
         accepted: args.accept.clone(),
         would_block_max: args.max_would_block,
@@ -66,8 +66,8 @@ fn exit(response: &ApplyResponse) -> Exit {
 
 fn outcome(response: &ApplyResponse, done: &str) -> String {
     let Some(revision) = response.revision else {
-        return "Refused: nothing was changed. Correct the policies, or accept an edge by name with \
-                --accept.\n"
+        return "Refused: nothing was changed. Correct the policies; or accept an edge by name with \
+                --accept; or, if the edges above are an attack, leave its time out with --until.\n"
             .to_owned();
     };
     let mut text = format!("Revision {revision} {done} on {}.\n", response.nodes.join(", "));
