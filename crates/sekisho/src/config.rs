@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub(crate) const DEFAULT_SOCKET: &str = "/run/sekisho/server.sock";
 /// State of the lab where nothing else is said.
 pub(crate) const DEFAULT_LAB_STATE: &str = "/run/sekisho/lab";
+/// Smallest ring buffer, bytes: a page.
+const RING_BYTES_MIN: u32 = 4_096;
 const DEFAULT_FILE: &str = "/etc/sekisho/config.toml";
 
 /// The whole file.
@@ -75,8 +77,8 @@ pub(crate) struct ServerConfig {
     pub(crate) retention_days: u64,
     /// Bytes of history kept.
     pub(crate) retention_bytes: u64,
-    /// Minutes after which the log becomes a segment.
-    pub(crate) rotate_minutes: u64,
+    /// Seconds after which the log becomes a segment.
+    pub(crate) rotate_s: u64,
     /// Watch lines of a cluster: the lab's `journal.jsonl`.
     pub(crate) journal: Option<PathBuf>,
 }
@@ -89,7 +91,7 @@ impl Default for ServerConfig {
             metrics_listen: String::new(),
             retention_days: 30,
             retention_bytes: 20 << 30,
-            rotate_minutes: 5,
+            rotate_s: 300,
             journal: None,
         }
     }
@@ -134,7 +136,32 @@ pub(crate) fn load(named: Option<&Path>) -> anyhow::Result<Config> {
 }
 
 fn parse(text: &str) -> anyhow::Result<Config> {
-    Ok(toml::from_str(text)?)
+    let config: Config = toml::from_str(text)?;
+    config.check()?;
+    Ok(config)
+}
+
+impl Config {
+    /// Refuses numbers that no agent or server can work with.
+    fn check(&self) -> anyhow::Result<()> {
+        let least_one = [
+            ("agent.sample_period_s", self.agent.sample_period_s),
+            ("agent.udp_idle_s", self.agent.udp_idle_s),
+            ("agent.queue_batches", self.agent.queue_batches as u64),
+            ("server.retention_days", self.server.retention_days),
+            ("server.retention_bytes", self.server.retention_bytes),
+            ("server.rotate_s", self.server.rotate_s),
+        ];
+        for (key, value) in least_one {
+            anyhow::ensure!(value > 0, "`{key}` is 0, it must be at least 1");
+        }
+        let bytes = self.agent.ring_bytes;
+        anyhow::ensure!(
+            bytes.is_power_of_two() && bytes >= RING_BYTES_MIN,
+            "`agent.ring_bytes` is {bytes}, it must be a power of two and at least {RING_BYTES_MIN}"
+        );
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -155,5 +182,18 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_line() {
         let error = format!("{:#}", parse("[agent]\nnode = 'a'\nsamples = 1").unwrap_err());
         assert!(error.contains("line 3") && error.contains("samples"), "{error}");
+    }
+
+    #[test]
+    fn numbers_that_cannot_work_are_refused_by_name() {
+        for (text, key) in [
+            ("[server]\nrotate_s = 0", "server.rotate_s"),
+            ("[agent]\nqueue_batches = 0", "agent.queue_batches"),
+            ("[agent]\nring_bytes = 5000", "agent.ring_bytes"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
+        assert_eq!(parse("[server]\nrotate_s = 1").unwrap().server.rotate_s, 1);
     }
 }

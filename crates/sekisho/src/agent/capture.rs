@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sekisho_base::Clock;
-use sekisho_flow::{Assembler, AssemblerLimits};
+use sekisho_flow::{Assembler, AssemblerCounters, AssemblerLimits};
 use sekisho_model::{Half, HookCounters, Timestamp};
 use sekisho_observe::Observer;
 use sekisho_system::SystemClock;
 
-use super::datapath::DenyReader;
+use super::deny::DenyReader;
 use super::link::Outbox;
+use super::state::AgentState;
 
 /// How long one look at the rings may wait for events.
 const POLL: Duration = Duration::from_millis(20);
@@ -28,6 +29,7 @@ pub(crate) struct Capture {
     pub(crate) observer: Observer,
     pub(crate) deny: DenyReader,
     pub(crate) outbox: Arc<Outbox>,
+    pub(crate) state: Arc<AgentState>,
     pub(crate) stop: Arc<AtomicBool>,
 }
 
@@ -52,7 +54,7 @@ impl Capture {
             let due = if halves.is_empty() { HEARTBEAT_PERIOD } else { BATCH_PERIOD };
             if stopping || posted.elapsed() >= due || halves.len() >= HALVES_PER_BATCH_MAX {
                 posted = Instant::now();
-                self.post(&mut halves, now);
+                self.post(&mut halves, assembler.counters(), now);
             }
             if stopping {
                 return Ok(());
@@ -60,9 +62,11 @@ impl Capture {
         }
     }
 
-    fn post(&self, halves: &mut Vec<Half>, now: Timestamp) {
+    fn post(&self, halves: &mut Vec<Half>, assembled: AssemblerCounters, now: Timestamp) {
         let mut counters: Vec<HookCounters> = self.observer.counters();
         counters.extend(self.deny.counters());
+        counters.push(account(assembled));
+        self.state.note_assembler(figures(assembled));
         let mut rest = std::mem::take(halves);
         while rest.len() > HALVES_PER_BATCH_MAX {
             let tail = rest.split_off(HALVES_PER_BATCH_MAX);
@@ -70,5 +74,47 @@ impl Capture {
             rest = tail;
         }
         self.outbox.post(rest, counters, now);
+    }
+}
+
+/// The assembler as a hook, so that what it lets go lowers completeness: each connection that it
+/// forgot before its end stands for the reports that can't follow.
+fn account(counters: AssemblerCounters) -> HookCounters {
+    HookCounters {
+        hook: "assembler".to_owned(),
+        produced: counters.halves.saturating_add(counters.connections_evicted),
+        delivered: counters.halves,
+        dropped: counters.connections_evicted,
+    }
+}
+
+/// All that the assembler tells, by name.
+fn figures(counters: AssemblerCounters) -> Vec<(String, u64)> {
+    let named = [
+        ("events", counters.events),
+        ("halves", counters.halves),
+        ("duplicates", counters.duplicates),
+        ("late", counters.late),
+        ("connections_evicted", counters.connections_evicted),
+        ("processes_evicted", counters.processes_evicted),
+        ("names_evicted", counters.names_evicted),
+        ("answers_truncated", counters.answers_truncated),
+        ("connections", counters.connections as u64),
+        ("processes", counters.processes as u64),
+        ("names", counters.names as u64),
+    ];
+    named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_the_assembler_forgot_are_a_loss_that_adds_up() {
+        let counters =
+            AssemblerCounters { halves: 7, connections_evicted: 2, ..AssemblerCounters::default() };
+        let account = account(counters);
+        assert_eq!((account.produced, account.delivered, account.dropped), (9, 7, 2));
     }
 }

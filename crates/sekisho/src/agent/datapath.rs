@@ -5,70 +5,78 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sekisho_api::{AgentReport, Client, Order};
-use sekisho_base::error_chain;
-use sekisho_enforce::{DenyLog, Mode, Scope, ScopeKind};
-use sekisho_model::{DecidedBy, Event, HookCounters};
-use sekisho_policy::Cluster;
+use sekisho_api::{Client, Order};
+use sekisho_base::{Clock, error_chain};
+use sekisho_enforce::{Executor, InNamespace, Mode, Scope, ScopeKind};
+use sekisho_model::Timestamp;
+use sekisho_system::SystemClock;
 use sekisho_verify::{VerifiedPolicy, VerifiedRecord};
 
+use super::deny::{Decisions, LOG_GROUP};
 use super::run::AgentOptions;
+use super::state::AgentState;
 
-/// NFLOG group of our denials; any number that nobody else uses in the namespace.
-const LOG_GROUP: u16 = 1_807;
+/// Pause before an order that failed is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+/// Pause after an order: where pods come and go all the time, the newest order is enough.
+const ORDERS_APART: Duration = Duration::from_millis(200);
 const REPORT_PERIOD: Duration = Duration::from_secs(1);
-/// Ids of decisions remembered: those of old revisions stay, for log lines that come late.
-const DECISIONS_MAX: usize = 65_536;
-
-type Decisions = Arc<Mutex<BTreeMap<u32, DecidedBy>>>;
+/// How often the kernel is asked whether our rules are still there.
+const WATCH_PERIOD: Duration = Duration::from_secs(5);
 
 /// The datapath of one node or host.
 pub(crate) struct Datapath {
     node: String,
     kind: ScopeKind,
     netns: PathBuf,
-    rules: Mutex<sekisho_enforce::Datapath>,
+    rules: Mutex<Rules>,
     decisions: Decisions,
-    report: Mutex<AgentReport>,
+    state: Arc<AgentState>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// What is in force, as far as we know.
+struct Rules {
+    datapath: sekisho_enforce::Datapath,
+    /// Connections are tracked although no policy is in force.
+    prepared: bool,
+    /// The last order that was carried out.
+    order: Option<Order>,
+    /// Our tables as the kernel printed them after that, set elements aside; None = no table.
+    printed: BTreeMap<Mode, Option<String>>,
 }
 
 impl Datapath {
     /// Makes the datapath; what an earlier agent put in force stays in force.
-    pub(crate) fn open(options: &AgentOptions, tiers: Vec<String>) -> Self {
+    pub(crate) fn open(options: &AgentOptions, state: Arc<AgentState>) -> Self {
         let kind = if options.config.host { ScopeKind::Host } else { ScopeKind::Node };
-        let mut rules = sekisho_enforce::Datapath::new(&options.netns);
+        let mut datapath = sekisho_enforce::Datapath::new(&options.netns);
         // Connections from before the first policy survive it only if they were tracked.
-        if let Err(error) = rules.prepare() {
-            tracing::warn!(error = %error_chain(&error), "connection tracking not prepared");
+        let prepared = datapath.prepare();
+        if let Err(error) = &prepared {
+            tracing::warn!(error = %error_chain(error), "connection tracking not prepared");
         }
-        let report = AgentReport {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            kernel: kernel_release(),
-            tiers,
-            ..AgentReport::default()
-        };
+        if let Ok(Some(revision)) = datapath.in_force(Mode::Enforce) {
+            tracing::info!(revision, "rules of an earlier agent are in force and stay");
+        }
+        let rules =
+            Rules { datapath, prepared: prepared.is_ok(), order: None, printed: BTreeMap::new() };
         Self {
             node: options.node.clone(),
             kind,
             netns: options.netns.clone(),
             rules: Mutex::new(rules),
             decisions: Decisions::default(),
-            report: Mutex::new(report),
+            state,
         }
     }
 
-    /// A reader of the denials that this datapath logs.
-    pub(crate) fn deny_reader(&self) -> DenyReader {
-        let log = DenyLog::open(&self.netns, LOG_GROUP);
-        if let Err(error) = &log {
-            tracing::warn!(error = %error_chain(error), "denied connections will not be named");
-        }
-        DenyReader { log: log.ok(), decisions: Arc::clone(&self.decisions) }
+    fn rules(&self) -> MutexGuard<'_, Rules> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the ids in the deny log stand for.
+    pub(crate) fn decisions(&self) -> Decisions {
+        self.decisions.clone()
     }
 
     /// Asks for orders and carries them out, for ever; cancel by dropping.
@@ -77,28 +85,18 @@ impl Datapath {
         loop {
             match client.order(&self.node, done).await {
                 Ok(Some(order)) => {
-                    let (path, generation) = (Arc::clone(&self), order.generation);
-                    let carried = tokio::task::spawn_blocking(move || path.carry_out(&order)).await;
-                    let error = match carried {
-                        Ok(Ok(())) => String::new(),
-                        Ok(Err(error)) => error,
-                        Err(_panicked) => "the datapath panicked".to_owned(),
-                    };
-                    let failed = !error.is_empty();
-                    if failed {
-                        tracing::error!(error, "order not carried out; former rules in force");
-                    } else {
-                        done = generation;
+                    let generation = order.generation;
+                    let carried = self.blocking(move |path| path.carry_out(order)).await;
+                    match &carried {
+                        Ok(()) => done = generation,
+                        Err(error) => {
+                            tracing::error!(error, "order not carried out; former rules in force");
+                        }
                     }
-                    {
-                        let mut report = locked(&self.report);
-                        report.generation = done;
-                        report.error = error;
-                    }
-                    self.tell(client).await;
-                    if failed {
-                        tokio::time::sleep(RETRY).await;
-                    }
+                    let pause = if carried.is_ok() { ORDERS_APART } else { RETRY };
+                    self.state.note_order(done, carried.err().unwrap_or_default());
+                    self.state.tell(client).await;
+                    tokio::time::sleep(pause).await;
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -109,20 +107,35 @@ impl Datapath {
         }
     }
 
-    fn carry_out(&self, order: &Order) -> Result<(), String> {
-        self.bring(order.enforce.as_ref(), Mode::Enforce, order)?;
-        self.bring(order.audit.as_ref(), Mode::Audit, order)
+    async fn blocking(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<(), String> + Send + 'static,
+    ) -> Result<(), String> {
+        let path = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&path)).await;
+        done.unwrap_or_else(|_panic| Err("the datapath panicked".to_owned()))
+    }
+
+    fn carry_out(&self, order: Order) -> Result<(), String> {
+        let mut rules = self.rules();
+        // Should it fail in between, nothing is known to be as ordered.
+        rules.order = None;
+        self.bring(&mut rules, order.enforce.as_ref(), Mode::Enforce, &order)?;
+        self.bring(&mut rules, order.audit.as_ref(), Mode::Audit, &order)?;
+        rules.printed = self.print();
+        rules.order = Some(order);
+        Ok(())
     }
 
     fn bring(
         &self,
+        rules: &mut Rules,
         record: Option<&VerifiedRecord>,
         mode: Mode,
         order: &Order,
     ) -> Result<(), String> {
-        let mut datapath = locked(&self.rules);
         let Some(record) = record else {
-            return datapath.remove(mode).map_err(|error| error_chain(&error));
+            return rules.clear(mode).map_err(|error| error_chain(&error));
         };
         // Whatever came over the wire: only what was verified comes into force.
         let verified =
@@ -133,15 +146,55 @@ impl Datapath {
             revision: order.revision,
             log_group: LOG_GROUP,
         };
-        let cluster: &Cluster = &order.cluster;
-        let applied = datapath
-            .apply(&verified, cluster, &scope, mode)
+        let applied = rules
+            .datapath
+            .apply(&verified, &order.cluster, &scope, mode)
             .map_err(|error| error_chain(&error))?;
-        let mut decisions = locked(&self.decisions);
-        decisions.extend(applied.decisions);
-        while decisions.len() > DECISIONS_MAX {
-            decisions.pop_first();
+        self.decisions.learn(applied.decisions);
+        Ok(())
+    }
+
+    /// Prints our tables: rules and set definitions without counters and elements, which costs the
+    /// same however many elements there are.
+    fn print(&self) -> BTreeMap<Mode, Option<String>> {
+        let executor = InNamespace { netns: self.netns.clone() };
+        let print = |mode: Mode| {
+            let listed = executor.nft(&["-s", "-t", "list", "table", "inet", mode.table()], "");
+            (mode, listed.ok())
+        };
+        [Mode::Enforce, Mode::Audit].into_iter().map(print).collect()
+    }
+
+    /// Looks after the rules, for ever: whoever removes or edits them finds them back. Cancel by
+    /// dropping.
+    pub(crate) async fn watch(self: Arc<Self>, client: &Client) {
+        loop {
+            tokio::time::sleep(WATCH_PERIOD).await;
+            if let Err(error) = self.blocking(Self::repair).await {
+                tracing::error!(error, "rules were changed and could not be put back");
+                self.state.note_order(0, format!("rules changed by somebody else: {error}"));
+                self.state.tell(client).await;
+            }
         }
+    }
+
+    fn repair(&self) -> Result<(), String> {
+        let order = {
+            let mut rules = self.rules();
+            let Some(order) = rules.order.clone() else { return Ok(()) };
+            if self.print() == rules.printed {
+                return Ok(());
+            }
+            self.state.note_tampering(Timestamp::from_nanos(SystemClock.now()));
+            tracing::error!(node = self.node, "somebody else changed our rules; putting them back");
+            // One that remembers nothing makes the tables anew instead of comparing.
+            rules.datapath = sekisho_enforce::Datapath::new(&self.netns);
+            rules.prepared = false;
+            order
+        };
+        let generation = order.generation;
+        self.carry_out(order)?;
+        self.state.note_order(generation, String::new());
         Ok(())
     }
 
@@ -149,62 +202,44 @@ impl Datapath {
     pub(crate) async fn report(self: Arc<Self>, client: &Client) {
         loop {
             tokio::time::sleep(REPORT_PERIOD).await;
-            let path = Arc::clone(&self);
-            // A panic there is told by the next order.
-            tokio::task::spawn_blocking(move || path.measure()).await.ok();
-            self.tell(client).await;
+            let measured = self.blocking(|path| {
+                path.measure();
+                Ok(())
+            });
+            if let Err(error) = measured.await {
+                tracing::error!(error, "counters of rules not read");
+            }
+            self.state.tell(client).await;
         }
     }
 
     fn measure(&self) {
-        let decisions = locked(&self.decisions).clone();
-        let counted = if decisions.is_empty() {
-            None
-        } else {
-            locked(&self.rules).counters(Mode::Enforce, &decisions).ok()
-        };
-        let mut report = locked(&self.report);
-        report.memory_bytes = crate::memory::resident_bytes();
-        if let Some(counters) = counted {
+        let decisions = self.decisions.known().clone();
+        if decisions.is_empty() {
+            return;
+        }
+        if let Ok(counters) = self.rules().datapath.counters(Mode::Enforce, &decisions) {
             let rows = counters.rules.into_iter();
-            report.rules =
-                rows.map(|(decided, (packets, bytes))| (decided, packets, bytes)).collect();
-        }
-    }
-
-    async fn tell(&self, client: &Client) {
-        let report = locked(&self.report).clone();
-        if let Err(error) = client.report(&self.node, &report).await {
-            tracing::debug!(error = %error_chain(&error), "report not delivered");
+            self.state.note_rules(
+                rows.map(|(decided, (packets, bytes))| (decided, packets, bytes)).collect(),
+            );
         }
     }
 }
 
-/// Reads the denials, for the capture loop.
-pub(crate) struct DenyReader {
-    log: Option<DenyLog>,
-    decisions: Decisions,
-}
-
-impl DenyReader {
-    /// Appends what was denied since; never waits.
-    pub(crate) fn poll(&mut self, events: &mut Vec<Event>) {
-        let Some(log) = &mut self.log else { return };
-        let mut records = Vec::new();
-        let polled = log.poll(Duration::ZERO, &locked(&self.decisions), &mut records);
-        if let Err(error) = polled {
-            tracing::warn!(error = %error_chain(&error), "deny log unreadable");
+impl Rules {
+    /// Takes the policies of `mode` away, if there are any. Connections stay tracked, so that the
+    /// next policy knows who was there before it.
+    fn clear(&mut self, mode: Mode) -> Result<(), sekisho_enforce::TableError> {
+        let held = self.datapath.in_force(mode)?.is_some();
+        if held {
+            self.datapath.remove(mode)?;
         }
-        events.extend(records.into_iter().map(Event::Denied));
+        if mode == Mode::Enforce && (held || !self.prepared) {
+            self.prepared = false;
+            self.datapath.prepare()?;
+            self.prepared = true;
+        }
+        Ok(())
     }
-
-    /// Its counters, as hook `deny`.
-    pub(crate) fn counters(&self) -> Option<HookCounters> {
-        self.log.as_ref().map(DenyLog::counters)
-    }
-}
-
-fn kernel_release() -> String {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    release.trim().to_owned()
 }

@@ -95,6 +95,7 @@ impl Outbox {
     /// Sends batch after batch for ever; cancel by dropping.
     pub(crate) async fn send_all(&self, client: &Client) {
         let mut failing = false;
+        let mut refusal = String::new();
         loop {
             let Some(batch) = self.front() else {
                 self.filled.notified().await;
@@ -106,6 +107,7 @@ impl Outbox {
                         tracing::info!("server answers again");
                     }
                     failing = false;
+                    refusal.clear();
                     self.acknowledged();
                 }
                 Err(error) if error.is_temporary() => {
@@ -117,7 +119,11 @@ impl Outbox {
                     tokio::time::sleep(RETRY).await;
                 }
                 Err(error) => {
-                    tracing::error!(error = %error_chain(&error), "server refuses the batch; counted as shed");
+                    let why = error_chain(&error);
+                    if why != refusal {
+                        tracing::error!(error = why, "server refuses batches; counted as shed");
+                        refusal = why;
+                    }
                     self.refused();
                 }
             }

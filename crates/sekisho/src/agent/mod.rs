@@ -2,7 +2,9 @@
 
 mod capture;
 mod datapath;
+mod deny;
 mod link;
 mod run;
+mod state;
 
 pub(crate) use run::{AgentOptions, run};

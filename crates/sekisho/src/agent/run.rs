@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use sekisho_api::Client;
 use sekisho_base::Clock;
 use sekisho_model::Timestamp;
@@ -14,9 +14,11 @@ use sekisho_system::SystemClock;
 
 use super::capture::Capture;
 use super::datapath::Datapath;
+use super::deny::DenyReader;
 use super::link::Outbox;
+use super::state::AgentState;
 use crate::config::AgentConfig;
-use crate::signals;
+use crate::{server, signals};
 
 /// How long a stopping agent waits for its last batches to be acknowledged.
 const DRAIN_WAIT: Duration = Duration::from_secs(5);
@@ -41,6 +43,10 @@ impl AgentOptions {
                 name.context("read the host name")?.trim().to_owned()
             }
         };
+        ensure!(
+            server::is_node_name(&node),
+            "`{node}` is no name for a node: letters, digits, . - _, at most 253; give one with --node"
+        );
         let cgroup = match &config.cgroup {
             Some(folder) => folder.clone(),
             None => sekisho_system::cgroup::mount_point().context("find the cgroup v2 mount")?,
@@ -64,12 +70,14 @@ pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<()> {
     .context("start to observe")?;
     let tiers: Vec<String> =
         observer.tiers().iter().map(|tier| format!("{}: {}", tier.area, tier.used)).collect();
-    let datapath = Arc::new(Datapath::open(options, tiers));
+    let state = Arc::new(AgentState::new(&options.node, tiers));
+    let datapath = Arc::new(Datapath::open(options, Arc::clone(&state)));
     let stop = Arc::new(AtomicBool::new(false));
     let capture = Capture {
         observer,
-        deny: datapath.deny_reader(),
+        deny: DenyReader::new(options.netns.clone(), datapath.decisions()),
         outbox: Arc::clone(&outbox),
+        state,
         stop: Arc::clone(&stop),
     };
     let thread = std::thread::Builder::new()
@@ -92,6 +100,8 @@ pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<()> {
         tasks.spawn(async move { path.follow_orders(&asker).await });
         let (teller, path) = (client.clone(), Arc::clone(&datapath));
         tasks.spawn(async move { path.report(&teller).await });
+        let (teller, path) = (client.clone(), Arc::clone(&datapath));
+        tasks.spawn(async move { path.watch(&teller).await });
         wait_for_end(&signal, &thread).await;
         stop.store(true, Ordering::Relaxed);
         let drained = async {

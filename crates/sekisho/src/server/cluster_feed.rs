@@ -17,6 +17,10 @@ pub(crate) struct ClusterFeed {
     source: Option<(PathBuf, JournalReader)>,
     copy: File,
     copy_path: PathBuf,
+    /// Length of the copy that is whole, bytes.
+    copied: u64,
+    /// Up to where the source was copied, bytes: behind what was read if the disk refused.
+    source_copied: u64,
     /// Lines that could not be read.
     pub(crate) rejected: u64,
     /// The last reason.
@@ -39,34 +43,57 @@ impl ClusterFeed {
             Some(path) => Some((path.to_owned(), resumed(path, &copy_path)?)),
             None => None,
         };
-        let mut feed = Self { source, copy, copy_path, rejected: 0, rejection: String::new() };
-        feed.read(inventory)?;
+        let copied = copy.metadata().map_or(0, |meta| meta.len());
+        let source_copied = source.as_ref().map_or(0, |(_path, reader)| reader.offset());
+        let rejection = String::new();
+        let mut feed =
+            Self { source, copy, copy_path, copied, source_copied, rejected: 0, rejection };
+        // A full disk is no reason not to start: what is not copied yet is copied later.
+        if let Err(error) = feed.read(inventory) {
+            tracing::error!(error = format!("{error:#}"), "the cluster's journal is not kept");
+        }
         Ok(feed)
     }
 
-    /// Takes what the journal got since the last call.
+    /// Takes what the journal got since the last call, and copies it. What could not be copied is
+    /// tried again by the next call.
     pub(crate) fn read(&mut self, inventory: &mut Inventory) -> anyhow::Result<()> {
         loop {
-            let Some((path, reader)) = &mut self.source else { return Ok(()) };
-            let from = reader.offset();
+            let Some((_path, reader)) = &mut self.source else { return Ok(()) };
             let read = reader.read_into(inventory).context("read the cluster's journal")?;
             self.rejected += read.skipped;
             if let Some(error) = read.errors.last() {
                 self.rejection = error_chain(error);
                 tracing::warn!(error = %self.rejection, "journal line refused");
             }
-            let from = if read.restarted { 0 } else { from };
-            let bytes = slice(path, from, reader.offset())?;
-            if !bytes.is_empty() {
-                self.copy
-                    .write_all(&bytes)
-                    .and_then(|()| self.copy.sync_data())
-                    .with_context(|| format!("write `{}`", self.copy_path.display()))?;
+            if read.restarted {
+                self.source_copied = 0;
             }
+            let copied = self.copy_news();
+            // Whoever can't be copied is known all the same.
             if !read.more {
-                return Ok(());
+                return copied;
             }
         }
+    }
+
+    /// Appends to the copy what was read and is not in it.
+    fn copy_news(&mut self) -> anyhow::Result<()> {
+        let Some((path, reader)) = &self.source else { return Ok(()) };
+        let bytes = slice(path, self.source_copied, reader.offset())?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let written = self.copy.write_all(&bytes).and_then(|()| self.copy.sync_data());
+        if let Err(cause) = written {
+            // Half a line would spoil the one that follows it.
+            self.copy.set_len(self.copied).context("cut the copied journal")?;
+            let text = format!("write `{}`", self.copy_path.display());
+            return Err(anyhow::Error::from(cause).context(text));
+        }
+        self.copied += bytes.len() as u64;
+        self.source_copied += bytes.len() as u64;
+        Ok(())
     }
 }
 

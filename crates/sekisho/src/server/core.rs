@@ -1,25 +1,31 @@
 //! The server's state and the only way flows get into it: log first, then join, then record.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use sekisho_api::{AgentReport, AgentStatus};
 use sekisho_base::Clock;
 use sekisho_inventory::Inventory;
 use sekisho_model::{Batch, Timestamp};
 use sekisho_policy::Cluster;
 use sekisho_store::{FlowStore, LocalStore, StoreLimits};
 
+use super::agents::Arrival;
 use super::cluster_feed::ClusterFeed;
-use super::derive::Derivation;
+use super::damage::{self, Damaged};
+use super::derive::{Derivation, Derived};
+use super::entry;
+use super::problems::{Duty, Troubles};
 use super::recent::RecentFlows;
 use super::revisions::Revisions;
-use super::service::SILENT_S;
-use super::window::Heard;
 
 /// Flows kept for `observe`.
 const RECENT_FLOWS_MAX: usize = 65_536;
+/// The time is logged so often if nothing else is and something waits for it, seconds.
+const PASS_S: u64 = 1;
+/// A failed rotation leaves one more log behind, so it is not tried again before, seconds.
+const ROTATION_RETRY_S: u64 = 60;
+/// Rotations forced by size are at least so far apart, seconds.
+const ROTATION_PAUSE_S: u64 = 1;
 
 /// Everything the server knows.
 pub(crate) struct Core {
@@ -29,15 +35,33 @@ pub(crate) struct Core {
     pub(crate) feed: ClusterFeed,
     pub(crate) recent: RecentFlows,
     pub(crate) revisions: Revisions,
-    pub(crate) agents: BTreeMap<String, AgentStatus>,
     pub(crate) started: Timestamp,
     /// The cluster as last given to the nodes, and the generation it was given as.
     pub(crate) cluster: Cluster,
     pub(crate) generation: u64,
-    /// Why the last write failed; empty = it did not.
-    pub(crate) trouble: String,
+    /// Generation since which the policies are what they are.
+    pub(crate) policy_generation: u64,
+    /// Objects known at the last change.
+    pub(crate) objects: usize,
+    pub(crate) troubles: Troubles,
+    /// Parts of logs that could not be read at the start.
+    pub(crate) log_damage: Vec<String>,
+    pub(crate) damaged: Vec<Damaged>,
+    pub(crate) counts: IngestCounts,
+    data_dir: PathBuf,
     inventory_generation: u64,
     rotated: Timestamp,
+}
+
+/// What became of batches since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct IngestCounts {
+    /// Made durable and taken.
+    pub(crate) taken: u64,
+    /// Taken before: acknowledged again, nothing more.
+    pub(crate) repeated: u64,
+    /// Not acknowledged.
+    pub(crate) refused: u64,
 }
 
 impl Core {
@@ -50,69 +74,104 @@ impl Core {
         let now = Timestamp::from_nanos(clock.now());
         let (store, logs) = LocalStore::open(data_dir, StoreLimits::default())
             .with_context(|| format!("open history in `{}`", data_dir.display()))?;
+        let revisions = Revisions::open(&data_dir.join("revisions"))?;
         let mut inventory = Inventory::default();
         let feed = ClusterFeed::open(data_dir, journal, &mut inventory)?;
+        // Later than any generation of an earlier run, so that nodes take it.
+        let generation = now.nanos() / 1_000_000;
         let mut core = Self {
             store,
             derivation: Derivation::new(),
             inventory,
             feed,
             recent: RecentFlows::new(RECENT_FLOWS_MAX),
-            revisions: Revisions::open(&data_dir.join("revisions"))?,
-            agents: BTreeMap::new(),
+            revisions,
             started: now,
             cluster: Cluster::default(),
-            // Later than any generation of an earlier run, so that nodes take it.
-            generation: now.nanos() / 1_000_000,
-            trouble: String::new(),
+            generation,
+            policy_generation: generation,
+            objects: 0,
+            troubles: Troubles::default(),
+            log_damage: Vec::new(),
+            damaged: damage::set_aside(data_dir),
+            counts: IngestCounts::default(),
+            data_dir: data_dir.to_owned(),
             inventory_generation: u64::MAX,
             rotated: now,
         };
-        let agents = &mut core.agents;
-        let note = |batch: &Batch| note_agent(agents, batch);
-        core.derivation.replay(&logs, &core.inventory, &mut core.store, note)?;
+        core.log_damage = core.derivation.replay(&logs, &core.inventory, &mut core.store)?;
         core.refresh_cluster(now);
         Ok(core)
     }
 
-    /// Makes a batch durable, then takes it.
-    pub(crate) fn ingest(&mut self, batch: Batch, frame: &[u8]) -> anyhow::Result<()> {
-        if let Err(error) = self.store.append(&[frame]) {
-            self.trouble = sekisho_base::error_chain(&error);
-            return Err(error.into());
+    /// Makes a batch durable, then takes it. A batch that was taken before is durable already.
+    pub(crate) fn ingest(
+        &mut self,
+        batch: Batch,
+        frame: &[u8],
+        received: Timestamp,
+    ) -> anyhow::Result<()> {
+        if self.derivation.agents.arrival(&batch) == Arrival::Taken {
+            self.counts.repeated += 1;
+            self.derivation.agents.note(received, &batch);
+            return Ok(());
         }
-        self.trouble.clear();
-        self.take(batch);
+        let durable = self.append(&entry::encode(received, frame));
+        if durable.is_err() {
+            self.counts.refused += 1;
+            return durable;
+        }
+        self.counts.taken += 1;
+        let derived = self.derivation.take(received, batch, &self.inventory);
+        self.record(&derived);
         Ok(())
     }
 
-    fn take(&mut self, batch: Batch) {
-        note_agent(&mut self.agents, &batch);
-        let derived = self.derivation.take(batch, &self.inventory);
+    fn append(&mut self, frame: &[u8]) -> anyhow::Result<()> {
+        let appended = self.store.append(&[frame]).map_err(anyhow::Error::from);
+        self.troubles.note(Duty::Append, &appended);
+        appended
+    }
+
+    fn record(&mut self, derived: &Derived) {
         self.store.record(&derived.flows, &derived.losses);
         self.recent.extend(&derived.flows);
     }
 
-    /// Reads what the cluster did since, and rotates the log when its time has come.
+    /// Reads what the cluster did since, lets waiting halves go, and rotates the log when its time
+    /// has come.
     pub(crate) fn tick(&mut self, now: Timestamp, rotate_s: u64) {
-        if let Err(error) = self.feed.read(&mut self.inventory) {
-            self.trouble = format!("{error:#}");
-        }
+        let followed = self.feed.read(&mut self.inventory);
+        self.troubles.note(Duty::Follow, &followed);
         self.refresh_cluster(now);
-        if now.seconds_since(self.rotated) >= rotate_s || self.store.wants_rotation() {
+        // Time is logged like a batch: what it releases, a replay releases at the same place. After
+        // a failed write it is also how the server learns that the disk works again.
+        let wanted = self.derivation.wants_time(now, PASS_S);
+        if (wanted || self.troubles.has(Duty::Append))
+            && self.append(&entry::encode(now, &[])).is_ok()
+        {
+            let derived = self.derivation.pass(now, &self.inventory);
+            self.record(&derived);
+        }
+        if self.is_rotation_due(now, rotate_s) {
             self.rotated = now;
             self.rotate();
         }
+    }
+
+    fn is_rotation_due(&self, now: Timestamp, rotate_s: u64) -> bool {
+        let since_s = now.seconds_since(self.rotated);
+        if self.troubles.has(Duty::Seal) {
+            return since_s >= ROTATION_RETRY_S;
+        }
+        since_s >= rotate_s || (since_s >= ROTATION_PAUSE_S && self.store.wants_rotation())
     }
 
     /// Seals what is in memory. On failure everything stays where it is and the next one retries.
     pub(crate) fn rotate(&mut self) {
         let checkpoint = self.derivation.checkpoint();
         let sealed = checkpoint.and_then(|bytes| Ok(self.store.rotate(&bytes)?));
-        if let Err(error) = sealed {
-            self.trouble = format!("{error:#}");
-            tracing::error!(error = %self.trouble, "history could not be sealed; kept in the log");
-        }
+        self.troubles.note(Duty::Seal, &sealed);
     }
 
     /// Gives the nodes a new cluster if policy could tell the difference.
@@ -121,72 +180,32 @@ impl Core {
             return;
         }
         self.inventory_generation = self.inventory.generation();
-        let cluster = Cluster::from_objects(&self.inventory.objects_at(now));
+        let objects = self.inventory.objects_at(now);
+        self.objects = objects.len();
+        let cluster = Cluster::from_objects(&objects);
         if cluster != self.cluster {
             self.cluster = cluster;
             self.generation += 1;
         }
     }
-}
 
-fn note_agent(agents: &mut BTreeMap<String, AgentStatus>, batch: &Batch) {
-    let agent = agents.entry(batch.node.clone()).or_insert_with(|| AgentStatus {
-        node: batch.node.clone(),
-        first_heard: batch.time,
-        last_heard: batch.time,
-        epoch: batch.epoch,
-        sequence: 0,
-        shed: 0,
-        hooks: Vec::new(),
-        report: AgentReport::default(),
-    });
-    agent.last_heard = agent.last_heard.max(batch.time);
-    agent.epoch = batch.epoch;
-    agent.sequence = batch.sequence;
-    agent.shed = batch.shed;
-    agent.hooks.clone_from(&batch.counters);
-}
+    /// Learns that a node carried out an order numbered `generation`. If that is later than any of
+    /// ours, our clock was set back since: go on from there, else the node would wait for ever.
+    pub(crate) fn keep_ahead_of(&mut self, generation: u64) {
+        if generation > self.generation {
+            self.generation = generation.saturating_add(1);
+            self.policy_generation = self.generation;
+        }
+    }
 
-impl Core {
-    /// Drops history beyond the given age and size.
+    /// Drops history beyond the given age and size, and agents that are not in it any more.
     pub(crate) fn retain(&mut self, now: Timestamp, age_s: u64, bytes_max: u64) {
-        if let Err(error) = self.store.apply_retention(now, age_s, bytes_max) {
-            self.trouble = sekisho_base::error_chain(&error);
-        }
-        self.inventory.forget_before(now.minus_seconds(age_s));
-    }
-
-    /// All agents, with the first and the last time each was heard.
-    pub(crate) fn heard(&self) -> Vec<Heard> {
-        let span = |agent: &AgentStatus| (agent.node.clone(), agent.first_heard, agent.last_heard);
-        self.agents.values().map(span).collect()
-    }
-
-    /// What is wrong now, each with what to do.
-    pub(crate) fn problems(&self, now: Timestamp) -> Vec<String> {
-        let mut problems = Vec::new();
-        if !self.trouble.is_empty() {
-            problems.push(format!(
-                "history can't be written: {}; agents keep and resend",
-                self.trouble
-            ));
-        }
-        if self.feed.rejected > 0 {
-            let (count, why) = (self.feed.rejected, &self.feed.rejection);
-            problems.push(format!("{count} objects of the cluster unreadable, last: {why}"));
-        }
-        for agent in self.agents.values() {
-            let silent_s = now.seconds_since(agent.last_heard);
-            if silent_s >= SILENT_S {
-                problems.push(format!(
-                    "agent on {} silent for {silent_s} s: is it running? its last good policy stays in force",
-                    agent.node
-                ));
-            }
-            if !agent.report.error.is_empty() {
-                problems.push(format!("agent on {}: {}", agent.node, agent.report.error));
-            }
-        }
-        problems
+        let horizon = now.minus_seconds(age_s);
+        let retained =
+            self.store.apply_retention(now, age_s, bytes_max).map_err(anyhow::Error::from);
+        self.troubles.note(Duty::Retain, &retained);
+        self.inventory.forget_before(horizon);
+        self.derivation.agents.forget_before(horizon);
+        self.damaged = damage::set_aside(&self.data_dir);
     }
 }

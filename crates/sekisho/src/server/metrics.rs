@@ -1,55 +1,103 @@
 //! Prometheus text (exposition format 0.0.4). Labels are nodes, hooks and states only, so that the
 //! number of series is bounded by the number of agents.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
-use sekisho_api::Status;
+use sekisho_api::{AgentStatus, Status};
 
 use super::service::SILENT_S;
 
 /// Writes all metrics.
 pub(crate) fn exposition(status: &Status) -> String {
     let mut text = Text::default();
-    text.family("sekisho_flows_total", "counter", "Flows recorded since the server started.");
-    text.value("sekisho_flows_total", "", status.flows);
-    text.family("sekisho_completeness_ratio", "gauge", "Completeness of the last 15 minutes.");
-    text.value("sekisho_completeness_ratio", "", status.completeness);
-    agents(&mut text, status);
+    text.family("sekisho_build_info", "gauge", "Always 1; the version is a label.");
+    text.value("sekisho_build_info", &[("version", &status.version)], 1);
+    text.single("sekisho_flows_total", "counter", "Flows since the server started.", status.flows);
+    let help = "Completeness of the last 15 minutes.";
+    text.single("sekisho_completeness_ratio", "gauge", help, status.completeness);
+    let help = "Things that are wrong now; `sekisho status` names them.";
+    text.single("sekisho_problems", "gauge", help, status.problems.len());
+    text.family("sekisho_batches_total", "counter", "Batches by what became of them.");
+    let ingest = status.ingest;
+    for (state, count) in
+        [("taken", ingest.taken), ("repeated", ingest.repeated), ("refused", ingest.refused)]
+    {
+        text.value("sekisho_batches_total", &[("state", state)], count);
+    }
     text.family("sekisho_joiner_total", "counter", "Halves of flows by what became of them.");
     for (state, count) in &status.joiner {
-        text.value("sekisho_joiner_total", &format!("state=\"{state}\""), count);
+        text.value("sekisho_joiner_total", &[("state", state)], count);
     }
-    text.family("sekisho_store_bytes", "gauge", "Bytes of history on disk.");
-    text.value("sekisho_store_bytes", "", status.store.bytes);
-    text.family("sekisho_store_degraded", "gauge", "1 if history can't be written.");
-    text.value("sekisho_store_degraded", "", u8::from(!status.store.degraded.is_empty()));
-    text.family("sekisho_policy_revision", "gauge", "Revision enforced; 0 = none.");
-    text.value("sekisho_policy_revision", "", status.revision);
-    text.family("sekisho_server_memory_bytes", "gauge", "Resident memory of the server.");
-    text.value("sekisho_server_memory_bytes", "", status.memory_bytes);
+    text.family("sekisho_joiner_held", "gauge", "Connections that the joiner holds now.");
+    for (state, count) in &status.joiner_held {
+        text.value("sekisho_joiner_held", &[("state", state)], count);
+    }
+    store(&mut text, status);
+    agents(&mut text, status);
     text.0
 }
 
+fn store(text: &mut Text, status: &Status) {
+    let figures = &status.store;
+    text.single("sekisho_store_bytes", "gauge", "Bytes of history on disk.", figures.bytes);
+    text.single("sekisho_store_segments", "gauge", "Sealed segments.", figures.segments);
+    text.single("sekisho_store_hot_rows", "gauge", "Rows in memory.", figures.hot_rows);
+    let degraded = u8::from(!figures.degraded.is_empty());
+    text.single("sekisho_store_degraded", "gauge", "1 if history can't be written.", degraded);
+    let help = "Revision enforced; 0 = none.";
+    text.single("sekisho_policy_revision", "gauge", help, status.revision);
+    let help = "Number of the newest order to the nodes.";
+    text.single("sekisho_order_generation", "gauge", help, status.generation);
+    text.single("sekisho_objects", "gauge", "Objects of the cluster known.", status.objects);
+    let help = "Resident memory of the server.";
+    text.single("sekisho_server_memory_bytes", "gauge", help, status.memory_bytes);
+}
+
 fn agents(text: &mut Text, status: &Status) {
-    text.family("sekisho_agent_up", "gauge", "1 if the agent was heard in the last 15 s.");
-    for agent in &status.agents {
-        let up = status.time.seconds_since(agent.last_heard) < SILENT_S;
-        text.value("sekisho_agent_up", &format!("node=\"{}\"", agent.node), u8::from(up));
+    type Figure = fn(&Status, &AgentStatus) -> u64;
+    let figures: [(&str, &str, &str, Figure); 6] = [
+        (
+            "sekisho_agent_up",
+            "gauge",
+            "1 if the agent was heard in the last 15 s.",
+            |all, agent| u64::from(all.time.seconds_since(agent.last_heard) < SILENT_S),
+        ),
+        ("sekisho_agent_memory_bytes", "gauge", "Resident memory of the agent.", |_, agent| {
+            agent.report.memory_bytes
+        }),
+        (
+            "sekisho_agent_shed_total",
+            "counter",
+            "Reports that the agent's full queue refused.",
+            |_, agent| agent.shed,
+        ),
+        (
+            "sekisho_agent_tampered_total",
+            "counter",
+            "Times that somebody else changed our rules.",
+            |_, agent| agent.report.tampered,
+        ),
+        (
+            "sekisho_agent_order_generation",
+            "gauge",
+            "Number of the order in force there.",
+            |_, agent| agent.report.generation,
+        ),
+        (
+            "sekisho_agent_error",
+            "gauge",
+            "1 if the last order is not in force there.",
+            |_, agent| u64::from(!agent.report.error.is_empty()),
+        ),
+    ];
+    for (name, kind, help, figure) in figures {
+        text.family(name, kind, help);
+        for agent in &status.agents {
+            text.value(name, &[("node", &agent.node)], figure(status, agent));
+        }
     }
-    text.family("sekisho_agent_memory_bytes", "gauge", "Resident memory of the agent.");
-    for agent in &status.agents {
-        let label = format!("node=\"{}\"", agent.node);
-        text.value("sekisho_agent_memory_bytes", &label, agent.report.memory_bytes);
-    }
-    text.family("sekisho_agent_shed_total", "counter", "Reports the agent's full queue refused.");
-    for agent in &status.agents {
-        text.value("sekisho_agent_shed_total", &format!("node=\"{}\"", agent.node), agent.shed);
-    }
-    text.family(
-        "sekisho_records_total",
-        "counter",
-        "Kernel records by hook; produced = delivered + dropped.",
-    );
+    let help = "Records by hook; produced = delivered + dropped.";
+    text.family("sekisho_records_total", "counter", help);
     for agent in &status.agents {
         for hook in &agent.hooks {
             let counts = [
@@ -58,10 +106,18 @@ fn agents(text: &mut Text, status: &Status) {
                 ("dropped", hook.dropped),
             ];
             for (state, count) in counts {
-                let label =
-                    format!("node=\"{}\",hook=\"{}\",state=\"{state}\"", agent.node, hook.hook);
-                text.value("sekisho_records_total", &label, count);
+                let labels =
+                    [("node", agent.node.as_str()), ("hook", &hook.hook), ("state", state)];
+                text.value("sekisho_records_total", &labels, count);
             }
+        }
+    }
+    let help = "What the agent's assembler holds now and let go since its start.";
+    text.family("sekisho_agent_assembler", "untyped", help);
+    for agent in &status.agents {
+        for (state, count) in &agent.report.assembler {
+            let labels = [("node", agent.node.as_str()), ("state", state)];
+            text.value("sekisho_agent_assembler", &labels, count);
         }
     }
 }
@@ -75,8 +131,24 @@ impl Text {
         writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}").ok();
     }
 
-    fn value(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+    fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<String> =
+            labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value))).collect();
+        let labels = match labels.is_empty() {
+            true => String::new(),
+            false => format!("{{{}}}", labels.join(",")),
+        };
         writeln!(self.0, "{name}{labels} {value}").ok();
     }
+
+    /// A family of one series without labels.
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.value(name, &[], value);
+    }
+}
+
+/// Escapes a label's value: backslash, quote and line feed, as the format asks.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -1,18 +1,23 @@
 //! The server role: takes batches, keeps history, knows the cluster, gives orders.
 
+mod agents;
 mod cluster_feed;
 mod core;
+mod damage;
 mod derive;
+mod entry;
 mod losses;
 mod metrics;
 mod offline;
 mod policies;
+mod problems;
 mod recent;
 mod revisions;
 mod run;
 mod service;
 mod window;
 
+pub(crate) use agents::is_node_name;
 pub(crate) use offline::snapshot as read_offline;
 pub(crate) use policies::{proposed, read_policies};
 pub(crate) use run::run;

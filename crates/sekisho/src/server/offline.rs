@@ -6,12 +6,13 @@ use anyhow::Context;
 use sekisho_api::{DatapathMode, Snapshot};
 use sekisho_inventory::Inventory;
 use sekisho_model::{TimeRange, Timestamp};
-use sekisho_store::StoreLimits;
+use sekisho_store::{FlowStore, StoreLimits};
 
 use super::cluster_feed;
+use super::damage::{self, Damaged};
 use super::derive::Derivation;
 use super::revisions::Revisions;
-use super::window;
+use super::window::{self, Sources};
 
 /// Reads the history of `range` from `folder`; a server may be writing to it.
 pub(crate) fn snapshot(
@@ -23,8 +24,16 @@ pub(crate) fn snapshot(
         .with_context(|| format!("read history in `{}`", folder.display()))?;
     let mut inventory = Inventory::default();
     cluster_feed::read_copy(&folder.join(cluster_feed::COPY_NAME), &mut inventory)?;
-    Derivation::new().replay(&logs, &inventory, &mut store, |_batch| {})?;
-    let mut snapshot = window::snapshot(&store, &inventory, &[], range, now)?;
+    let mut derivation = Derivation::new();
+    derivation.replay(&logs, &inventory, &mut store)?;
+    let mut damaged = damage::set_aside(folder);
+    // No server set these aside yet; what they held is not known.
+    let found = store.status().damaged.into_iter();
+    damaged.extend(found.map(|name| Damaged { path: name.into(), until: now }));
+    let agents = derivation.agents.heard();
+    let sources =
+        Sources { store: &store, inventory: &inventory, agents: &agents, damaged: &damaged };
+    let mut snapshot = window::snapshot(&sources, range, now)?;
     snapshot.current = Revisions::read(&folder.join("revisions"))?.rules(DatapathMode::Enforce);
     Ok(snapshot)
 }

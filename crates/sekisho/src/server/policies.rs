@@ -8,6 +8,7 @@ use sekisho_api::{
 use sekisho_manifest::{NetworkPolicy, Object};
 use sekisho_model::Timestamp;
 use sekisho_policy::RuleSet;
+use sekisho_verify::WhatIf;
 
 use super::core::Core;
 use crate::commands::input::sentence;
@@ -35,41 +36,66 @@ pub(crate) fn proposed(current: &RuleSet, policies: Vec<NetworkPolicy>, prune: b
     RuleSet::new(kept.into_iter().chain(policies))
 }
 
-impl Core {
-    /// Replays history against the proposal and stores it as a revision if it holds.
-    pub(crate) fn apply(
-        &mut self,
+/// What is in force before an apply.
+pub(crate) struct Basis {
+    /// What is enforced now: the replay compares with it.
+    current: RuleSet,
+    /// What the proposal is added to.
+    base: RuleSet,
+    /// The number that the new revision will have.
+    number: u64,
+}
+
+impl Basis {
+    /// Replays history against the proposal.
+    pub(crate) fn what_if(
+        &self,
         request: &ApplyRequest,
+        policies: Vec<NetworkPolicy>,
         history: &History,
-        now: Timestamp,
-    ) -> Result<ApplyResponse, Refusal> {
-        let policies = read_policies(&request.files)?;
+    ) -> Result<WhatIf, Refusal> {
         if policies.is_empty() && !request.prune {
             let text = "no NetworkPolicy in the given files: nothing to do".to_owned();
             return Err(Refusal::Invalid(text));
         }
-        let current = self.revisions.rules(DatapathMode::Enforce);
-        let base = self.revisions.rules(request.mode);
-        let proposed = proposed(&base, policies, request.prune);
-        let answer = pipeline::what_if(
-            history,
-            &current,
-            &proposed,
-            &request.accepted,
-            request.would_block_max,
-        );
-        let verified = if request.dry_run { None } else { answer.verified };
-        let Some(verified) = verified else {
-            return Ok(ApplyResponse {
-                report: Some(answer.report),
-                revision: None,
-                nodes: Vec::new(),
-                pending: Vec::new(),
-            });
+        let proposed = proposed(&self.base, policies, request.prune);
+        let (accepted, max) = (&request.accepted, request.would_block_max);
+        Ok(pipeline::what_if(history, &self.current, &proposed, accepted, max))
+    }
+}
+
+impl Core {
+    /// What `request` starts from.
+    pub(crate) fn basis(&self, request: &ApplyRequest) -> Basis {
+        Basis {
+            current: self.revisions.rules(DatapathMode::Enforce),
+            base: self.revisions.rules(request.mode),
+            number: self.revisions.next_number(),
+        }
+    }
+
+    /// Stores what was verified as a revision, unless another one came first.
+    pub(crate) fn enact(
+        &mut self,
+        request: &ApplyRequest,
+        basis: &Basis,
+        answer: WhatIf,
+        now: Timestamp,
+    ) -> Result<ApplyResponse, Refusal> {
+        let response = |revision| ApplyResponse {
+            report: Some(answer.report.clone()),
+            revision,
+            nodes: Vec::new(),
+            pending: Vec::new(),
         };
-        let number = self.revisions.next_number();
+        let verified = if request.dry_run { None } else { answer.verified.as_ref() };
+        let Some(verified) = verified else { return Ok(response(None)) };
+        if basis.number != self.revisions.next_number() {
+            let text = "another revision was stored during the replay: nothing changed, try again";
+            return Err(Refusal::Unavailable(text.to_owned()));
+        }
         self.put_in_force(Revision {
-            revision: number,
+            revision: basis.number,
             time: now,
             mode: request.mode,
             operator: request.operator.clone(),
@@ -80,12 +106,7 @@ impl Core {
         if request.mode == DatapathMode::Enforce && self.staged() != 0 {
             self.end_staging(&request.operator, now)?;
         }
-        Ok(ApplyResponse {
-            report: Some(answer.report),
-            revision: Some(number),
-            nodes: Vec::new(),
-            pending: Vec::new(),
-        })
+        Ok(response(Some(basis.number)))
     }
 
     /// Makes a new revision of what an earlier one held.
@@ -160,6 +181,7 @@ impl Core {
         let failed = |error| Refusal::Unavailable(format!("revision not stored: {error:#}"));
         self.revisions.add(revision).map_err(failed)?;
         self.generation += 1;
+        self.policy_generation = self.generation;
         Ok(())
     }
 
@@ -178,18 +200,19 @@ impl Core {
         newest.map_or(0, |revision| revision.revision)
     }
 
-    /// Which nodes have the current generation in force, and why the others do not.
+    /// Which nodes have the current policies in force, and why the others do not. A change of the
+    /// cluster since does not count: where pods come and go all the time there is always one.
     pub(crate) fn rollout(&self) -> (Vec<String>, Vec<String>) {
         let mut states = BTreeMap::new();
-        for (name, agent) in &self.agents {
+        for agent in self.derivation.agents.iter() {
             let state = if !agent.report.error.is_empty() {
                 Some(agent.report.error.clone())
-            } else if agent.report.generation < self.generation {
+            } else if agent.report.generation < self.policy_generation {
                 Some("has not answered yet".to_owned())
             } else {
                 None
             };
-            states.insert(name.clone(), state);
+            states.insert(agent.node.clone(), state);
         }
         let done = states.iter().filter(|(_, state)| state.is_none());
         let nodes = done.map(|(name, _)| name.clone()).collect();

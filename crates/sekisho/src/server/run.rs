@@ -17,6 +17,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// Ticks between two looks at retention: a minute.
 const RETENTION_TICKS: u64 = 300;
 const SECONDS_PER_DAY: u64 = 86_400;
+/// How long work under way may take after the last answer was given.
+const STOP_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs the server until a signal ends it; seals history before it returns.
 pub(crate) fn run(config: &ServerConfig) -> anyhow::Result<()> {
@@ -26,21 +28,27 @@ pub(crate) fn run(config: &ServerConfig) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    runtime.block_on(serve(config, &service))?;
+    let served = runtime.block_on(serve(config, &service));
+    // Whoever still waits for nodes to answer is not waited for.
+    runtime.shutdown_timeout(STOP_WAIT);
     service.close();
+    served?;
     tracing::info!("server stopped, history sealed");
     Ok(())
 }
 
 async fn serve(config: &ServerConfig, service: &Arc<LocalService>) -> anyhow::Result<()> {
     let socket = UnixSocket::bind(&config.socket)?;
+    let metrics = match config.metrics_listen.as_str() {
+        "" => None,
+        address => Some(sekisho_api::MetricsListener::bind(address).await?),
+    };
     tracing::info!(socket = %config.socket.display(), data = %config.data_dir.display(), "serving");
     let stop = signals::Stop::new()?;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(tick(Arc::clone(service), config.clone(), stop.clone()));
-    if !config.metrics_listen.is_empty() {
+    if let Some(listener) = metrics {
         let shared: Arc<dyn sekisho_api::Service> = Arc::clone(service) as _;
-        let listener = sekisho_api::MetricsListener::bind(&config.metrics_listen).await?;
         let stop = stop.clone();
         tasks.spawn(async move { listener.serve(shared, stop.wait()).await });
     }
@@ -52,6 +60,7 @@ async fn serve(config: &ServerConfig, service: &Arc<LocalService>) -> anyhow::Re
 
 async fn tick(service: Arc<LocalService>, config: ServerConfig, stop: signals::Stop) {
     let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut count: u64 = 0;
     let mut stopped = std::pin::pin!(stop.wait());
     loop {
@@ -64,7 +73,7 @@ async fn tick(service: Arc<LocalService>, config: ServerConfig, stop: signals::S
         let done = tokio::task::spawn_blocking(move || {
             let now = Timestamp::from_nanos(SystemClock.now());
             let mut core = work.core();
-            core.tick(now, config.rotate_minutes.saturating_mul(60).max(1));
+            core.tick(now, config.rotate_s);
             if count.is_multiple_of(RETENTION_TICKS) {
                 let age_s = config.retention_days.saturating_mul(SECONDS_PER_DAY);
                 core.retain(now, age_s, config.retention_bytes);

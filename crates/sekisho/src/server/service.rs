@@ -4,16 +4,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sekisho_api::{
-    Ack, AgentReport, ApplyRequest, ApplyResponse, DatapathMode, FlowPage, Order, Refusal,
-    Revision, RollbackRequest, Service, Snapshot, SnapshotQuery, Status, StoreFigures,
+    Ack, AgentReport, ApplyRequest, ApplyResponse, DatapathMode, FlowPage, IngestFigures, Order,
+    Refusal, Revision, RollbackRequest, Service, Snapshot, SnapshotQuery, Status, StoreFigures,
 };
 use sekisho_base::{Clock, error_chain};
 use sekisho_model::{Batch, TimeRange, Timestamp};
 use sekisho_store::FlowStore;
 use sekisho_system::{SystemClock, wait};
 
+use super::agents::{Arrival, is_node_name};
 use super::core::Core;
-use super::{metrics, window};
+use super::policies::read_policies;
+use super::window::Sources;
+use super::{damage, metrics, window};
 use crate::config::ServerConfig;
 use crate::pipeline::{self, History};
 
@@ -69,14 +72,30 @@ fn now() -> Timestamp {
 impl Service for LocalService {
     fn ingest(&self, batch: Batch, frame: &[u8]) -> Result<Ack, Refusal> {
         let sequence = batch.sequence;
-        let taken = self.core().ingest(batch, frame);
+        if !is_node_name(&batch.node) {
+            let text = format!("`{}` is no name of a node: letters, digits, . - _", batch.node);
+            return Err(Refusal::Invalid(text));
+        }
+        let mut core = self.core();
+        if core.derivation.agents.arrival(&batch) == Arrival::Replaced {
+            core.counts.refused += 1;
+            return Err(Refusal::Invalid(format!(
+                "an agent that started later reports as `{}`: end one of them, or name them apart",
+                batch.node
+            )));
+        }
+        let taken = core.ingest(batch, frame, now());
         taken.map_err(|error| Refusal::Unavailable(format!("{error:#}")))?;
         Ok(Ack { sequence })
     }
 
     fn order(&self, node: &str, after: u64) -> Option<Order> {
-        let core = self.core();
-        if core.generation <= after || !core.agents.contains_key(node) {
+        let mut core = self.core();
+        if !core.derivation.agents.knows(node) {
+            return None;
+        }
+        core.keep_ahead_of(after);
+        if core.generation <= after {
             return None;
         }
         let record = |mode| core.revisions.newest(mode).and_then(|found| found.record.clone());
@@ -90,31 +109,34 @@ impl Service for LocalService {
     }
 
     fn report(&self, node: &str, report: AgentReport) {
-        if let Some(agent) = self.core().agents.get_mut(node) {
-            agent.report = report;
-        }
+        self.core().derivation.agents.report(node, report);
     }
 
     fn status(&self) -> Status {
         let time = now();
         let core = self.core();
         let range = TimeRange { from: time.minus_seconds(STATUS_WINDOW_S), to: time };
-        let losses = core.store.losses(range).unwrap_or_default();
-        let expected =
-            pipeline::expected_nodes(&window::expected_nodes(range, &losses, &core.heard()));
+        let mut problems = core.problems(time);
+        let mut losses = core.store.losses(range).unwrap_or_else(|error| {
+            problems.push(format!("history can't be read: {}", error_chain(&error)));
+            Vec::new()
+        });
+        losses.extend(damage::losses(&core.damaged, range));
+        let heard = core.derivation.agents.heard();
+        let expected = pipeline::expected_nodes(&window::expected_nodes(range, &losses, &heard));
         let completeness = sekisho_map::completeness(&losses, &expected, range);
         let store = core.store.status();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             time,
             started: core.started,
-            agents: core.agents.values().cloned().collect(),
+            agents: core.derivation.agents.iter().cloned().collect(),
             completeness: completeness.ratio,
             gaps: completeness.gaps,
             flows: core.recent.added(),
             revision: core.enforced(),
             staged: core.staged(),
-            objects: core.inventory.objects_at(time).len() as u64,
+            objects: core.objects as u64,
             store: StoreFigures {
                 bytes: store.bytes,
                 segments: store.segments as u64,
@@ -123,17 +145,28 @@ impl Service for LocalService {
             },
             memory_bytes: crate::memory::resident_bytes(),
             joiner: core.derivation.counters(),
-            problems: core.problems(time),
+            joiner_held: core.derivation.held(),
+            ingest: IngestFigures {
+                taken: core.counts.taken,
+                repeated: core.counts.repeated,
+                refused: core.counts.refused,
+            },
+            generation: core.generation,
+            problems,
         }
     }
 
     fn snapshot(&self, query: SnapshotQuery) -> Result<Snapshot, Refusal> {
-        let failed = |error: &dyn std::error::Error| Refusal::Unavailable(error_chain(error));
         let core = self.core();
-        let heard = core.heard();
-        let mut snapshot =
-            window::snapshot(&core.store, &core.inventory, &heard, query.range, now())
-                .map_err(|error| failed(&error))?;
+        let agents = core.derivation.agents.heard();
+        let sources = Sources {
+            store: &core.store,
+            inventory: &core.inventory,
+            agents: &agents,
+            damaged: &core.damaged,
+        };
+        let mut snapshot = window::snapshot(&sources, query.range, now())
+            .map_err(|error| Refusal::Unavailable(error_chain(&error)))?;
         snapshot.current = core.revisions.rules(DatapathMode::Enforce);
         Ok(snapshot)
     }
@@ -143,8 +176,12 @@ impl Service for LocalService {
     }
 
     fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Refusal> {
+        let policies = read_policies(&request.files)?;
         let history = self.history(request.range)?;
-        let response = self.core().apply(&request, &history, now())?;
+        let basis = self.core().basis(&request);
+        // The replay may take seconds: agents go on reporting meanwhile.
+        let answer = basis.what_if(&request, policies, &history)?;
+        let response = self.core().enact(&request, &basis, answer, now())?;
         Ok(self.await_rollout(response))
     }
 

@@ -8,17 +8,22 @@ use sekisho_model::{EdgeMinute, LossMinute, TimeRange, Timestamp};
 use sekisho_policy::RuleSet;
 use sekisho_store::{FlowStore, ScanError};
 
+use super::damage::{self, Damaged};
+use super::losses::SERVER;
+
 /// A node, and the first and last time it was heard.
 pub(crate) type Heard = (String, Timestamp, Timestamp);
 
-/// Nodes that should have reported in `range`: those of `losses` and the given agents.
+/// Nodes that should have reported in `range`: those of `losses` and the given agents. What the
+/// server says of itself makes no node.
 pub(crate) fn expected_nodes(
     range: TimeRange,
     losses: &[LossMinute],
     agents: &[Heard],
 ) -> Vec<Heard> {
     let mut heard: BTreeMap<String, (Timestamp, Timestamp)> = BTreeMap::new();
-    let rows = losses.iter().map(|row| (&row.node, row.minute, row.minute));
+    let by_agents = losses.iter().filter(|row| row.hook != SERVER);
+    let rows = by_agents.map(|row| (&row.node, row.minute, row.minute));
     let agents = agents.iter().map(|(node, first, last)| (node, *first, *last));
     for (node, first, last) in rows.chain(agents) {
         let span = heard.entry(node.clone()).or_insert((first, last));
@@ -34,18 +39,25 @@ fn cut(range: TimeRange, rows: &[EdgeMinute], now: Timestamp) -> TimeRange {
     TimeRange { from: range.from.max(first), to: range.to.min(now) }
 }
 
-/// Takes everything that map, recommend and verify need out of a store.
+/// What a window is cut out of.
+pub(crate) struct Sources<'a> {
+    pub(crate) store: &'a dyn FlowStore,
+    pub(crate) inventory: &'a Inventory,
+    pub(crate) agents: &'a [Heard],
+    pub(crate) damaged: &'a [Damaged],
+}
+
+/// Takes everything that map, recommend and verify need.
 pub(crate) fn snapshot(
-    store: &dyn FlowStore,
-    inventory: &Inventory,
-    agents: &[Heard],
+    sources: &Sources<'_>,
     range: TimeRange,
     now: Timestamp,
 ) -> Result<Snapshot, ScanError> {
-    let rows = store.scan(range)?;
-    let losses = store.losses(range)?;
+    let rows = sources.store.scan(range)?;
+    let mut losses = sources.store.losses(range)?;
     let window = cut(range, &rows, now);
-    let nodes = expected_nodes(window, &losses, agents);
-    let objects = inventory.objects_at(window.to);
+    losses.extend(damage::losses(sources.damaged, window));
+    let nodes = expected_nodes(window, &losses, sources.agents);
+    let objects = sources.inventory.objects_at(window.to);
     Ok(Snapshot { window, rows, losses, nodes, objects, current: RuleSet::default() })
 }

@@ -1,0 +1,72 @@
+//! What an agent says of itself, gathered from its threads.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sekisho_api::{AgentReport, Client};
+use sekisho_base::error_chain;
+use sekisho_model::{DecidedBy, Timestamp};
+
+/// The next report.
+#[derive(Debug)]
+pub(crate) struct AgentState {
+    node: String,
+    report: Mutex<AgentReport>,
+}
+
+impl AgentState {
+    /// Makes the report of an agent that just started.
+    pub(crate) fn new(node: &str, tiers: Vec<String>) -> Self {
+        let report = AgentReport {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            kernel: kernel_release(),
+            tiers,
+            ..AgentReport::default()
+        };
+        Self { node: node.to_owned(), report: Mutex::new(report) }
+    }
+
+    fn report(&self) -> MutexGuard<'_, AgentReport> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes which order is in force, and why a later one is not (empty = there is none).
+    pub(crate) fn note_order(&self, generation: u64, error: String) {
+        let mut report = self.report();
+        report.generation = generation;
+        report.error = error;
+    }
+
+    /// Notes that somebody else changed our rules at `time`.
+    pub(crate) fn note_tampering(&self, time: Timestamp) {
+        let mut report = self.report();
+        report.tampered += 1;
+        report.tampered_last = time;
+    }
+
+    /// Notes what the assembler holds and let go.
+    pub(crate) fn note_assembler(&self, figures: Vec<(String, u64)>) {
+        self.report().assembler = figures;
+    }
+
+    /// Notes what the rules counted since they are in force.
+    pub(crate) fn note_rules(&self, rules: Vec<(DecidedBy, u64, u64)>) {
+        self.report().rules = rules;
+    }
+
+    /// Sends the report; what the server does not get, the next one tells.
+    pub(crate) async fn tell(&self, client: &Client) {
+        let report = {
+            let mut report = self.report();
+            report.memory_bytes = crate::memory::resident_bytes();
+            report.clone()
+        };
+        if let Err(error) = client.report(&self.node, &report).await {
+            tracing::debug!(error = %error_chain(&error), "report not delivered");
+        }
+    }
+}
+
+fn kernel_release() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.trim().to_owned()
+}
