@@ -5,6 +5,9 @@ use crate::{EdgeClass, EdgeReport, WhatIfReport};
 /// Narrowest reason column; below it, lines are allowed to run over the width.
 const REASON_COLUMNS_MIN: usize = 40;
 const INDENT: &str = "    ";
+/// Edges of each class that the table shows. One port scan in the history makes thousands, and the
+/// edge that matters must not scroll away.
+const ROWS_PER_CLASS_MAX: usize = 30;
 const RESET: &str = "\u{1b}[0m";
 
 /// The report as one JSON object, two spaces per level, with a final newline.
@@ -21,14 +24,25 @@ pub fn json(report: &WhatIfReport) -> String {
 }
 
 /// The report as a table for a terminal of `width` columns; `color` adds ANSI colours (words say
-/// the same). Edges that stay as they are are only counted.
+/// the same). Edges that stay as they are are only counted, and so are those of a class that has
+/// more than a person reads.
 #[must_use]
 pub fn table(report: &WhatIfReport, width: usize, color: bool) -> String {
-    let shown: Vec<&EdgeReport> =
-        report.edges.iter().filter(|edge| edge.class != EdgeClass::Unchanged).collect();
+    let mut shown: Vec<&EdgeReport> = Vec::new();
+    let mut left_out = String::new();
+    for class in [EdgeClass::WouldBlock, EdgeClass::NewlyAllowed, EdgeClass::Uncertain] {
+        let mut edges = report.edges.iter().filter(|edge| edge.class == class);
+        shown.extend(edges.by_ref().take(ROWS_PER_CLASS_MAX));
+        let more = edges.count();
+        if more > 0 {
+            let word = class.as_str();
+            left_out.push_str(&format!("... and {more} more {word} (all of them with -o json)\n"));
+        }
+    }
     let mut text = String::new();
     if !shown.is_empty() {
         rows(&shown, width, color, &mut text);
+        text.push_str(&left_out);
         text.push('\n');
     }
     footer(report, width, &mut text);
@@ -119,7 +133,8 @@ fn footer(report: &WhatIfReport, width: usize, text: &mut String) {
         "history {} to {}, {:.1} % complete\n",
         report.window.from,
         report.window.to,
-        report.completeness * 100.0
+        // Rounded down: 100.0 % is said of nothing less.
+        (report.completeness * 1_000.0).floor() / 10.0
     ));
     for name in &report.accepted_unused {
         text.push_str(&format!("accepted but not blocked (misspelt?): {name}\n"));
@@ -195,6 +210,22 @@ mod tests {
     #[test]
     fn the_table_is_aligned_and_ends_with_what_it_means() {
         insta::assert_snapshot!(table(&report(), 100, false));
+    }
+
+    #[test]
+    fn a_scan_does_not_bury_the_edge_that_matters() {
+        let mut report = report();
+        report.edges.extend((1..=500).map(|port| edge(EdgeClass::Uncertain, port, "a scan")));
+        let text = table(&report, 100, false);
+        assert!(text.lines().count() < 2 * ROWS_PER_CLASS_MAX + 20, "{text}");
+        assert!(text.contains("... and 470 more uncertain (all of them with -o json)"), "{text}");
+        assert!(text.contains("6379/TCP") && text.contains("80/TCP"), "{text}");
+    }
+
+    #[test]
+    fn completeness_is_rounded_down() {
+        let report = WhatIfReport { completeness: 0.99999, ..report() };
+        assert!(table(&report, 100, false).contains("99.9 % complete"));
     }
 
     #[test]
