@@ -74,7 +74,8 @@ fn whole(completeness: &Completeness, reasons: &mut Vec<String>) -> f64 {
     let ratio = if ratio.is_nan() { 0.0 } else { ratio.clamp(0.0, 1.0) };
     let gaps = completeness.gaps.len();
     let gaps = if gaps == 0 { String::new() } else { format!(", with gaps on {gaps} nodes") };
-    reasons.push(format!("the history is {:.1} % complete{gaps}", ratio * 100.0));
+    let percent = (ratio * 1_000.0).floor() / 10.0;
+    reasons.push(format!("the history is {percent:.1} % complete{gaps}"));
     ratio
 }
 

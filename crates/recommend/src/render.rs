@@ -23,7 +23,8 @@ pub fn yaml(proposal: &Proposal) -> String {
         "Recommended by Sekisho from history {} to {}, {:.1} % complete.",
         proposal.window.from,
         proposal.window.to,
-        proposal.completeness * 100.0
+        // Rounded down: 100.0 % is said of nothing less.
+        (proposal.completeness * 1_000.0).floor() / 10.0
     ));
     line("Check with `sekisho verify` before you apply it.");
     for note in &proposal.notes {
