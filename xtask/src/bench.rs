@@ -16,8 +16,13 @@ use crate::workspace;
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Package and example of each program, in the order of the data's way.
-const PROGRAMS: &[(&str, &str)] =
-    &[("sekisho-observe", "rate"), ("sekisho-store", "ingest"), ("sekisho-enforce", "overhead")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("sekisho-observe", "rate"),
+    ("sekisho-store", "ingest"),
+    ("sekisho-verify", "replay_speed"),
+    ("sekisho-enforce", "overhead"),
+    ("sekisho", "visible"),
+];
 
 /// Runs the verb.
 ///
@@ -36,6 +41,17 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         bail!("measuring the kernel needs root: `{}`", workspace::as_root("bench"));
     }
     setup::ensure(Scope::Run)?;
+    if wanted("visible") {
+        // It runs the binary as a user does, and an example does not build the binary.
+        let mut cargo = run::cargo();
+        cargo.current_dir(root).args(["build", "--release", "--locked", "--package", "sekisho"]);
+        match run::watch(&mut cargo, LIMIT, |line| println!("{line}"))? {
+            Ended::Exited(status) if status.success() => {}
+            Ended::Exited(_) | Ended::TimedOut | Ended::LeftChildren => {
+                bail!("the binary could not be built")
+            }
+        }
+    }
     let mut rows = Vec::new();
     for (package, example) in PROGRAMS.iter().filter(|(_, example)| wanted(example)) {
         let figures = measure(root, package, example)?;
