@@ -19,5 +19,6 @@ pub use router::router;
 pub use service::{Refusal, Service};
 pub use wire::{
     Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, DatapathMode, FlowPage, HookStatus,
-    Order, PolicyFile, Revision, RollbackRequest, Snapshot, SnapshotQuery, Status, StoreFigures,
+    IngestFigures, Order, PolicyFile, Revision, RollbackRequest, Snapshot, SnapshotQuery, Status,
+    StoreFigures,
 };

@@ -53,6 +53,12 @@ pub struct AgentReport {
     pub rules: Vec<(sekisho_model::DecidedBy, u64, u64)>,
     /// Tiers in use, `area: used`.
     pub tiers: Vec<String>,
+    /// What the assembler holds and let go since its start, name and value.
+    pub assembler: Vec<(String, u64)>,
+    /// How often somebody else changed its rules, and it put them back.
+    pub tampered: u64,
+    /// When that was last.
+    pub tampered_last: Timestamp,
     /// Resident memory, bytes.
     pub memory_bytes: u64,
 }
@@ -94,6 +100,17 @@ pub struct StoreFigures {
     pub degraded: String,
 }
 
+/// What became of batches since the server started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IngestFigures {
+    /// Made durable and taken.
+    pub taken: u64,
+    /// Sent again although they were durable: acknowledged, not counted twice.
+    pub repeated: u64,
+    /// Not acknowledged.
+    pub refused: u64,
+}
+
 /// Answer to `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -123,6 +140,12 @@ pub struct Status {
     pub memory_bytes: u64,
     /// Joiner's counters, name and value.
     pub joiner: Vec<(String, u64)>,
+    /// What the joiner holds now, name and value.
+    pub joiner_held: Vec<(String, u64)>,
+    /// Batches.
+    pub ingest: IngestFigures,
+    /// Generation of the newest order.
+    pub generation: u64,
     /// What is wrong now, each with what to do.
     pub problems: Vec<String>,
 }
