@@ -196,13 +196,12 @@ impl Client {
             let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
             Ok((status, body))
         };
+        // The connection may end first with the answer already read: a server that stops says so in
+        // the answer itself. Then the answer is still there to be taken.
+        let mut exchange = std::pin::pin!(exchange);
         let (status, body) = tokio::select! {
-            answer = exchange => answer?,
-            // The connection task only ends first if the server closed without answering.
-            ended = connection => match ended {
-                Ok(()) => return Err(CallError::Decode("the server closed early".to_owned())),
-                Err(cause) => return Err(broken(cause)),
-            },
+            answer = &mut exchange => answer?,
+            _ended = connection => exchange.await?,
         };
         accepted(status, body)
     }

@@ -15,7 +15,7 @@ mod wire;
 
 pub use client::{CallError, Client};
 pub use listen::{ListenError, MetricsListenError, MetricsListener, UnixSocket, serve};
-pub use router::router;
+pub use router::{router, router_with};
 pub use service::{Refusal, Service};
 pub use wire::{
     Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, DatapathMode, FlowPage, HookStatus,

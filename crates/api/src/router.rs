@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRef, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -17,15 +17,29 @@ use tokio::time::Instant;
 
 use crate::{AgentReport, ApplyRequest, Refusal, RollbackRequest, Service, SnapshotQuery};
 
-/// Largest request body, bytes: a batch of 16,384 halves with long names fits.
-const BODY_BYTES_MAX: usize = 64 << 20;
-/// How long an agent's question for an order may hang.
-const ORDER_WAIT: Duration = Duration::from_secs(10);
+/// Largest request body, bytes: a batch of 8,192 halves with the longest names fits, and what the
+/// server adds to a batch still fits in a frame of the store.
+const BODY_BYTES_MAX: usize = 32 << 20;
+/// How long an agent's question for an order may hang, where nothing else is said.
+pub(crate) const ORDER_WAIT: Duration = Duration::from_secs(10);
 const ORDER_POLL: Duration = Duration::from_millis(100);
 /// Flows in one page.
 const FLOWS_PER_PAGE_MAX: usize = 10_000;
 
 type Shared = Arc<dyn Service>;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Context {
+    service: Shared,
+    order_wait: Duration,
+}
+
+impl FromRef<Context> for Shared {
+    fn from_ref(context: &Context) -> Self {
+        Self::clone(&context.service)
+    }
+}
 
 /// Puts `service` on HTTP.
 ///
@@ -40,6 +54,11 @@ type Shared = Arc<dyn Service>;
 /// | POST /v1/apply, /v1/rollback | JSON |
 /// | GET /metrics | Prometheus text |
 pub fn router(service: Shared) -> Router {
+    router_with(service, ORDER_WAIT)
+}
+
+/// As [`router`], with another longest wait for an order.
+pub fn router_with(service: Shared, order_wait: Duration) -> Router {
     Router::new()
         .route("/v1/agents/{node}/batches", post(ingest))
         .route("/v1/agents/{node}/order", get(order))
@@ -55,7 +74,7 @@ pub fn router(service: Shared) -> Router {
         .route("/v1/rollback", post(rollback))
         .route("/metrics", get(metrics))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(service)
+        .with_state(Context { service, order_wait })
 }
 
 /// Only the metrics: for a listener that everybody on the machine may open.
@@ -81,20 +100,20 @@ struct After {
 }
 
 async fn order(
-    State(service): State<Shared>,
+    State(Context { service, order_wait }): State<Context>,
     Path(node): Path<String>,
     Query(After { after }): Query<After>,
 ) -> Response {
-    let end = Instant::now() + ORDER_WAIT;
-    while Instant::now() < end {
+    let end = Instant::now() + order_wait;
+    loop {
         let (asked, name) = (Arc::clone(&service), node.clone());
         match tokio::task::spawn_blocking(move || asked.order(&name, after)).await {
             Ok(Some(order)) => return postcard_body(&order),
+            Ok(None) if Instant::now() >= end => return StatusCode::NO_CONTENT.into_response(),
             Ok(None) => tokio::time::sleep(ORDER_POLL).await,
             Err(_panicked) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     }
-    StatusCode::NO_CONTENT.into_response()
 }
 
 async fn report(State(service): State<Shared>, Path(node): Path<String>, body: Bytes) -> Response {

@@ -1,0 +1,163 @@
+//! A service that keeps everything in memory, and a server of it on a socket of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sekisho_api::{
+    Ack, AgentReport, ApplyRequest, ApplyResponse, Client, FlowPage, Order, Refusal, Revision,
+    RollbackRequest, Service, Snapshot, SnapshotQuery, Status, UnixSocket,
+};
+use sekisho_model::{Batch, Timestamp};
+use sekisho_policy::Cluster;
+use tokio::sync::oneshot;
+
+/// What came in, and what is to be said.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) batches: Mutex<Vec<(Batch, Vec<u8>)>>,
+    pub(crate) orders: Mutex<BTreeMap<String, Order>>,
+    pub(crate) reports: Mutex<Vec<(String, AgentReport)>>,
+    /// Why nothing can be stored; empty = it can.
+    pub(crate) full: Mutex<String>,
+    /// Asked to stop in the middle of a batch: waits for this long.
+    pub(crate) slow: Mutex<Duration>,
+}
+
+impl Service for Memory {
+    fn ingest(&self, batch: Batch, frame: &[u8]) -> Result<Ack, Refusal> {
+        let full = self.full.lock().unwrap().clone();
+        if !full.is_empty() {
+            return Err(Refusal::Unavailable(full));
+        }
+        let slow = *self.slow.lock().unwrap();
+        sekisho_system::wait::pause_for(slow);
+        assert_ne!(batch.node, "panics", "as asked");
+        let sequence = batch.sequence;
+        self.batches.lock().unwrap().push((batch, frame.to_vec()));
+        Ok(Ack { sequence })
+    }
+
+    fn order(&self, node: &str, after: u64) -> Option<Order> {
+        let order = self.orders.lock().unwrap().get(node).cloned();
+        order.filter(|order| order.generation > after)
+    }
+
+    fn report(&self, node: &str, report: AgentReport) {
+        self.reports.lock().unwrap().push((node.to_owned(), report));
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            version: "1".to_owned(),
+            time: Timestamp::from_seconds(1),
+            started: Timestamp::EPOCH,
+            agents: Vec::new(),
+            completeness: 0.5,
+            gaps: Vec::new(),
+            flows: 3,
+            revision: 0,
+            staged: 0,
+            objects: 0,
+            store: sekisho_api::StoreFigures::default(),
+            memory_bytes: 0,
+            joiner: Vec::new(),
+            joiner_held: Vec::new(),
+            ingest: sekisho_api::IngestFigures::default(),
+            generation: 0,
+            problems: Vec::new(),
+        }
+    }
+
+    fn snapshot(&self, _query: SnapshotQuery) -> Result<Snapshot, Refusal> {
+        Err(Refusal::Unavailable("nothing is kept".to_owned()))
+    }
+
+    fn flows(&self, cursor: u64, count: usize) -> FlowPage {
+        FlowPage { cursor: cursor + count as u64, missed: 0, flows: Vec::new() }
+    }
+
+    fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Refusal> {
+        Err(Refusal::Invalid(format!("{} files", request.files.len())))
+    }
+
+    fn rollback(&self, _request: RollbackRequest) -> Result<ApplyResponse, Refusal> {
+        Err(Refusal::Unknown("no such revision".to_owned()))
+    }
+
+    fn revisions(&self) -> Vec<Revision> {
+        Vec::new()
+    }
+
+    fn metrics(&self) -> String {
+        "sekisho_flows_total 3\n".to_owned()
+    }
+}
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) service: Arc<Memory>,
+    pub(crate) client: Client,
+    pub(crate) socket: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    task: tokio::task::JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts one whose answers to questions for an order come within `order_wait`.
+    pub(crate) fn start(order_wait: Duration) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("run").join("api.sock");
+        let service = Arc::new(Memory::default());
+        let router = sekisho_api::router_with(Arc::clone(&service) as _, order_wait);
+        let bound = UnixSocket::bind(&socket).unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async move {
+            stopped.await.ok();
+        };
+        let task = tokio::spawn(sekisho_api::serve(bound, router, stopped));
+        let client = Client::new(&socket);
+        Self { service, client, socket, stop: Some(stop), task, _folder: folder }
+    }
+
+    /// Ends it in order.
+    pub(crate) async fn stop(mut self) -> (Arc<Memory>, PathBuf) {
+        self.stop.take().unwrap().send(()).unwrap();
+        self.task.await.unwrap();
+        (self.service, self.socket)
+    }
+}
+
+/// A batch of `node`.
+pub(crate) fn batch(node: &str, sequence: u64) -> Batch {
+    Batch {
+        node: node.to_owned(),
+        epoch: Timestamp::from_seconds(1),
+        sequence,
+        time: Timestamp::from_seconds(2),
+        halves: Vec::new(),
+        counters: Vec::new(),
+        shed: 0,
+    }
+}
+
+/// An order.
+pub(crate) fn order(generation: u64) -> Order {
+    Order { generation, enforce: None, audit: None, revision: 0, cluster: Cluster::default() }
+}
+
+/// Sends raw bytes and gives the answer's first line and body.
+pub(crate) async fn raw(socket: &Path, head: &str, body: &[u8]) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
+    let head = format!("{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+    let head = format!("{head}content-length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The server may answer, and close, before it read a body that is too long.
+    stream.write_all(body).await.ok();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok();
+    String::from_utf8_lossy(&answer).into_owned()
+}
