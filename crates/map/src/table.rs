@@ -84,13 +84,18 @@ fn head(map: &Map, color: bool, out: &mut String) {
     if more > 0 {
         out.push_str(&format!("  ! and {more} more gaps (all of them with -o json)\n"));
     }
-    let (nodes, edges) = (map.nodes.len(), map.edges.len());
-    out.push_str(&format!("{nodes} nodes, {edges} edges by {}", map.grouping));
+    let (nodes, edges) = (counted(map.nodes.len(), "node"), counted(map.edges.len(), "edge"));
+    out.push_str(&format!("{nodes}, {edges} by {}", map.grouping));
     if map.hidden.edges > 0 || map.hidden.connections > 0 {
         let connections = number(map.hidden.connections);
-        out.push_str(&format!("; hidden: {} edges, {connections} connections", map.hidden.edges));
+        let edges = counted(usize::try_from(map.hidden.edges).unwrap_or(usize::MAX), "edge");
+        out.push_str(&format!("; hidden: {edges}, {connections} connections"));
     }
     out.push('\n');
+}
+
+fn counted(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }
 
 struct Line<'a> {
