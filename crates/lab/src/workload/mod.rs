@@ -4,7 +4,7 @@
 //! sekisho workload [LISTENERS] [--call URL@RATE]... [--scrape SECONDS]   serve and call
 //! sekisho workload once --call URL...                                   each call once
 //! sekisho workload dns [--bind ADDRESS] [--wildcard DOMAIN=ADDRESS]...  DNS server
-//! sekisho workload get URL | scan TARGETS PORTS [MIN] | exfil HOST:PORT BYTES
+//! sekisho workload get URL | scan RANGES PORTS [MIN] | exfil HOST:PORT BYTES
 //! sekisho workload dnstunnel RESOLVER DOMAIN TEXT
 //! ```
 //! Listeners: `--http PORT`, `--tcp PORT`, `--udp PORT`, `--redis PORT`, `--postgres PORT`,
