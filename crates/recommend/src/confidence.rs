@@ -59,12 +59,11 @@ fn time(watched: Watched, reasons: &mut Vec<String>) -> f64 {
         DAY_S..WEEK_S => (0.85, ": less than a week, so weekly traffic may be missing"),
         WEEK_S.. => (1.0, ""),
     };
-    let plural = if watched.hours_seen == 1 { "" } else { "s" };
-    reasons.push(format!(
-        "watched for {}, seen in {} different hour{plural}{lack}",
-        span(watched.watched_s),
-        watched.hours_seen
-    ));
+    let hours = match watched.hours_seen {
+        1 => "1 hour".to_owned(),
+        hours => format!("{hours} different hours"),
+    };
+    reasons.push(format!("watched for {}, seen in {hours}{lack}", span(watched.watched_s)));
     factor
 }
 
