@@ -1,7 +1,7 @@
-//! `cargo xtask gen [--check]`: docs/cli.md, written from the program's own help.
+//! `cargo xtask gen [--check] [PROGRAM]`: docs/cli.md, written from the program's own help.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
@@ -14,23 +14,26 @@ const HEAD: &str =
 /// Deeper than any command we have; a program that lists itself must not hang us.
 const DEPTH_MAX: usize = 4;
 
-/// Runs the verb; with `--check` it writes nothing.
+/// Runs the verb; with `--check` it writes nothing. A PROGRAM that is named is asked as it is, and
+/// nothing is built.
 ///
 /// # Errors
 /// If the page differs (with `--check`), or the program can't be built or asked.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
-    let check = match arguments {
-        [] => false,
-        [flag] if flag == "--check" => true,
-        _ => bail!("usage: cargo xtask gen [--check]"),
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (check, named) = match words.as_slice() {
+        [] => (false, None),
+        ["--check"] => (true, None),
+        ["--check", program] => (true, Some(*program)),
+        [program] if !program.starts_with('-') => (false, Some(*program)),
+        _ => bail!("usage: cargo xtask gen [--check] [PROGRAM]"),
     };
-    // The same call that the tests use, so that it costs nothing after them.
-    let built = artifact::build(root, &["test", "--workspace", "--locked", "--no-run"])?;
-    let program =
-        built.iter().find(|built| built.kind == "bin" && built.target == "sekisho" && !built.test);
-    let program = program.context("cargo built no program `sekisho`")?;
+    let program = match named {
+        Some(program) => program.into(),
+        None => built(root)?,
+    };
     let mut page = HEAD.to_owned();
-    describe(&program.executable, &[], &mut page)?;
+    describe(&program, &[], &mut page)?;
     let path = root.join(PAGE);
     let old = fs::read_to_string(&path).unwrap_or_default();
     match (old == page, check) {
@@ -42,6 +45,15 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The program, built by the same call that the tests use, so that it costs nothing after them.
+fn built(root: &Path) -> Result<PathBuf> {
+    let built = artifact::build(root, &["test", "--workspace", "--locked", "--no-run"])?;
+    let program = built
+        .into_iter()
+        .find(|built| built.kind == "bin" && built.target == "sekisho" && !built.test);
+    Ok(program.context("cargo built no program `sekisho`")?.executable)
 }
 
 /// Appends the help of `words` and of all commands below it.
@@ -64,7 +76,7 @@ fn describe(program: &Path, words: &[String], page: &mut String) -> Result<()> {
 fn help(program: &Path, words: &[String]) -> Result<String> {
     let mut command = run::command(&program.to_string_lossy());
     command.args(words).arg("--help").stdin(Stdio::null());
-    command.env("NO_COLOR", "1").env("COLUMNS", "100");
+    command.env("NO_COLOR", "1").env("COLUMNS", "100").env_remove("SEKISHO_SERVER");
     let output = command.output().with_context(|| format!("start {}", program.display()))?;
     if !output.status.success() {
         bail!("`sekisho {} --help` ended with {}", words.join(" "), output.status);
