@@ -343,9 +343,6 @@ impl Joiner {
                 (self.table.reserve(), connection)
             }
         };
-        if connection.destination.is_none() {
-            connection.destination = self.table.inherited(&end);
-        }
         connection.attach(end);
         connection.loss |= origin.loss;
         connection.touched = self.clock.now;
@@ -448,7 +445,16 @@ impl Joiner {
 
     /// Ends the wait of `number`, whatever is known.
     fn release(&mut self, number: Number, directory: &dyn Directory, out: &mut Vec<Flow>) {
-        let Some(connection) = self.table.take(number) else { return };
+        let Some(mut connection) = self.table.take(number) else { return };
+        // Only now: until here the other end might still have told of itself.
+        if let (Some(source), None, None) =
+            (&connection.source, &connection.destination, &connection.key)
+            && let Some(theirs) = self.table.inherited(source)
+        {
+            connection.emitted = theirs.totals.mirrored();
+            connection.attach(theirs);
+            self.stats.joined += 1;
+        }
         let key = Who { directory, nodes: self.nodes.names() }.edge_of(&connection);
         self.give(number, connection, Some(key), out);
     }

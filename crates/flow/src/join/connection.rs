@@ -110,10 +110,10 @@ impl End {
         better
     }
 
-    /// This end as that of a new exchange with `other`: it counts from zero.
-    pub(super) fn again(self, other: &Self) -> Self {
+    /// This end as that of a new exchange with `other`; the `former` counts belong to the old one.
+    pub(super) fn again(self, other: &Self, former: Counts) -> Self {
         let (opened, seen) = (other.opened, other.seen);
-        Self { opened, seen, totals: Counts::default(), ..self }
+        Self { opened, seen, totals: self.totals.minus(former), ..self }
     }
 
     fn flipped(mut self) -> Self {

@@ -85,7 +85,8 @@ impl Table {
     /// A server's one socket tells a new client on an old port from the old client by nothing, so
     /// its agent goes on with the same half until the port was idle for a while, and reports no
     /// new one. The Service's NAT goes on with the same backend for as long (linux v6.18
-    /// nf_conntrack_proto_udp.c). What the half counts from now on belongs to the new exchange.
+    /// nf_conntrack_proto_udp.c). What the half counted beyond the old source belongs to the new
+    /// exchange, and was given already.
     pub(super) fn inherited(&mut self, end: &End) -> Option<End> {
         if end.protocol != Protocol::Udp || end.role != SocketRole::Source || end.inferred {
             return None;
@@ -96,12 +97,13 @@ impl Table {
                 && known.destination.as_ref().is_some_and(|theirs| !theirs.last)
         })?;
         let mut former = self.take(number)?;
+        let asked = former.source.as_ref().map(|old| old.totals.mirrored()).unwrap_or_default();
         let theirs = former.destination.clone();
         if let Some(theirs) = &mut former.destination {
             theirs.last = true;
         }
         self.put(number, former);
-        theirs.map(|theirs| theirs.again(end))
+        theirs.map(|theirs| theirs.again(end, asked))
     }
 
     fn best(&self, seeker: Seeker, who: Who<'_>) -> Option<Found> {

@@ -228,6 +228,11 @@ fn a_service_whose_backend_nobody_saw_is_the_destination() {
 
 #[test]
 fn a_udp_port_used_again_is_a_new_connection_to_the_same_server() {
+    a_udp_port_used_again(true);
+    a_udp_port_used_again(false);
+}
+
+fn a_udp_port_used_again(told_early: bool) {
     let mut test = Test::new(JoinLimits::default());
     let client = |id, opened| HalfFlow {
         id,
@@ -239,14 +244,18 @@ fn a_udp_port_used_again_is_a_new_connection_to_the_same_server() {
     let server = HalfFlow { protocol: Protocol::Udp, last: false, ..at_b() };
     test.push("n1", 100, vec![Half::Flow(client(1, 0))]);
     test.push("n2", 100, vec![Half::Flow(server.clone())]);
-    // The server's agent has no new half for the second exchange, only more bytes of the first.
     test.push("n1", 5_100, vec![Half::Flow(client(3, 5_000))]);
-    test.push(
-        "n2",
-        10_000,
-        vec![Half::Flow(HalfFlow { first: false, seen: ms(10_000), ..server })],
-    );
-    test.advance(20_000);
+    // The server's agent has no new half for the second exchange, only more bytes of the first.
+    let more = HalfFlow { first: false, seen: ms(10_000), ..server };
+    if told_early {
+        test.push("n2", 5_200, vec![Half::Flow(more)]);
+        test.push("n1", 9_000, Vec::new());
+        test.push("n2", 9_000, Vec::new());
+    } else {
+        test.push("n1", 9_000, Vec::new());
+        test.push("n2", 9_000, Vec::new());
+        test.push("n2", 10_100, vec![Half::Flow(more)]);
+    }
     assert_eq!(sums(&test.flows)[0], 2, "connections");
     assert_eq!(sums(&test.flows)[1], 20, "bytes sent are not counted twice");
     let joined = test.flows.iter().all(|flow| flow.key.destination_process.is_some());

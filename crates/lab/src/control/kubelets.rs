@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::SyncSender;
@@ -39,6 +40,8 @@ impl Kubelets {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            // Ctrl-C is for the supervisor, which ends the kubelets in order.
+            .process_group(0)
             .spawn()?;
         let mut orders = child.stdin.take();
         if let Some(orders) = &mut orders {
