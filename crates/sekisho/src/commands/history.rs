@@ -9,6 +9,7 @@ use sekisho_model::{TimeRange, Timestamp};
 use sekisho_system::SystemClock;
 
 use crate::cli::HistoryArgs;
+use crate::exit::Exit;
 use crate::pipeline::History;
 use crate::server;
 
@@ -26,6 +27,17 @@ pub(crate) fn call<T>(
         .build()
         .context("start the runtime")?;
     Ok(runtime.block_on(future)?)
+}
+
+/// How an answer from `history` ends that found nothing: in part, if the history has gaps.
+pub(crate) fn whole_or_partial(history: &History) -> Exit {
+    if history.completeness.ratio >= 1.0 {
+        return Exit::Done;
+    }
+    for gap in &history.completeness.gaps {
+        super::output::note(&format!("gap: {gap}"));
+    }
+    Exit::Partial
 }
 
 /// Gets the history of `range`.

@@ -13,7 +13,7 @@ use crate::pipeline;
 /// Span of `--at`, seconds.
 const AT_WINDOW_S: u64 = 900;
 
-/// Prints the map; `Partial` if the history behind it is not complete.
+/// Prints the map; `Partial` if the history behind it has gaps.
 pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
     let now = history::now();
     let range = match args.at {
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
         MapOutput::Svg => sekisho_map::svg(&map),
     };
     output::print(&text)?;
-    Ok(Exit::Done)
+    Ok(history::whole_or_partial(&history))
 }
 
 fn grouping(by: GroupBy) -> Grouping {

@@ -42,7 +42,7 @@ fn stored(args: &ObserveArgs) -> anyhow::Result<Exit> {
     for row in rows.into_iter().skip(skip) {
         print(args, &row.key, &row.stats, row)?;
     }
-    Ok(if history.completeness.ratio < 1.0 { Exit::Partial } else { Exit::Done })
+    Ok(history::whole_or_partial(&history))
 }
 
 fn live(args: &ObserveArgs) -> anyhow::Result<Exit> {

@@ -11,7 +11,7 @@ use crate::cli::{RecommendArgs, TemplateName, YamlOrJson};
 use crate::exit::Exit;
 use crate::pipeline;
 
-/// Prints or writes the proposal; `Partial` if the history behind it is empty.
+/// Prints or writes the proposal; `Partial` if the history behind it is empty or has gaps.
 pub(crate) fn run(args: &RecommendArgs) -> anyhow::Result<Exit> {
     let history = history::load(&args.history, args.history.range(history::now()))?;
     let namespaces = (!args.namespace.is_empty()).then(|| args.namespace.iter().cloned().collect());
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &RecommendArgs) -> anyhow::Result<Exit> {
         output::note("no history in this window: nothing was watched, so nothing is recommended");
         return Ok(Exit::Partial);
     }
-    Ok(Exit::Done)
+    Ok(history::whole_or_partial(&history))
 }
 
 /// Writes one file per namespace, so that a pull request reads well.

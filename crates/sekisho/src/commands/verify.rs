@@ -31,5 +31,5 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         output::note("no history in this window: nothing was verified");
         return Ok(Exit::Partial);
     }
-    Ok(Exit::Done)
+    Ok(history::whole_or_partial(&history))
 }
