@@ -9,6 +9,8 @@ use crate::{Map, MapEdge, ProcessPair};
 const WIDTH_MIN: usize = 80;
 const DESTINATION_WIDTH_MIN: usize = 16;
 const PROCESS_WIDTH_MAX: usize = 36;
+/// What is left of the first part of the last column, at least.
+const FIRST_WIDTH_MIN: usize = 2;
 /// With less room than this for names that need it, columns of numbers are left out.
 const NAMES_WIDTH_MIN: usize = 60;
 const GAPS_MAX: usize = 8;
@@ -22,8 +24,28 @@ const DIM: &str = "\u{1b}[2m";
 struct Row<'a> {
     destination: String,
     cells: [String; 6],
-    process: String,
+    process: LastColumn,
     edge: &'a MapEdge,
+}
+
+/// The last column. What it needs more than there is, its first part gives: the source is named
+/// above the rows already.
+#[derive(Default)]
+struct LastColumn {
+    first: String,
+    rest: String,
+}
+
+impl LastColumn {
+    fn width(&self) -> usize {
+        width(&self.first).saturating_add(width(&self.rest))
+    }
+
+    fn cut(&self, columns: usize) -> String {
+        let first = columns.saturating_sub(width(&self.rest)).max(FIRST_WIDTH_MIN);
+        let first = cut(&self.first, first.min(columns));
+        cut(&format!("{first}{}", self.rest), columns)
+    }
 }
 
 struct Widths {
@@ -38,7 +60,7 @@ struct Widths {
 #[must_use]
 pub fn table(map: &Map, width: usize, color: bool) -> String {
     let mut out = String::new();
-    head(map, color, &mut out);
+    head(map, width, color, &mut out);
     let rows: Vec<Row<'_>> = map.edges.iter().map(row).collect();
     if rows.is_empty() {
         out.push_str("no flows in this window\n");
@@ -46,7 +68,8 @@ pub fn table(map: &Map, width: usize, color: bool) -> String {
     }
     let widths = widths(&rows, width.max(WIDTH_MIN));
     let mut text = String::new();
-    line(&heads(), &widths, &mut text, str::to_owned);
+    let heads = Line { destination: NAMES_HEAD, cells: HEADS, process: PROCESSES_HEAD.to_owned() };
+    line(&heads, &widths, &mut text, str::to_owned);
     out.push_str(&paint(text.trim_end(), DIM, color));
     out.push('\n');
     let mut source = "";
@@ -60,14 +83,14 @@ pub fn table(map: &Map, width: usize, color: bool) -> String {
         let text = Line {
             destination: &row.destination,
             cells: row.cells.each_ref().map(String::as_str),
-            process: &row.process,
+            process: row.process.cut(widths.process),
         };
         line(&text, &widths, &mut out, |cell| paint(cell, style, color));
     }
     out
 }
 
-fn head(map: &Map, color: bool, out: &mut String) {
+fn head(map: &Map, columns: usize, color: bool, out: &mut String) {
     let complete = &map.completeness;
     let text = format!(
         "completeness {} ({} records, {} lost)",
@@ -75,8 +98,11 @@ fn head(map: &Map, color: bool, out: &mut String) {
         number(complete.produced),
         number(complete.dropped)
     );
+    let window = format!("{} to {}", map.window.from, map.window.to);
+    let fits = width(&text) + width(&window) + 2 <= columns.max(WIDTH_MIN);
     out.push_str(&paint(&text, BOLD, color));
-    out.push_str(&format!(", {} to {}\n", map.window.from, map.window.to));
+    out.push_str(if fits { ", " } else { "\n" });
+    out.push_str(&format!("{window}\n"));
     for gap in complete.gaps.iter().take(GAPS_MAX) {
         out.push_str(&format!("  ! {}\n", harmless(gap)));
     }
@@ -101,12 +127,11 @@ fn counted(count: usize, word: &str) -> String {
 struct Line<'a> {
     destination: &'a str,
     cells: [&'a str; 6],
-    process: &'a str,
+    process: String,
 }
 
-fn heads() -> Line<'static> {
-    Line { destination: "SOURCE -> DESTINATION", cells: HEADS, process: "PROCESSES" }
-}
+const NAMES_HEAD: &str = "SOURCE -> DESTINATION";
+const PROCESSES_HEAD: &str = "PROCESSES";
 
 fn row(edge: &MapEdge) -> Row<'_> {
     let guess = if edge.direction_inferred { " (direction guessed)" } else { "" };
@@ -124,25 +149,25 @@ fn row(edge: &MapEdge) -> Row<'_> {
             bytes(edge.bytes_received),
             number(edge.resets),
         ],
-        process: harmless(&last_column(edge)),
+        process: last_column(edge),
         edge,
     }
 }
 
 /// What decided, for a denied edge; else the processes at both ends.
-fn last_column(edge: &MapEdge) -> String {
+fn last_column(edge: &MapEdge) -> LastColumn {
     if !edge.decided_by.is_empty() {
-        return edge.decided_by.join(", ");
+        return LastColumn { first: String::new(), rest: harmless(&edge.decided_by.join(", ")) };
     }
-    let short = |name: &Option<String>| base_name(name.as_deref().unwrap_or("?")).to_owned();
+    let short = |name: &Option<String>| harmless(base_name(name.as_deref().unwrap_or("?")));
     let mut pairs = edge.processes.iter().filter(|pair| !is_part_of_another(pair, &edge.processes));
-    let Some(first) = pairs.next() else { return String::new() };
-    let mut text = format!("{} -> {}", short(&first.source), short(&first.destination));
+    let Some(pair) = pairs.next() else { return LastColumn::default() };
+    let mut rest = format!(" -> {}", short(&pair.destination));
     let more = pairs.count();
     if more > 0 {
-        text.push_str(&format!(" (+{more})"));
+        rest.push_str(&format!(" (+{more})"));
     }
-    text
+    LastColumn { first: short(&pair.source), rest }
 }
 
 /// Whether `pair` lacks a process and another pair knows it: a connection that was refused or that
@@ -157,11 +182,11 @@ fn is_part_of_another(pair: &ProcessPair, pairs: &[ProcessPair]) -> bool {
 
 fn widths(rows: &[Row<'_>], total: usize) -> Widths {
     let mut cells = HEADS.map(width);
-    let mut destination = width(heads().destination);
-    let mut process = width(heads().process);
+    let mut destination = width(NAMES_HEAD);
+    let mut process = width(PROCESSES_HEAD);
     for row in rows {
         destination = destination.max(width(&row.destination).saturating_add(2));
-        process = process.max(width(&row.process)).min(PROCESS_WIDTH_MAX);
+        process = process.max(row.process.width()).min(PROCESS_WIDTH_MAX);
         for (cell, text) in cells.iter_mut().zip(&row.cells) {
             *cell = (*cell).max(width(text));
         }
@@ -212,7 +237,7 @@ fn line(line: &Line<'_>, widths: &Widths, out: &mut String, paint: impl Fn(&str)
         }
     }
     text.push_str("  ");
-    text.push_str(&cut(line.process, widths.process));
+    text.push_str(&line.process);
     out.push_str(text.trim_end());
     out.push('\n');
 }
@@ -231,5 +256,36 @@ fn verdict_style(verdict: Verdict) -> &'static str {
         Verdict::Denied => "\u{1b}[1;31m",
         Verdict::WouldDeny => "\u{1b}[33m",
         Verdict::Unknown => "\u{1b}[36m",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_room_the_source_gives_way_before_the_destination() {
+        let column =
+            LastColumn { first: "prometheus".to_owned(), rest: " -> postgres-exporter".to_owned() };
+        for (columns, expected) in [
+            (40, "prometheus -> postgres-exporter"),
+            (26, "prom… -> postgres-exporter"),
+            (20, "p… -> postgres-expo…"),
+            (1, "…"),
+            (0, ""),
+        ] {
+            assert_eq!(column.cut(columns), expected);
+        }
+    }
+
+    #[test]
+    fn an_end_that_another_pair_knows_is_not_counted_again() {
+        let pair = |source: &str, destination: Option<&str>| ProcessPair {
+            source: Some(source.to_owned()),
+            destination: destination.map(str::to_owned),
+        };
+        let pairs = [pair("cart", None), pair("cart", Some("redis")), pair("ad", None)];
+        let kept: Vec<_> = pairs.iter().filter(|pair| !is_part_of_another(pair, &pairs)).collect();
+        assert_eq!(kept, [&pairs[1], &pairs[2]]);
     }
 }
