@@ -38,11 +38,12 @@ fn written(path: &Path) -> Timestamp {
     Timestamp::from_nanos(nanos.unwrap_or_else(|| SystemClock.now()))
 }
 
-/// The loss that `damaged` means for `range`; how many records it held nobody knows.
-pub(crate) fn losses(damaged: &[Damaged], range: TimeRange) -> Option<LossMinute> {
+/// The loss that `damaged` means for the window asked for, `range`, filed under a minute of it that
+/// somebody looks at; how many records it held nobody knows.
+pub(crate) fn losses(damaged: &[Damaged], range: TimeRange, at: Timestamp) -> Option<LossMinute> {
     let touching = damaged.iter().filter(|damaged| damaged.until >= range.from).count() as u64;
     (touching > 0).then(|| LossMinute {
-        minute: range.from.minute(),
+        minute: at.minute(),
         node: "history".to_owned(),
         hook: super::losses::SERVER.to_owned(),
         produced: 0,
@@ -58,7 +59,7 @@ mod tests {
     fn a_window_after_the_damage_is_whole() {
         let damaged = [Damaged { path: "x".into(), until: Timestamp::from_seconds(600) }];
         let range = |from| TimeRange { from: Timestamp::from_seconds(from), to: Timestamp::MAX };
-        assert_eq!(losses(&damaged, range(60)).map(|row| row.dropped), Some(1));
-        assert_eq!(losses(&damaged, range(601)), None);
+        let lost = |from| losses(&damaged, range(from), Timestamp::MAX).map(|row| row.dropped);
+        assert_eq!((lost(60), lost(601)), (Some(1), None));
     }
 }

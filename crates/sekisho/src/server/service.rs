@@ -121,7 +121,7 @@ impl Service for LocalService {
             problems.push(format!("history can't be read: {}", error_chain(&error)));
             Vec::new()
         });
-        losses.extend(damage::losses(&core.damaged, range));
+        losses.extend(damage::losses(&core.damaged, range, range.from));
         let heard = core.derivation.agents.heard();
         let expected = pipeline::expected_nodes(&window::expected_nodes(range, &losses, &heard));
         let completeness = sekisho_map::completeness(&losses, &expected, range);

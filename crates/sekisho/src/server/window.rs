@@ -56,7 +56,7 @@ pub(crate) fn snapshot(
     let rows = sources.store.scan(range)?;
     let mut losses = sources.store.losses(range)?;
     let window = cut(range, &rows, now);
-    losses.extend(damage::losses(sources.damaged, window));
+    losses.extend(damage::losses(sources.damaged, range, window.from));
     let nodes = expected_nodes(window, &losses, sources.agents);
     let objects = sources.inventory.objects_at(window.to);
     Ok(Snapshot { window, rows, losses, nodes, objects, current: RuleSet::default() })
