@@ -15,6 +15,9 @@ use crate::Map;
 /// would otherwise be as wide as its longest path, and most of it lines that pass by.
 const COLUMNS_MAX: usize = 9;
 
+/// Colours that tell the lines of different sources apart.
+pub(crate) const HUES: usize = 8;
+
 /// Nodes that are drawn in one box.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
@@ -57,6 +60,8 @@ pub(crate) struct Net {
     pub(crate) nodes: Vec<usize>,
     /// First and last gutter it runs in. Gutter g lies left of column g.
     pub(crate) gutters: (usize, usize),
+    /// Which of the [`HUES`] colours it has, if its verdict gives it none.
+    pub(crate) hue: usize,
 }
 
 /// The plan of a drawing; all indices are positions in the map's nodes and edges.
@@ -317,7 +322,7 @@ fn nets(map: &Map, columns: &[usize]) -> (Vec<Vec<Pin>>, Vec<Net>) {
     for ((source, verdict), targets) in nets {
         let exit = at(columns, source) + 1;
         let (ends, nodes) = (Vec::new(), vec![source]);
-        let mut net = Net { source, verdict, ends, nodes, gutters: (exit, exit) };
+        let mut net = Net { source, verdict, ends, nodes, gutters: (exit, exit), hue: 0 };
         for (node, number) in targets {
             let (Some(edge), Some(pins)) = (map.edges.get(number), pins.get_mut(node)) else {
                 continue;
@@ -339,5 +344,26 @@ fn nets(map: &Map, columns: &[usize]) -> (Vec<Vec<Pin>>, Vec<Net>) {
         }
         result.push(net);
     }
+    assign_hues(&mut result);
     (pins, result)
+}
+
+/// Gives each net the colour that is rarest among the nets before it that run beside it.
+fn assign_hues(nets: &mut [Net]) {
+    for index in 0..nets.len() {
+        let (before, rest) = nets.split_at_mut(index);
+        let Some(net) = rest.first_mut() else { continue };
+        let beside = |other: &&Net| {
+            other.verdict == net.verdict
+                && other.gutters.0 <= net.gutters.1
+                && net.gutters.0 <= other.gutters.1
+        };
+        let mut used = [0_usize; HUES];
+        for other in before.iter().filter(beside) {
+            if let Some(count) = used.get_mut(other.hue) {
+                *count += 1;
+            }
+        }
+        net.hue = (0..HUES).min_by_key(|&hue| at(&used, hue)).unwrap_or(0);
+    }
 }

@@ -7,13 +7,13 @@ use std::fmt::Write;
 
 use sekisho_model::Verdict;
 
-use crate::plan::{Group, Net, at};
+use crate::plan::{Group, HUES, Net, at};
 use crate::sheet::{BOX_PAD, LEGEND, Line, MARGIN, NAME_GLYPH, Sheet};
 use crate::text::{bytes, cut, harmless, number, percent};
 use crate::{Map, MapEdge, MapNode};
 
 /// Colours of allowed lines, by source; red and amber are kept for verdicts.
-const LINES: [&str; 8] =
+const LINES: [&str; HUES] =
     ["#2563eb", "#0f766e", "#7c3aed", "#475569", "#4d7c0f", "#0369a1", "#86198f", "#5b4636"];
 /// Fill, border and title colours of namespace boxes.
 const BOXES: [(&str, &str, &str); 6] = [
@@ -196,7 +196,7 @@ fn short(count: u64) -> String {
 /// Colour, width and dashes of a net's line.
 fn stroke(net: &Net) -> (&'static str, &'static str, &'static str) {
     match net.verdict {
-        Verdict::Allowed => (LINES.get(net.source % LINES.len()).unwrap_or(&INK), "1.6", ""),
+        Verdict::Allowed => (LINES.get(net.hue).unwrap_or(&INK), "1.6", ""),
         Verdict::WouldDeny => ("#b45309", "2", " stroke-dasharray=\"7 4\""),
         Verdict::Denied => ("#dc2626", "2.2", ""),
         Verdict::Unknown => ("#475569", "1.8", " stroke-dasharray=\"1.5 4\""),
@@ -341,7 +341,7 @@ fn legend(sheet: &Sheet, out: &mut String) -> std::fmt::Result {
     ];
     let mut x = MARGIN;
     for (verdict, word) in verdicts {
-        let net = Net { source: 0, verdict, ends: vec![], nodes: vec![], gutters: (0, 0) };
+        let net = Net { source: 0, verdict, ends: vec![], nodes: vec![], gutters: (0, 0), hue: 0 };
         let (color, width, dash) = stroke(&net);
         writeln!(
             out,
@@ -352,7 +352,7 @@ fn legend(sheet: &Sheet, out: &mut String) -> std::fmt::Result {
         text(out, (x + 56, y + 4, 12), (INK, ""), word)?;
         x += 56 + 8 * i32::try_from(word.len()).unwrap_or(0) + 24;
     }
-    let words = "one colour per source  ·  at a port: connections";
+    let words = "colours tell sources apart  ·  at a port: connections";
     text(out, (x, y + 4, 12), (FAINT, ""), words)
 }
 
