@@ -146,14 +146,14 @@ fn figures(status: &Status, map: &Map) -> String {
     )
 }
 
-/// The recommendation we are surest of.
+/// The recommendation we are surest of, and of those the one that says most.
 fn recommendation(proposal: &Proposal) -> String {
     let score = |policy: &&sekisho_recommend::RecommendedPolicy| policy.confidence.score;
     let best = proposal
         .policies
         .iter()
         .filter(|policy| policy.rules.len() > 1)
-        .max_by(|a, b| score(a).total_cmp(&score(b)));
+        .max_by(|a, b| score(a).total_cmp(&score(b)).then(a.rules.len().cmp(&b.rules.len())));
     let Some(best) = best else {
         return "\nNo recommendation yet: too little was seen.\n".to_owned();
     };
