@@ -53,6 +53,9 @@ impl AgentOptions {
         };
         let own = || PathBuf::from("/proc/self/ns/net");
         let netns = config.netns.clone().unwrap_or_else(own);
+        // An agent that can't enforce where it is told to must not look like one that can.
+        std::fs::File::open(&netns)
+            .with_context(|| format!("open network namespace `{}`", netns.display()))?;
         Ok(Self { node, cgroup, netns, config })
     }
 }

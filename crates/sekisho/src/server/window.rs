@@ -36,7 +36,8 @@ pub(crate) fn expected_nodes(
 /// Cuts an open-ended window to what is there: from the first row to now.
 fn cut(range: TimeRange, rows: &[EdgeMinute], now: Timestamp) -> TimeRange {
     let first = rows.iter().map(|row| row.stats.first_seen).min().unwrap_or(now);
-    TimeRange { from: range.from.max(first), to: range.to.min(now) }
+    let to = range.to.min(now);
+    TimeRange { from: range.from.max(first).min(to), to }
 }
 
 /// What a window is cut out of.
@@ -53,7 +54,9 @@ pub(crate) fn snapshot(
     range: TimeRange,
     now: Timestamp,
 ) -> Result<Snapshot, ScanError> {
-    let rows = sources.store.scan(range)?;
+    let mut rows = sources.store.scan(range)?;
+    // Stored by minutes, asked by seconds: an edge that began after the end is no part of it.
+    rows.retain(|row| row.stats.first_seen < range.to && row.stats.last_seen >= range.from);
     let mut losses = sources.store.losses(range)?;
     let window = cut(range, &rows, now);
     losses.extend(damage::losses(sources.damaged, range, window.from));

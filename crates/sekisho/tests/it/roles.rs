@@ -1,5 +1,6 @@
 //! Server and agent as a service manager runs them: killed, stopped, starved of disk, fed garbage.
 
+mod agent;
 mod durable;
 mod faults;
 mod halves;

@@ -147,8 +147,9 @@ fn a_changed_revision_is_refused_with_its_path_and_an_intact_one_is_not() {
                 metadata: {name: db, namespace: shop}\n\
                 spec: {podSelector: {matchLabels: {app: db}}, ingress: [{}]}\n";
     std::fs::write(&policy, text).unwrap();
-    // No agent carries it out, so the answer is partial; the revision is stored all the same.
-    served.ask(&["apply", "-f", policy.to_str().unwrap()]);
+    served.obey("node-a");
+    served.obey("node-b");
+    served.ask(&["apply", "-f", policy.to_str().unwrap()]).with_code(0);
     assert!(served.stop().success());
     served.up();
     assert_eq!(served.status().revision, 1, "{}", served.log());

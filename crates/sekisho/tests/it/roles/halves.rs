@@ -16,22 +16,31 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_nanos(SystemClock.now())
 }
 
-/// The cluster's watch lines: eight clients on node-a, one database on node-b.
+/// The cluster's watch lines: two nodes, eight clients on node-a, one database on node-b.
 pub(crate) fn journal() -> String {
-    let pod = |name: &str, node: &str, ip: &str| {
-        let object = serde_json::json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": {"app": name}},
-            "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]},
-            "status": {"phase": "Running", "podIP": ip},
-        });
+    let added = |object: serde_json::Value| {
         let line = serde_json::json!({
             "time": "2020-01-01T00:00:00Z", "type": "ADDED", "object": object
         });
         format!("{line}\n")
     };
+    let pod = |name: &str, node: &str, ip: &str| {
+        added(serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": {"app": name}},
+            "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]},
+            "status": {"phase": "Running", "podIP": ip},
+        }))
+    };
+    let node = |name: &str, ip: &str| {
+        added(serde_json::json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name},
+            "status": {"addresses": [{"type": "InternalIP", "address": ip}]},
+        }))
+    };
+    let nodes = [node("node-a", "10.0.250.1"), node("node-b", "10.0.250.2")];
     let clients = (0..CLIENTS).map(|n| pod(&format!("client-{n}"), "node-a", &client_ip(n)));
-    clients.chain([pod("db", "node-b", "10.0.2.1")]).collect()
+    nodes.into_iter().chain(clients).chain([pod("db", "node-b", "10.0.2.1")]).collect()
 }
 
 fn client_ip(number: u64) -> String {

@@ -89,7 +89,7 @@ fn metrics_parse_and_say_the_same_on_loopback_and_socket() {
     assert_eq!(unix["sekisho_batches_total{state=\"taken\"}"], 2.0);
     assert_eq!(unix["sekisho_batches_total{state=\"repeated\"}"], 2.0);
     assert_eq!(unix["sekisho_agent_up{node=\"node-a\"}"], 1.0);
-    assert_eq!(unix["sekisho_objects"], 9.0);
+    assert_eq!(unix["sekisho_objects"], 11.0);
     let records = |state| {
         unix[&format!("sekisho_records_total{{node=\"node-a\",hook=\"tcp\",state=\"{state}\"}}")]
     };

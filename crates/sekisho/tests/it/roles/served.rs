@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
-use sekisho_api::{CallError, Client, Status};
+use sekisho_api::{AgentReport, CallError, Client, Status};
 use sekisho_system::{terminate, wait};
 use serde_json::Value;
 
@@ -125,6 +125,12 @@ impl Served {
         block_on(self.client().send_batch(batch)).map(|ack| ack.sequence)
     }
 
+    /// Says for `node`, which only sent batches by hand, that every order is in force there.
+    pub(crate) fn obey(&self, node: &str) {
+        let report = AgentReport { generation: u64::MAX, ..AgentReport::default() };
+        block_on(self.client().report(node, &report)).unwrap();
+    }
+
     /// Runs a command that asks this server.
     pub(crate) fn ask(&self, arguments: &[&str]) -> Answer {
         run(&[arguments, &["--server", self.socket.to_str().unwrap()]].concat())
@@ -132,7 +138,7 @@ impl Served {
 
     /// The map as the server tells it, up to `until`.
     pub(crate) fn map(&self, until: &str) -> Value {
-        self.ask(&["map", "-o", "json", "--until", until]).with_code(0).json()
+        answered(self.ask(&["map", "-o", "json", "--until", until]))
     }
 
     /// The map as the folder tells it, up to `until`.
@@ -144,7 +150,13 @@ impl Served {
 /// The map as a folder of history tells it.
 pub(crate) fn map_of(folder: &Path, until: &str) -> Value {
     let folder = folder.to_str().unwrap();
-    run(&["map", "-o", "json", "--store", folder, "--until", until]).with_code(0).json()
+    answered(run(&["map", "-o", "json", "--store", folder, "--until", until]))
+}
+
+/// A map, be it complete or not: that is a claim of its own.
+fn answered(answer: Answer) -> Value {
+    let code = if answer.code == 3 { 3 } else { 0 };
+    answer.with_code(code).json()
 }
 
 /// Connections on all edges of a map.
