@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use sekisho_base::harmless;
 use sekisho_model::Verdict;
 
-use crate::text::{harmless, number, percent};
+use crate::text::{number, percent};
 use crate::{Map, MapNode};
 
 /// Prints `map` as a DOT digraph (<https://graphviz.org/doc/info/lang.html>). Names are escaped:

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use sekisho_base::harmless;
 use sekisho_model::Verdict;
 
 use crate::Map;
 use crate::dot::by_namespace;
-use crate::text::{harmless, number, percent, sign};
+use crate::text::{number, percent, sign};
 
 /// Prints `map` as a Mermaid flowchart (<https://mermaid.js.org/syntax/flowchart.html>).
 ///

@@ -5,11 +5,12 @@
 
 use std::fmt::Write;
 
+use sekisho_base::harmless;
 use sekisho_model::Verdict;
 
 use crate::plan::{Group, HUES, Net, at};
 use crate::sheet::{BOX_PAD, LEGEND, Line, MARGIN, NAME_GLYPH, Sheet};
-use crate::text::{bytes, cut, harmless, number, percent};
+use crate::text::{bytes, cut, number, percent};
 use crate::{Map, MapEdge, MapNode};
 
 /// Colours of allowed lines, by source; red and amber are kept for verdicts.

@@ -1,8 +1,9 @@
 //! A map as a table for a terminal, grouped by source.
 
+use sekisho_base::harmless;
 use sekisho_model::Verdict;
 
-use crate::text::{base_name, bytes, cut, harmless, number, percent, sign, width};
+use crate::text::{base_name, bytes, cut, number, percent, sign, width};
 use crate::{Map, MapEdge, ProcessPair};
 
 /// Below this many columns nothing readable fits: narrower terminals wrap.

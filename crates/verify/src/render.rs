@@ -1,5 +1,7 @@
 //! The report as text: a table for people, JSON for programs.
 
+use sekisho_base::harmless;
+
 use crate::{EdgeClass, EdgeReport, WhatIfReport};
 
 /// Narrowest reason column; below it, lines are allowed to run over the width.
@@ -63,7 +65,7 @@ fn rows(edges: &[&EdgeReport], width: usize, color: bool, text: &mut String) {
     line(&header, &widths, None, text);
     for (edge, row) in edges.iter().zip(&cells) {
         line(row, &widths, color.then(|| paint(edge.class)), text);
-        wrap(&edge.reason, width, text);
+        wrap(&harmless(&edge.reason), width, text);
     }
 }
 
@@ -71,8 +73,8 @@ fn cells(edge: &EdgeReport) -> [String; 6] {
     let class = if edge.accepted { "would_block (accepted)" } else { edge.class.as_str() };
     [
         class.to_owned(),
-        edge.source.clone(),
-        edge.destination.clone(),
+        harmless(&edge.source),
+        harmless(&edge.destination),
         format!("{}/{}", edge.port, edge.protocol),
         edge.connections.to_string(),
         edge.last_seen.to_string(),
@@ -137,24 +139,25 @@ fn footer(report: &WhatIfReport, width: usize, text: &mut String) {
         (report.completeness * 1_000.0).floor() / 10.0
     ));
     for name in &report.accepted_unused {
-        text.push_str(&format!("accepted but not blocked (misspelt?): {name}\n"));
+        text.push_str(&format!("accepted but not blocked (misspelt?): {}\n", harmless(name)));
     }
     if report.edges.is_empty() {
         text.push_str("no flow was recorded in this window: nothing was checked\n");
     }
     let open = report.would_block_unaccepted();
     let edges = if open == 1 { "1 edge".to_owned() } else { format!("{open} edges") };
+    let most = match report.would_block_max {
+        // Staging stops nothing.
+        u64::MAX => "any number".to_owned(),
+        most => most.to_string(),
+    };
     if report.verified && open == 0 {
         text.push_str("verified: nothing that works would be blocked, but for what was accepted\n");
     } else if report.verified {
-        text.push_str(&format!(
-            "verified: {edges} would be blocked, {} may be\n",
-            report.would_block_max
-        ));
+        text.push_str(&format!("verified: {edges} would be blocked, {most} may be\n"));
     } else {
         text.push_str(&format!(
-            "NOT verified (exit code 1): {edges} would be blocked, {} may be\n",
-            report.would_block_max
+            "NOT verified (exit code 1): {edges} would be blocked, {most} may be\n"
         ));
     }
     wrap(

@@ -53,7 +53,10 @@ pub(crate) fn rollback(args: &RollbackArgs) -> anyhow::Result<Exit> {
 }
 
 fn operator() -> String {
-    std::env::var("SUDO_USER").or_else(|_unset| std::env::var("USER")).unwrap_or_default()
+    use std::os::unix::fs::MetadataExt;
+    let named = std::env::var("SUDO_USER").or_else(|_unset| std::env::var("USER"));
+    let number = || std::fs::metadata("/proc/self").map(|meta| format!("uid {}", meta.uid()));
+    named.or_else(|_unset| number()).unwrap_or_default()
 }
 
 fn exit(response: &ApplyResponse) -> Exit {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sekisho_api::Client;
+use sekisho_base::harmless;
 use sekisho_model::{EdgeKey, EdgeStats, Flow, Party, PartyKind, Process, Verdict};
 use sekisho_system::wait;
 
@@ -88,7 +89,12 @@ fn print(
 ) -> anyhow::Result<()> {
     match args.output {
         FlowOutput::Json => output::print(&(serde_json::to_string(whole)? + "\n")),
-        FlowOutput::Compact => output::print(&compact(key, stats)),
+        // A retransmission of a denied attempt is news to programs only.
+        FlowOutput::Compact if stats.connections == 0 && stats.packets_sent == 0 => Ok(()),
+        FlowOutput::Compact => {
+            let line = harmless(&compact(key, stats));
+            output::print(&format!("{line}\n"))
+        }
     }
 }
 
@@ -113,7 +119,7 @@ fn compact(key: &EdgeKey, stats: &EdgeStats) -> String {
         Verdict::Unknown => "-?",
     };
     format!(
-        "{} {} {sign} {}:{}/{}{service} {}{why} {} conn {} B out {} B in{guess}\n",
+        "{} {} {sign} {}:{}/{}{service} {}{why} {} conn {} B out {} B in{guess}",
         stats.last_seen,
         end(&key.source, key.source_process.as_deref()),
         end(&key.destination, key.destination_process.as_deref()),

@@ -47,6 +47,11 @@ pub(crate) fn note(text: &str) {
     writeln!(std::io::stderr(), "{text}").ok();
 }
 
+/// `1 file`, `2 files`.
+pub(crate) fn count(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Aligns columns: the first row is the head; a column is right-aligned if `right` says so.
 pub(crate) fn columns(rows: &[Vec<String>], right: &[bool]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);

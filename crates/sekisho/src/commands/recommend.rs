@@ -53,9 +53,9 @@ fn write(proposal: &Proposal, folder: &Path) -> anyhow::Result<()> {
         std::fs::rename(&draft, &path).with_context(|| format!("write `{}`", path.display()))?;
     }
     output::print(&format!(
-        "{} policies in {} files in {folder}\nnext: sekisho verify -f {folder}\n",
-        all.len(),
-        namespaces.len(),
+        "{} in {} in {folder}\nnext: sekisho verify -f {folder}\n",
+        output::count(all.len(), "policy", "policies"),
+        output::count(namespaces.len(), "file", "files"),
         folder = folder.display(),
     ))
 }
