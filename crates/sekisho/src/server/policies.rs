@@ -59,8 +59,12 @@ impl Basis {
             return Err(Refusal::Invalid(text));
         }
         let proposed = proposed(&self.base, policies, request.prune);
-        let (accepted, max) = (&request.accepted, request.would_block_max);
-        Ok(pipeline::what_if(history, &self.current, &proposed, accepted, max))
+        // Staging stops nothing, and shows what would be: it may be as strict as it likes.
+        let max = match request.mode {
+            DatapathMode::Enforce => request.would_block_max,
+            DatapathMode::Audit => u64::MAX,
+        };
+        Ok(pipeline::what_if(history, &self.current, &proposed, &request.accepted, max))
     }
 }
 
