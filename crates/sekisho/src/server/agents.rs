@@ -62,6 +62,10 @@ impl Agents {
         agent.first_heard = agent.first_heard.min(first_heard);
         agent.last_heard = agent.last_heard.max(received);
         if arrival == Arrival::New {
+            if batch.epoch != agent.epoch {
+                // What its predecessor said of itself says nothing of this one.
+                agent.report = AgentReport::default();
+            }
             agent.epoch = batch.epoch;
             agent.sequence = batch.sequence;
             agent.shed = batch.shed;

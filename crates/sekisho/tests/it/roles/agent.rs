@@ -170,12 +170,14 @@ fn rules_stay_in_force_without_an_agent_are_adopted_and_are_put_back() {
     let intact = place.table();
     place.kill();
     assert_eq!(place.table(), intact, "an agent that dies leaves its rules");
+    let mut before = served.status().agents.into_iter();
+    let before = before.find(|agent| agent.node == "node-b").unwrap().epoch;
     place.start(&served, "node-b");
     place.await_log(&served, "rules of an earlier agent are in force and stay");
     assert!(in_force(&place));
     served.await_status(|status| {
         let mut agents = status.agents.iter();
-        agents.any(|agent| agent.node == "node-b" && agent.report.generation == status.generation)
+        agents.any(|agent| agent.epoch > before && agent.report.generation == status.generation)
     });
     for mischief in ["nft delete table inet sekisho", "nft add rule inet sekisho forward accept"] {
         place.run(mischief);
