@@ -2,38 +2,57 @@
 //! processes of ours.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
-use sekisho_system::{cgroup, wait};
+use sekisho_system::{cgroup, command, wait};
 
 use crate::run::{LabProcess, run};
 
 /// How long the janitor may take after a kill -9.
 const CLEAN_WAIT: Duration = Duration::from_secs(20);
 
-/// What a lab could leave behind.
-#[derive(Debug, PartialEq, Eq)]
-struct Machine {
+/// What a lab has outside its state folder. Other labs on the machine are no concern of ours.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Traces {
     namespaces: BTreeSet<String>,
-    links: BTreeSet<String>,
     cgroups: BTreeSet<String>,
-    tables: String,
     programs: BTreeSet<u32>,
+    links: BTreeSet<String>,
+    tables: String,
 }
 
-impl Machine {
-    fn look() -> Self {
+impl Traces {
+    /// Looks for what the lab with `id` has. Links and nft tables of the machine's own namespace
+    /// that were there `before` are not counted.
+    fn look(id: &str, before: &Self) -> Self {
         let mount = cgroup::mount_point().unwrap();
-        let ours = |name: &String| name.contains("sekisho");
-        let nft = sekisho_system::command::run(&["nft", "list", "tables"], "", CLEAN_WAIT);
+        let of_lab = |names: BTreeSet<String>, prefix: String| {
+            names.into_iter().filter(|name| name.starts_with(&prefix)).collect()
+        };
+        let nft = command::run(&["nft", "list", "tables"], "", CLEAN_WAIT).unwrap().stdout;
         Self {
-            namespaces: names("/run/netns").into_iter().filter(ours).collect(),
-            links: names("/sys/class/net"),
-            cgroups: names(mount.to_str().unwrap()).into_iter().filter(ours).collect(),
-            tables: nft.unwrap().stdout,
+            namespaces: of_lab(names("/run/netns"), format!("sk{id}-")),
+            cgroups: of_lab(names(mount.to_str().unwrap()), format!("sekisho-lab-{id}")),
             programs: programs(),
+            links: names("/sys/class/net").difference(&before.links).cloned().collect(),
+            tables: if nft == before.tables { String::new() } else { nft },
         }
     }
+
+    fn before() -> Self {
+        let nft = command::run(&["nft", "list", "tables"], "", CLEAN_WAIT).unwrap().stdout;
+        Self { links: names("/sys/class/net"), tables: nft, ..Self::default() }
+    }
+}
+
+/// The id in the names of everything that the lab in `state` makes.
+fn id_of(state: &Path) -> String {
+    let nodes = std::fs::read_to_string(state.join("nodes.json")).unwrap();
+    let nodes: serde_json::Value = serde_json::from_str(&nodes).unwrap();
+    let cgroup = nodes[0]["cgroup"].as_str().unwrap();
+    let id = cgroup.strip_prefix("/sekisho-lab-").unwrap().split('/').next().unwrap();
+    id.to_owned()
 }
 
 fn names(folder: &str) -> BTreeSet<String> {
@@ -43,7 +62,7 @@ fn names(folder: &str) -> BTreeSet<String> {
 
 /// Processes that run the binary under test.
 fn programs() -> BTreeSet<u32> {
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_sekisho"));
+    let program = Path::new(env!("CARGO_BIN_EXE_sekisho"));
     let pids = names("/proc").into_iter().filter_map(|name| name.parse::<u32>().ok());
     pids.filter(|pid| {
         std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program)
@@ -52,31 +71,38 @@ fn programs() -> BTreeSet<u32> {
 }
 
 #[track_caller]
-fn is_clean_again(before: &Machine) {
-    let clean = wait::until(CLEAN_WAIT, || (Machine::look() == *before).then_some(()));
-    assert!(clean.is_some(), "before: {before:#?}\nnow: {:#?}", Machine::look());
+fn is_clean_again(id: &str, before: &Traces) {
+    let look = || Traces::look(id, before);
+    let clean = wait::until(CLEAN_WAIT, || (look() == Traces::default()).then_some(()));
+    assert!(clean.is_some(), "left behind: {:#?}", look());
 }
 
 #[test]
 fn an_orderly_end_leaves_the_machine_clean() {
-    let before = Machine::look();
+    let before = Traces::before();
     let folder = tempfile::tempdir().unwrap();
     let lab = LabProcess::up(folder.path());
-    assert_ne!(Machine::look(), before, "the lab is not seen at all");
+    let id = id_of(&lab.state);
+    let seen = Traces::look(&id, &before);
+    assert!(!seen.namespaces.is_empty() && !seen.cgroups.is_empty(), "{seen:#?}");
+    // Nothing of a lab is in the machine's own network, not even while it runs.
+    assert!(seen.links.is_empty() && seen.tables.is_empty(), "{seen:#?}");
     lab.down();
-    is_clean_again(&before);
+    is_clean_again(&id, &before);
 }
 
 #[test]
 fn a_killed_lab_leaves_the_machine_clean_and_a_second_start_works() {
-    let before = Machine::look();
+    let before = Traces::before();
     let folder = tempfile::tempdir().unwrap();
-    LabProcess::up(folder.path()).kill();
-    is_clean_again(&before);
+    let lab = LabProcess::up(folder.path());
+    let id = id_of(&lab.state);
+    lab.kill();
+    is_clean_again(&id, &before);
     let again = LabProcess::up(folder.path());
     again.lab(&["status"]).with_code(0);
     again.down();
-    is_clean_again(&before);
+    is_clean_again(&id, &before);
 }
 
 #[test]
@@ -113,7 +139,7 @@ fn pods_restart_scale_and_take_labels_at_run_time() {
 
 #[test]
 fn a_manifest_with_a_dangling_service_is_refused_before_anything_is_made() {
-    let before = Machine::look();
+    let before = Traces::before();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("web.yaml");
     let text = "\
@@ -130,5 +156,7 @@ spec:
         ["lab", "up", "--bare", "-f", path.to_str().unwrap(), "--state", state.to_str().unwrap()];
     let answer = run(&arguments).with_code(2);
     assert!(answer.err.contains("web.yaml:") && answer.err.contains("selector"), "{}", answer.err);
-    is_clean_again(&before);
+    // It has no id: nothing was made, not even the state folder.
+    assert!(!state.exists());
+    is_clean_again("never", &before);
 }
