@@ -199,6 +199,11 @@ pub(crate) enum FromInit {
         /// Exit code.
         code: i32,
     },
+    /// Something went wrong that does not end the pod.
+    Trouble {
+        /// What.
+        message: String,
+    },
     /// The pod's surroundings could not be made.
     Failed {
         /// Why.

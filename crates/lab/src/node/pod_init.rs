@@ -34,6 +34,8 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// A container that ran this long starts its back-off anew.
 const BACKOFF_RESET: Duration = Duration::from_secs(60);
+/// From SIGTERM to SIGKILL when a container is restarted, as when a pod is deleted.
+const RESTART_GRACE: Duration = Duration::from_secs(3);
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
 const LOG_CHECK: Duration = Duration::from_secs(10);
 
@@ -201,6 +203,8 @@ struct Slot {
     backoff: Duration,
     /// When it is to be started.
     due: Option<Instant>,
+    /// When SIGKILL follows the SIGTERM of a restart.
+    kill_at: Option<Instant>,
     /// Exit code of its last run, once it will not be started again.
     finished: Option<i32>,
 }
@@ -280,6 +284,10 @@ impl PodProcess {
             if slot.due.is_some_and(|due| due <= now) {
                 slot.start(&self.spawner, policy);
             }
+            if slot.kill_at.is_some_and(|end| end <= now) {
+                slot.kill_at = None;
+                slot.kill_rest();
+            }
         }
         if now.duration_since(self.log_check) >= LOG_CHECK {
             self.log_check = now;
@@ -289,7 +297,8 @@ impl PodProcess {
 
     fn next_due(&self) -> Duration {
         let open = self.slots.iter().take(self.open_slots());
-        let due = open.filter_map(|slot| slot.due).chain(self.stopping).min();
+        let due = open.flat_map(|slot| [slot.due, slot.kill_at]).flatten();
+        let due = due.chain(self.stopping).min();
         let until = due.map_or(LOG_CHECK, |due| due.saturating_duration_since(Instant::now()));
         until.min(LOG_CHECK)
     }
@@ -314,6 +323,9 @@ impl PodProcess {
         }
         let policy = self.policy;
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.pid == Some(pid)) {
+            // A container ends with its first process. What that left behind would keep its ports
+            // from the next run.
+            slot.kill_rest();
             slot.ended(code, policy, None);
         }
     }
@@ -325,8 +337,9 @@ impl PodProcess {
                 self.signal_all(Signal::SIGTERM);
             }
             ToInit::Restart { container } => {
-                let hit = |slot: &&Slot| container.as_ref().is_none_or(|it| *it == slot.spec.name);
-                self.slots.iter().filter(hit).for_each(|slot| slot.signal(Signal::SIGTERM));
+                let hit =
+                    |slot: &&mut Slot| container.as_ref().is_none_or(|it| *it == slot.spec.name);
+                self.slots.iter_mut().filter(hit).for_each(Slot::terminate);
             }
             ToInit::Exec { id, container, argv } => self.exec_probe(id, &container, &argv),
         }
@@ -368,6 +381,7 @@ impl Slot {
             restarts: 0,
             backoff: BACKOFF_FIRST,
             due: Some(Instant::now()),
+            kill_at: None,
             finished: None,
         }
     }
@@ -385,7 +399,7 @@ impl Slot {
     }
 
     fn ended(&mut self, code: i32, policy: RestartPolicy, message: Option<String>) {
-        self.pid = None;
+        (self.pid, self.kill_at) = (None, None);
         let again = match (self.kind, policy) {
             (SlotKind::Sidecar, _) | (SlotKind::Main, RestartPolicy::Always) => true,
             (SlotKind::Init, RestartPolicy::Always) => code != 0,
@@ -404,6 +418,21 @@ impl Slot {
         }
         let container = self.spec.name.clone();
         report(&FromInit::Ended { container, code, restarts: self.restarts, message });
+    }
+
+    /// Asks it to end; one that ignores this is killed after the grace.
+    fn terminate(&mut self) {
+        if self.pid.is_some() {
+            self.signal(Signal::SIGTERM);
+            self.kill_at.get_or_insert_with(|| Instant::now() + RESTART_GRACE);
+        }
+    }
+
+    /// Kills every process of the container.
+    fn kill_rest(&self) {
+        if let Err(error) = cgroup::kill(&self.cgroup) {
+            report(&FromInit::Trouble { message: error_chain(&error) });
+        }
     }
 
     fn signal(&self, signal: Signal) {
@@ -440,6 +469,7 @@ mod tests {
             restarts: 0,
             backoff: BACKOFF_FIRST,
             due: None,
+            kill_at: None,
             finished: None,
         }
     }

@@ -49,7 +49,8 @@ struct State {
 
 #[derive(Clone, Copy, Default)]
 struct ContainerState {
-    running: bool,
+    /// Since when it runs; None if it does not.
+    started: Option<Instant>,
     probed: bool,
     restarts: u32,
 }
@@ -139,7 +140,7 @@ impl PodWatch {
         match message {
             FromInit::Started { container } => {
                 let entry = state.containers.entry(container).or_default();
-                entry.running = true;
+                entry.started = Some(Instant::now());
             }
             FromInit::Ended { container, code, restarts, message } => {
                 state.message = Some(
@@ -147,7 +148,7 @@ impl PodWatch {
                 );
                 state
                     .containers
-                    .insert(container, ContainerState { running: false, probed: false, restarts });
+                    .insert(container, ContainerState { started: None, probed: false, restarts });
             }
             FromInit::Done { success } => state.ended = Some(success),
             FromInit::ExecDone { id, code } => {
@@ -156,6 +157,7 @@ impl PodWatch {
                     answer.try_send(code).ok();
                 }
             }
+            FromInit::Trouble { message } => state.message = Some(message),
             FromInit::Failed { message } => {
                 state.message = Some(message);
                 state.ended = Some(false);
@@ -185,7 +187,7 @@ impl PodWatch {
         let mut state = self.state();
         state.orders = None;
         state.pid = None;
-        state.containers.values_mut().for_each(|container| container.running = false);
+        state.containers.values_mut().for_each(|container| container.started = None);
         if !troubles.is_empty() {
             state.message = Some(troubles.join("; "));
         }
@@ -201,12 +203,12 @@ impl PodWatch {
         let main =
             || self.run.containers.iter().map(|spec| (spec, state.containers.get(&spec.name)));
         let is_ready = |(spec, now): (&Container, Option<&ContainerState>)| {
-            now.is_some_and(|now| now.running && (now.probed || spec.readiness.is_none()))
+            now.is_some_and(|now| now.started.is_some() && (now.probed || spec.readiness.is_none()))
         };
         let now = PodReport {
             uid: self.run.uid.clone(),
             pid: state.pid,
-            running: state.containers.values().any(|container| container.running),
+            running: state.containers.values().any(|it| it.started.is_some()),
             ready: state.stop.is_none() && !state.gone && main().all(is_ready),
             restarts: state.containers.values().map(|container| container.restarts).sum(),
             ended: state.ended,
@@ -238,14 +240,21 @@ impl PodWatch {
         let probe = if is_liveness { &spec.liveness } else { &spec.readiness };
         let Some(probe) = probe else { return };
         let period = Duration::from_secs(u64::from(probe.period_s.max(1)));
+        let delay = Duration::from_secs(probe.initial_delay_s.into());
         let mut failures = 0_u32;
         let mut tries = 0_u32;
-        let mut pause = Duration::from_secs(probe.initial_delay_s.into());
+        let mut pause = Duration::ZERO;
+        let mut last_start = None;
         while self.wait_for(pause) {
-            let before = self.container(&spec.name);
-            if !before.running {
+            let start = self.container(&spec.name).started;
+            if start != last_start {
                 (failures, tries) = (0, 0);
-                pause = EAGER_PERIOD;
+                last_start = start;
+            }
+            // The delay counts from each start, or a slow one would never survive its restart.
+            let early = start.map_or(EAGER_PERIOD, |start| delay.saturating_sub(start.elapsed()));
+            if !early.is_zero() {
+                pause = early;
                 continue;
             }
             let well = self.ask(spec, probe);
@@ -304,7 +313,7 @@ impl PodWatch {
 
     fn set_probed(&self, name: &str, probed: bool) {
         if let Some(container) = self.state().containers.get_mut(name) {
-            container.probed = probed && container.running;
+            container.probed = probed && container.started.is_some();
         }
         self.tell();
     }
