@@ -140,8 +140,10 @@ fn run_of(
     let mut hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n".to_owned();
     hosts.extend(addresses.iter().map(|address| format!("{address} {name}\n")));
     let node = spec.node_name.clone().unwrap_or_default();
+    // Its UTS namespace is its own, but on the host's network its name is the node's.
+    let hostname = if spec.host_network { node.clone() } else { name.clone() };
     let env = [
-        ("HOSTNAME", name.clone()),
+        ("HOSTNAME", hostname.clone()),
         ("POD_NAME", name.clone()),
         ("POD_NAMESPACE", namespace.clone()),
         ("POD_IP", first),
@@ -150,7 +152,7 @@ fn run_of(
     ];
     PodRun {
         uid: uid.clone(),
-        hostname: name.clone(),
+        hostname,
         network,
         cgroup,
         folder: cluster.state.pod(uid),

@@ -239,7 +239,29 @@ fn delete(
         pods::stop(cluster, kubelets, &key);
         return Ok(());
     }
-    if cluster.remove(kind, &key) { Ok(()) } else { Err(format!("no {kind} `{target}`")) }
+    if !cluster.remove(kind, &key) {
+        return Err(format!("no {kind} `{target}`"));
+    }
+    if kind == "Namespace" {
+        empty(cluster, kubelets, &key.1);
+    }
+    Ok(())
+}
+
+/// Deletes all that is in a namespace: without it nothing of that would be valid.
+fn empty(cluster: &mut Cluster, kubelets: &Kubelets, namespace: &str) {
+    let inside: Vec<(String, Key)> = cluster
+        .objects()
+        .filter(|object| object.meta().namespace == namespace)
+        .map(|object| (object.kind().to_owned(), meta_key(object.meta())))
+        .collect();
+    for (kind, key) in inside {
+        cluster.remove(&kind, &key);
+    }
+    let pods: Vec<Key> = cluster.pods.keys().filter(|key| key.0 == namespace).cloned().collect();
+    for key in pods {
+        pods::stop(cluster, kubelets, &key);
+    }
 }
 
 fn exec_info(cluster: &Cluster, target: &str) -> Result<ExecInfo, String> {
