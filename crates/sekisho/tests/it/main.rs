@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod lab_features;
+#[cfg(test)]
 mod lab_life;
 #[cfg(test)]
 mod roles;
