@@ -165,6 +165,8 @@ pub(crate) enum ToInit {
         container: String,
         /// Command line.
         argv: Vec<String>,
+        /// Seconds after which it is killed.
+        timeout_s: u32,
     },
 }
 

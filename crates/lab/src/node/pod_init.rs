@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -16,7 +17,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use sekisho_base::error_chain;
@@ -166,6 +167,8 @@ impl Spawner {
         let mut command = process::prepare(program);
         command.args(arguments).env_clear().env("PATH", PATH).env("HOME", "/root");
         command.envs(env.iter().map(|(key, value)| (key, value)));
+        // A process group of its own, by which a probe is killed with its children.
+        command.process_group(0);
         command.stdin(Stdio::null()).stdout(sink()).stderr(sink());
         let _guard = self.spawning.lock().unwrap_or_else(PoisonError::into_inner);
         // A child is born where its parent is: no code has to run between fork and exec.
@@ -213,8 +216,8 @@ struct PodProcess {
     slots: Vec<Slot>,
     spawner: Spawner,
     policy: RestartPolicy,
-    /// pid -> number of the probe command.
-    probes: BTreeMap<i32, u64>,
+    /// pid -> number of the probe command, and when it is killed.
+    probes: BTreeMap<i32, (u64, Instant)>,
     /// When SIGKILL follows, once the pod is told to stop.
     stopping: Option<Instant>,
     log_check: Instant,
@@ -289,6 +292,13 @@ impl PodProcess {
                 slot.kill_rest();
             }
         }
+        for (pid, (_, end)) in &mut self.probes {
+            if *end <= now {
+                // With its children. Until it is reaped there is nothing more to do.
+                *end = now + LOG_CHECK;
+                killpg(Pid::from_raw(*pid), Signal::SIGKILL).ok();
+            }
+        }
         if now.duration_since(self.log_check) >= LOG_CHECK {
             self.log_check = now;
             self.slots.iter().for_each(Slot::shorten_log);
@@ -298,7 +308,8 @@ impl PodProcess {
     fn next_due(&self) -> Duration {
         let open = self.slots.iter().take(self.open_slots());
         let due = open.flat_map(|slot| [slot.due, slot.kill_at]).flatten();
-        let due = due.chain(self.stopping).min();
+        let probes = self.probes.values().map(|(_, end)| *end);
+        let due = due.chain(probes).chain(self.stopping).min();
         let until = due.map_or(LOG_CHECK, |due| due.saturating_duration_since(Instant::now()));
         until.min(LOG_CHECK)
     }
@@ -317,7 +328,7 @@ impl PodProcess {
     }
 
     fn ended(&mut self, pid: i32, code: i32) {
-        if let Some(id) = self.probes.remove(&pid) {
+        if let Some((id, _)) = self.probes.remove(&pid) {
             report(&FromInit::ExecDone { id, code });
             return;
         }
@@ -341,17 +352,20 @@ impl PodProcess {
                     |slot: &&mut Slot| container.as_ref().is_none_or(|it| *it == slot.spec.name);
                 self.slots.iter_mut().filter(hit).for_each(Slot::terminate);
             }
-            ToInit::Exec { id, container, argv } => self.exec_probe(id, &container, &argv),
+            ToInit::Exec { id, container, argv, timeout_s } => {
+                let end = Instant::now() + Duration::from_secs(timeout_s.into());
+                self.exec_probe((id, end), &container, &argv);
+            }
         }
     }
 
-    fn exec_probe(&mut self, id: u64, container: &str, argv: &[String]) {
+    fn exec_probe(&mut self, (id, end): (u64, Instant), container: &str, argv: &[String]) {
         let slot = self.slots.iter().find(|slot| slot.spec.name == container);
         let started = slot
             .ok_or_else(String::new)
             .and_then(|slot| self.spawner.start(&slot.cgroup, argv, &slot.env, None));
         match started {
-            Ok(pid) => drop(self.probes.insert(pid, id)),
+            Ok(pid) => drop(self.probes.insert(pid, (id, end))),
             Err(_) => report(&FromInit::ExecDone { id, code: CODE_NOT_STARTED }),
         }
     }

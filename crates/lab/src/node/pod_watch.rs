@@ -200,8 +200,7 @@ impl PodWatch {
     /// Reports the pod's state if it differs from what was reported last.
     fn tell(&self) {
         let mut state = self.state();
-        let main =
-            || self.run.containers.iter().map(|spec| (spec, state.containers.get(&spec.name)));
+        let lasting = || self.lasting().map(|spec| (spec, state.containers.get(&spec.name)));
         let is_ready = |(spec, now): (&Container, Option<&ContainerState>)| {
             now.is_some_and(|now| now.started.is_some() && (now.probed || spec.readiness.is_none()))
         };
@@ -209,7 +208,7 @@ impl PodWatch {
             uid: self.run.uid.clone(),
             pid: state.pid,
             running: state.containers.values().any(|it| it.started.is_some()),
-            ready: state.stop.is_none() && !state.gone && main().all(is_ready),
+            ready: state.stop.is_none() && !state.gone && lasting().all(is_ready),
             restarts: state.containers.values().map(|container| container.restarts).sum(),
             ended: state.ended,
             gone: state.gone,
@@ -225,20 +224,23 @@ impl PodWatch {
 
     fn start_probes(self: &Arc<Self>) -> Vec<thread::JoinHandle<()>> {
         let mut handles = Vec::new();
-        for (index, spec) in self.run.containers.iter().enumerate() {
-            let probes = [(spec.readiness.is_some(), false), (spec.liveness.is_some(), true)];
-            for (_, is_liveness) in probes.into_iter().filter(|(there, _)| *there) {
-                let pod = Arc::clone(self);
-                handles.push(thread::spawn(move || pod.probe_loop(index, is_liveness)));
+        for spec in self.lasting() {
+            for (probe, is_liveness) in [(&spec.readiness, false), (&spec.liveness, true)] {
+                let Some(probe) = probe.clone() else { continue };
+                let (pod, spec) = (Arc::clone(self), spec.clone());
+                handles.push(thread::spawn(move || pod.probe_loop(&spec, &probe, is_liveness)));
             }
         }
         handles
     }
 
-    fn probe_loop(&self, index: usize, is_liveness: bool) {
-        let Some(spec) = self.run.containers.get(index) else { return };
-        let probe = if is_liveness { &spec.liveness } else { &spec.readiness };
-        let Some(probe) = probe else { return };
+    /// The containers that run as long as the pod does: sidecars and its own.
+    fn lasting(&self) -> impl Iterator<Item = &Container> {
+        let sidecars = self.run.init_containers.iter().filter(|container| container.sidecar);
+        sidecars.chain(&self.run.containers)
+    }
+
+    fn probe_loop(&self, spec: &Container, probe: &Probe, is_liveness: bool) {
         let period = Duration::from_secs(u64::from(probe.period_s.max(1)));
         let delay = Duration::from_secs(probe.initial_delay_s.into());
         let mut failures = 0_u32;
@@ -294,7 +296,9 @@ impl PodWatch {
         let id = state.probe_next;
         state.probe_answers.insert(id, sender);
         drop(state);
-        self.order(&ToInit::Exec { id, container: container.to_owned(), argv: argv.to_vec() });
+        let timeout_s = u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX);
+        let (container, argv) = (container.to_owned(), argv.to_vec());
+        self.order(&ToInit::Exec { id, container, argv, timeout_s });
         let code = answer.recv_timeout(timeout);
         self.state().probe_answers.remove(&id);
         code == Ok(0)

@@ -192,6 +192,7 @@ fn a_labs_pods_and_services_do_what_those_of_a_cluster_do() {
 
     a_failing_liveness_probe_restarts_the_container_with_all_it_started(&lab);
     a_pod_that_is_not_ready_gets_no_calls_and_its_twin_gets_all(&lab);
+    a_probe_that_hangs_is_killed_with_its_children(&lab);
     a_daemon_set_has_one_pod_on_each_node_and_they_talk_over_ipv6(&lab);
     a_job_runs_once_and_gives_its_address_up(&lab);
     init_containers_end_before_the_main_one_starts(&lab);
@@ -255,6 +256,20 @@ fn a_pod_that_is_not_ready_gets_no_calls_and_its_twin_gets_all(lab: &Bare) {
     let back = wait::until(PATIENCE, || lab.calls(url).then_some(()));
     assert!(back.is_some(), "the pod is ready again but gets no calls");
     lab.until_spread(url, &[one, two], |counts| counts == [CALLS, 0]);
+    lab.said(&two.0.target, "touch /tmp/ready");
+    lab.until_ready("features/flip-", 2);
+}
+
+fn a_probe_that_hangs_is_killed_with_its_children(lab: &Bare) {
+    let asked =
+        || lab.said("features/hanging", "wc -l < /tmp/asked").trim().parse::<u32>().unwrap();
+    assert!(wait::until(PATIENCE, || (asked() >= 6).then_some(())).is_some());
+    // The one that hangs now and, at most, the one that is just being killed.
+    let left = lab.said("features/hanging", "grep -lz slee[p] /proc/[0-9]*/comm | wc -l");
+    assert!(left.trim().parse::<u32>().unwrap() <= 2, "{left}");
+    assert!(lab.of("features/hanging").iter().all(|pod| !pod.ready && pod.restarts == 0));
+    client::delete(&lab.state(), "Pod", "features/hanging").unwrap();
+    lab.until("features/hanging", <[Pod]>::is_empty);
 }
 
 fn a_daemon_set_has_one_pod_on_each_node_and_they_talk_over_ipv6(lab: &Bare) {
@@ -307,7 +322,13 @@ fn init_containers_end_before_the_main_one_starts(lab: &Bare) {
     assert!(at("second ends") < at("main"), "{text}");
     assert_eq!(text.lines().count(), 6, "something ran twice:\n{text}");
     // The sidecar still runs beside the main container, on the same address.
-    lab.said(&pods[0].target, "sekisho workload get http://127.0.0.1:9000/");
+    let target = &pods[0].target;
+    lab.said(target, "sekisho workload get http://127.0.0.1:9000/");
+    // Its readiness is the pod's.
+    lab.said(target, "touch /tmp/down");
+    lab.until(target, |pods| !pods[0].ready && pods[0].phase == "Running");
+    lab.said(target, "rm /tmp/down");
+    lab.until_ready(target, 1);
 }
 
 fn a_pod_on_the_host_network_has_its_nodes_address_and_name(lab: &Bare) {
