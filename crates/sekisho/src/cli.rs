@@ -196,9 +196,9 @@ pub(crate) enum LabCommand {
         #[command(flatten)]
         state: LabState,
     },
-    /// Set (`key=value`) or remove (`key-`) a label of a pod, workload or host.
+    /// Set (`key=value`) or remove (`key-`) a label of a pod, workload, host or namespace.
     Label {
-        /// namespace/name.
+        /// namespace/name, or the name of a namespace.
         target: String,
         /// Changes.
         #[arg(required = true)]

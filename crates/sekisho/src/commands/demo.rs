@@ -46,7 +46,10 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
 }
 
 fn show(stack: &Stack, args: &DemoArgs, stop: &Stop, began: Instant) -> anyhow::Result<Exit> {
-    if !stack.lab().wait_ready(READY_WAIT) {
+    if !super::lab::await_ready(stack.lab(), stop, READY_WAIT) {
+        if stop.is_set() {
+            return Ok(Exit::Done);
+        }
         anyhow::bail!("not all pods were ready: {}", super::lab::unready(&stack.lab().status()));
     }
     output::note(&format!(

@@ -1,10 +1,10 @@
 //! `sekisho lab`: the cluster of network namespaces.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use sekisho_lab::{LabStatus, LabelTarget, client};
+use sekisho_lab::{Lab, LabStatus, LabelTarget, client};
 use sekisho_model::Labels;
 
 use super::stack::{Stack, StackOptions};
@@ -50,18 +50,29 @@ fn up(options: &StackOptions<'_>) -> anyhow::Result<Exit> {
         .build()
         .context("start the runtime")?;
     let stop = runtime.block_on(async { Stop::new() })?;
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let stack = Stack::up(options)?;
-    if stack.lab().wait_ready(READY_WAIT) {
+    if await_ready(stack.lab(), &stop, READY_WAIT) {
         let pods = stack.lab().status().pods.len();
         let took = began.elapsed().as_secs_f64();
         output::print(&format!("{pods} pods and hosts ready after {took:.1} s; Ctrl-C ends\n"))?;
-    } else {
+    } else if !stop.is_set() {
         output::note(&format!("not ready: {}", unready(&stack.lab().status())));
     }
     while !stop.is_set() && !stack.lab().wait_down_requested(LOOK) {}
     stack.down();
     Ok(Exit::Done)
+}
+
+/// Waits until all is ready; false after `deadline`, or at once when told to stop or to go down.
+pub(crate) fn await_ready(lab: &Lab, stop: &Stop, deadline: Duration) -> bool {
+    let end = Instant::now() + deadline;
+    while !lab.wait_ready(LOOK) {
+        if stop.is_set() || lab.wait_down_requested(Duration::ZERO) || Instant::now() >= end {
+            return false;
+        }
+    }
+    true
 }
 
 /// Names what is not ready, and why.
@@ -148,7 +159,8 @@ fn attack(state: &Path, name: &str) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// `key=value` sets, `key-` removes; the target is looked up among workloads, hosts, then pods.
+/// `key=value` sets, `key-` removes; a target without `/` is a namespace, others are looked up
+/// among workloads, hosts, then pods.
 fn label(state: &Path, target: &str, changes: &[String]) -> anyhow::Result<Exit> {
     let (mut set, mut remove) = (Labels::new(), Vec::new());
     for change in changes {
@@ -163,7 +175,9 @@ fn label(state: &Path, target: &str, changes: &[String]) -> anyhow::Result<Exit>
     let status = client::status(state)?;
     let name = target.to_owned();
     let is = |namespace: &str, name: &str| format!("{namespace}/{name}") == target;
-    let target = if status.workloads.iter().any(|found| is(&found.namespace, &found.name)) {
+    let target = if !target.contains('/') {
+        LabelTarget::Namespace(name)
+    } else if status.workloads.iter().any(|found| is(&found.namespace, &found.name)) {
         LabelTarget::Workload(name)
     } else if status.pods.iter().any(|pod| is(&pod.namespace, &pod.name) && pod.phase == "Host") {
         LabelTarget::Host(name)

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
-use sekisho_system::{cgroup, command, wait};
+use sekisho_system::{cgroup, command, terminate, wait};
 
-use crate::run::{LabProcess, run};
+use crate::run::{LabProcess, run, sekisho};
 
 /// How long the janitor may take after a kill -9.
 const CLEAN_WAIT: Duration = Duration::from_secs(20);
@@ -159,4 +160,34 @@ spec:
     // It has no id: nothing was made, not even the state folder.
     assert!(!state.exists());
     is_clean_again("never", &before);
+}
+
+#[test]
+fn a_lab_that_never_gets_ready_ends_when_told_to() {
+    let before = Traces::before();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deaf.yaml");
+    let text = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: deaf, namespace: default}
+spec:
+  containers:
+  - name: deaf
+    image: deaf
+    command: [sleep, '100000']
+    readinessProbe: {tcpSocket: {port: 1}, periodSeconds: 1}
+";
+    std::fs::write(&path, text).unwrap();
+    let state = folder.path().join("lab");
+    let (file, folder) = (path.to_str().unwrap(), state.to_str().unwrap());
+    let mut lab = sekisho(&["lab", "up", "--bare", "-f", file, "--state", folder]);
+    let mut lab = lab.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Exit code 1: it answers, and is not ready.
+    let unready = || (run(&["lab", "status", "--state", folder]).code == 1).then_some(());
+    assert!(wait::until(Duration::from_secs(60), unready).is_some());
+    let id = id_of(&state);
+    let ended = terminate(&mut lab, Duration::from_secs(60)).unwrap();
+    assert_eq!(ended.code(), Some(0), "it had to be killed");
+    is_clean_again(&id, &before);
 }
