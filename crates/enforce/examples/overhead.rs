@@ -106,6 +106,7 @@ fn pod(name: &str, address: Ipv4Addr) -> Endpoint {
         ports: Vec::new(),
         host_network: false,
         node: Some("node-1".to_owned()),
+        service_account: None,
     }
 }
 

@@ -214,7 +214,7 @@ impl<'a> Judge<'a> {
     fn is_local(&self, peer: Peer<'_>) -> bool {
         match peer {
             Peer::Endpoint(endpoint) => self.is_subject_here(endpoint),
-            Peer::Node { .. } | Peer::Address(_) => false,
+            Peer::Node { .. } | Peer::Address(_) | Peer::Domain(_) => false,
         }
     }
 

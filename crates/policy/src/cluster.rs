@@ -19,6 +19,12 @@ pub struct Cluster {
     pub nodes: BTreeMap<String, Vec<IpAddr>>,
     /// Services, sorted by namespace and name.
     pub services: Vec<Service>,
+    /// Node -> its labels.
+    #[serde(default)]
+    pub node_labels: BTreeMap<String, Labels>,
+    /// Namespace -> service account -> its labels.
+    #[serde(default)]
+    pub service_accounts: BTreeMap<String, BTreeMap<String, Labels>>,
 }
 
 /// A pod or host: a subject of policy. For a workload whose pods are not listed (plain manifests)
@@ -43,6 +49,9 @@ pub struct Endpoint {
     pub host_network: bool,
     /// Node the pod runs on.
     pub node: Option<String>,
+    /// Service account the pod runs as, in its own namespace.
+    #[serde(default)]
+    pub service_account: Option<String>,
 }
 
 /// Label that every namespace carries (Kubernetes v1.34, NamespaceDefaultLabelName).

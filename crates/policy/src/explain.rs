@@ -7,7 +7,9 @@ use sekisho_manifest::Position;
 use sekisho_model::Direction;
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::{Question, exemption, name_of, rules};
+use crate::decide::exemption;
+use crate::ir::{Policy, Rule};
+use crate::matching::Question;
 use crate::{Cluster, Connection, Decision, Peer, PolicyName, Reason, RuleSet};
 
 /// Rules that did not allow, listed per direction; more are counted.
@@ -84,14 +86,14 @@ pub fn explain(rules: &RuleSet, cluster: &Cluster, connection: &Connection<'_>) 
 
 fn explain_reason(rules: &RuleSet, direction: Direction, reason: &Reason) -> DirectionExplanation {
     let (policy, rule) = match reason {
-        Reason::Rule { policy, rule } => (Some(policy.clone()), Some(*rule)),
+        Reason::Rule { policy, rule, .. } => (Some(policy.clone()), Some(*rule)),
         Reason::NoRule { isolated_by } => (isolated_by.first().cloned(), None),
         Reason::NotSubject | Reason::Itself | Reason::OwnNode | Reason::NotIsolated => (None, None),
     };
     let position = policy.as_ref().and_then(|name| position(rules, name, direction, rule));
     DirectionExplanation {
         direction,
-        allows: !matches!(reason, Reason::NoRule { .. }),
+        allows: reason.allows(),
         policy,
         rule,
         position,
@@ -107,14 +109,15 @@ fn position(
     direction: Direction,
     rule: Option<u32>,
 ) -> Option<Position> {
-    let policy = set.policies().iter().find(|policy| name_of(policy) == *name)?;
-    match rule {
-        None => Some(policy.meta.position.clone()),
-        Some(index) => {
-            let rule = rules(policy, direction).get(usize::try_from(index).ok()?)?;
-            Some(rule.position.clone())
-        }
-    }
+    let mut policies = set.rulebook().tiers.iter().flat_map(|tier| &tier.policies);
+    let Some(index) = rule else {
+        return policies.find(|policy| policy.name == *name).map(|policy| policy.position.clone());
+    };
+    let mut rules = policies
+        .filter(|policy| policy.name == *name)
+        .filter_map(|policy| policy.side(direction))
+        .flat_map(|side| &side.rules);
+    rules.find(|rule| rule.index == index).map(|rule| rule.position.clone())
 }
 
 fn words(connection: &Connection<'_>, direction: Direction, reason: &Reason) -> String {
@@ -124,14 +127,15 @@ fn words(connection: &Connection<'_>, direction: Direction, reason: &Reason) -> 
     };
     let subject = describe_peer(subject);
     match reason {
-        Reason::NotSubject => format!("no NetworkPolicy speaks about {subject}"),
+        Reason::NotSubject => format!("no policy speaks about {subject}"),
         Reason::Itself => "a pod always reaches itself".to_owned(),
         Reason::OwnNode => format!("the node of {subject} always reaches it"),
         Reason::NotIsolated => {
-            format!("no NetworkPolicy isolates {subject} for {direction}")
+            format!("no policy isolates {subject} for {direction}")
         }
-        Reason::Rule { policy, rule } => {
-            format!("{verb} by rule {direction}[{rule}] of NetworkPolicy {policy}")
+        Reason::Rule { policy, rule, accepts } => {
+            let verb = if *accepts { verb } else { "denied" };
+            format!("{verb} by rule {direction}[{rule}] of {} {policy}", policy.kind)
         }
         Reason::NoRule { isolated_by } => {
             let names: Vec<_> = isolated_by.iter().map(ToString::to_string).collect();
@@ -148,22 +152,33 @@ fn add_misses(
     connection: &Connection<'_>,
 ) {
     let direction = explanation.direction;
-    let Ok(subject) = exemption(cluster, connection, direction) else { return };
-    let question = Question::new(cluster, connection, direction);
-    for policy in set.isolating(subject, direction) {
-        for (rule, index) in rules(policy, direction).iter().zip(0..) {
+    let dialect = set.dialect();
+    let Ok(subject) = exemption(cluster, dialect, connection, direction) else { return };
+    let question = Question::new(cluster, dialect, connection, (direction, subject));
+    let selecting = set
+        .rulebook()
+        .tiers
+        .iter()
+        .flat_map(|tier| &tier.policies)
+        .filter(|policy| question.is_selected_by(policy));
+    for policy in selecting {
+        for rule in policy.side(direction).iter().flat_map(|side| &side.rules) {
             if explanation.misses.len() >= MISSES_MAX {
                 explanation.misses_omitted = explanation.misses_omitted.saturating_add(1);
                 continue;
             }
-            explanation.misses.push(Miss {
-                policy: name_of(policy),
-                rule: index,
-                position: rule.position.clone(),
-                peer_matches: question.peer_matches(policy, rule),
-                port_matches: question.port_matches(rule),
-            });
+            explanation.misses.push(miss(policy, rule, &question));
         }
+    }
+}
+
+fn miss(policy: &Policy, rule: &Rule, question: &Question<'_>) -> Miss {
+    Miss {
+        policy: policy.name.clone(),
+        rule: rule.index,
+        position: rule.position.clone(),
+        peer_matches: question.peer_matches(&rule.peers),
+        port_matches: question.port_matches(&rule.ports),
     }
 }
 
@@ -177,6 +192,7 @@ fn describe_peer(peer: Peer<'_>) -> String {
         Peer::Endpoint(endpoint) => format!("{}/{}", endpoint.namespace, endpoint.name),
         Peer::Node { name, .. } => format!("node {name}"),
         Peer::Address(address) => address.to_string(),
+        Peer::Domain(name) => name.to_owned(),
     }
 }
 

@@ -68,6 +68,7 @@ impl Cluster {
     fn add_node(&mut self, node: &Node) {
         let addresses = node.addresses.iter().map(|address| address.to_canonical()).collect();
         self.nodes.insert(node.meta.name.clone(), addresses);
+        self.node_labels.insert(node.meta.name.clone(), node.meta.labels.clone());
     }
 
     /// Adds the namespaces and nodes that other objects name.
@@ -110,6 +111,7 @@ fn pod_endpoint(pod: &Pod, owners: &Owners) -> Endpoint {
         ports: pod.spec.ports().cloned().collect(),
         host_network: pod.spec.host_network,
         node: pod.spec.node_name.clone(),
+        service_account: pod.spec.service_account.clone(),
     }
 }
 
@@ -125,6 +127,7 @@ fn host_endpoint(host: &Host) -> Endpoint {
         ports: host.containers.iter().flat_map(|container| container.ports.clone()).collect(),
         host_network: false,
         node: None,
+        service_account: None,
     }
 }
 
@@ -165,6 +168,7 @@ fn template_endpoint(workload: &Workload, top: WorkloadRef) -> Endpoint {
         ports: workload.template.spec.ports().cloned().collect(),
         host_network: workload.template.spec.host_network,
         node: None,
+        service_account: workload.template.spec.service_account.clone(),
     }
 }
 

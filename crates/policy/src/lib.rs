@@ -1,18 +1,25 @@
-//! NetworkPolicy: compile, decide with the deciding rule.
+//! Policies of every kind: lower to one shape, decide with the deciding rule.
 //!
-//! [`RuleSet::decide`] is the plain, obviously right evaluator: it walks policies, rules, peers and
-//! ports exactly as the specification reads. It stays as the oracle of faster engines.
+//! [`RuleSet`] holds the policies and what they become ([`ir`]). [`RuleSet::decide`] is the plain
+//! evaluator: it asks tiers, policies and rules in turn about one connection.
 
 mod cluster;
+mod decide;
 mod decision;
-mod evaluate;
+mod dialect;
 mod explain;
 mod from_objects;
+pub mod ir;
 mod lines;
+mod lower;
+mod matching;
+mod ports;
 mod ruleset;
 
 pub use cluster::{Cluster, Endpoint};
-pub use decision::{Connection, Decision, DirectionDecision, Peer, PolicyName, Reason};
+pub use decision::{Connection, Decision, DirectionDecision, Peer, PolicyKind, PolicyName, Reason};
+pub use dialect::{Dialect, DialectError};
 pub use explain::{DirectionExplanation, Explanation, Miss, explain};
 pub use lines::decide_line;
+pub use ports::{IcmpVersion, PortSet};
 pub use ruleset::RuleSet;

@@ -76,17 +76,18 @@ fn verdict(allows: bool) -> &'static str {
 }
 
 fn direction_json(decision: &DirectionDecision) -> Value {
-    let decided_by = decision
-        .decided_by()
-        .map(|by| json!({"kind": "NetworkPolicy", "policy": by.policy, "rule": by.rule}));
-    let (tier, reason) = match &decision.reason {
-        Reason::NotSubject => ("default", "not_subject"),
-        Reason::Itself => ("default", "itself"),
-        Reason::OwnNode => ("default", "own_node"),
-        Reason::NotIsolated => ("default", "not_isolated"),
-        Reason::Rule { .. } => ("network_policy", "rule"),
-        Reason::NoRule { .. } => ("network_policy", "no_rule"),
+    let (policy, rule, reason) = match &decision.reason {
+        Reason::NotSubject => (None, None, "not_subject"),
+        Reason::Itself => (None, None, "itself"),
+        Reason::OwnNode => (None, None, "own_node"),
+        Reason::NotIsolated => (None, None, "not_isolated"),
+        Reason::Rule { policy, rule, .. } => (Some(policy), Some(*rule), "rule"),
+        Reason::NoRule { isolated_by } => (isolated_by.first(), None, "no_rule"),
     };
+    let decided_by = policy.map(
+        |policy| json!({"kind": policy.kind.as_str(), "policy": policy.to_string(), "rule": rule}),
+    );
+    let tier = decision.tier.as_deref().unwrap_or("default");
     let verdict = verdict(decision.allows());
     json!({"verdict": verdict, "decided_by": decided_by, "tier": tier, "reason": reason})
 }
@@ -135,7 +136,7 @@ fn decide_object(
 fn is_same(source: Peer<'_>, destination: Peer<'_>) -> bool {
     match (source, destination) {
         (Peer::Endpoint(source), Peer::Endpoint(destination)) => source.is(destination),
-        (Peer::Endpoint(_) | Peer::Node { .. } | Peer::Address(_), _) => false,
+        (Peer::Endpoint(_) | Peer::Node { .. } | Peer::Address(_) | Peer::Domain(_), _) => false,
     }
 }
 

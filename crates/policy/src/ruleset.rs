@@ -1,28 +1,113 @@
 //! A set of policies, ready to be asked.
 
-use sekisho_manifest::NetworkPolicy;
+use std::collections::BTreeMap;
+
+use sekisho_manifest::{NetworkPolicy, Object};
 use serde::{Deserialize, Serialize};
 
-/// NetworkPolicies by namespace and name; a later one of the same name replaces an earlier one.
+use crate::ir::Rulebook;
+use crate::{Dialect, lower};
+
+/// Policies by kind, namespace and name; a later one of the same name replaces an earlier one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Source", into = "Source")]
 pub struct RuleSet {
+    source: Source,
+    book: Rulebook,
+}
+
+/// What a set is made of; the rest follows from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Source {
     policies: Vec<NetworkPolicy>,
+    #[serde(default)]
+    others: Vec<Object>,
+    #[serde(default)]
+    dialect: Dialect,
+}
+
+impl From<Source> for RuleSet {
+    fn from(source: Source) -> Self {
+        let book = lower::lower(&source.policies, &source.others, source.dialect);
+        Self { source, book }
+    }
+}
+
+impl From<RuleSet> for Source {
+    fn from(set: RuleSet) -> Self {
+        set.source
+    }
 }
 
 impl RuleSet {
-    /// Makes a set of `policies`, sorted by namespace and name.
+    /// Makes a set of NetworkPolicies, sorted by namespace and name.
     #[must_use]
     pub fn new(policies: impl IntoIterator<Item = NetworkPolicy>) -> Self {
-        let mut by_name = std::collections::BTreeMap::new();
+        Self::of(policies, Vec::new(), Dialect::default())
+    }
+
+    /// Makes a set of the policies of every kind among `objects`, with what they refer to.
+    #[must_use]
+    pub fn from_objects(objects: &[Object], dialect: Dialect) -> Self {
+        let policies = objects.iter().filter_map(|object| match object {
+            Object::NetworkPolicy(policy) => Some(policy.clone()),
+            _other => None,
+        });
+        let mut others = BTreeMap::new();
+        for object in objects.iter().filter(|object| lower::is_used(object)) {
+            let meta = object.meta();
+            let key = (object.kind().to_owned(), meta.namespace.clone(), meta.name.clone());
+            others.insert(key, object.clone());
+        }
+        Self::of(policies, others.into_values().collect(), dialect)
+    }
+
+    fn of(
+        policies: impl IntoIterator<Item = NetworkPolicy>,
+        others: Vec<Object>,
+        dialect: Dialect,
+    ) -> Self {
+        let mut by_name = BTreeMap::new();
         for policy in policies {
             by_name.insert((policy.meta.namespace.clone(), policy.meta.name.clone()), policy);
         }
-        Self { policies: by_name.into_values().collect() }
+        Self::from(Source { policies: by_name.into_values().collect(), others, dialect })
     }
 
-    /// The policies, sorted by namespace and name.
+    /// The same policies, read in another dialect.
+    #[must_use]
+    pub fn in_dialect(&self, dialect: Dialect) -> Self {
+        Self::from(Source { dialect, ..self.source.clone() })
+    }
+
+    /// The NetworkPolicies, sorted by namespace and name.
     #[must_use]
     pub fn policies(&self) -> &[NetworkPolicy] {
-        &self.policies
+        &self.source.policies
+    }
+
+    /// Policies of other kinds and what they refer to (tiers, network sets), sorted by kind,
+    /// namespace and name.
+    #[must_use]
+    pub fn others(&self) -> &[Object] {
+        &self.source.others
+    }
+
+    /// Whether there is no policy of any kind.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.book.tiers.iter().all(|tier| tier.policies.is_empty())
+    }
+
+    /// How the policies are read.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.source.dialect
+    }
+
+    /// All policies in one shape.
+    #[must_use]
+    pub fn rulebook(&self) -> &Rulebook {
+        &self.book
     }
 }

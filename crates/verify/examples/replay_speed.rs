@@ -40,6 +40,7 @@ fn endpoint(number: u16) -> Endpoint {
         ports: Vec::new(),
         host_network: false,
         node: None,
+        service_account: None,
     }
 }
 

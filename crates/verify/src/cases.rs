@@ -197,6 +197,7 @@ impl<'a> CaseBuilder<'a> {
             ports: ports.cloned().unwrap_or_default(),
             host_network: known.is_some_and(|endpoint| endpoint.host_network),
             node: known.and_then(|endpoint| endpoint.node.clone()),
+            service_account: known.and_then(|endpoint| endpoint.service_account.clone()),
         };
         End::Endpoint { endpoint: Arc::new(endpoint), ports_known: ports.is_some() }
     }

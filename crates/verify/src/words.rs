@@ -23,17 +23,36 @@ pub(crate) fn explain(decision: &Decision, question: &Question<'_>) -> String {
 /// The rule that allows on one side; None if no policy had a say.
 fn allowed(side: &DirectionDecision) -> Option<String> {
     match &side.reason {
-        Reason::Rule { policy, rule } => Some(format!("`{policy}` {} rule {rule}", side.direction)),
+        Reason::Rule { policy, rule, accepts: true } => {
+            Some(format!("`{policy}` {} rule {rule}", side.direction))
+        }
         Reason::OwnNode => Some("probes from the pod's own node".to_owned()),
         Reason::Itself => Some("being the same pod".to_owned()),
-        Reason::NotSubject | Reason::NotIsolated | Reason::NoRule { .. } => None,
+        Reason::NotSubject
+        | Reason::NotIsolated
+        | Reason::Rule { accepts: false, .. }
+        | Reason::NoRule { .. } => None,
     }
 }
 
 /// Why one side denies; None if it does not.
 fn denied(side: &DirectionDecision, question: &Question<'_>) -> Option<String> {
-    let Reason::NoRule { isolated_by } = &side.reason else { return None };
     let port = port(question);
+    let isolated_by = match &side.reason {
+        Reason::NoRule { isolated_by } => isolated_by,
+        Reason::Rule { policy, rule, accepts: false } => {
+            let (direction, from, to) = (side.direction, question.source, question.destination);
+            let kind = policy.kind;
+            return Some(format!(
+                "{direction} rule {rule} of {kind} {policy} denies `{from}` to `{to}` on {port}"
+            ));
+        }
+        Reason::NotSubject
+        | Reason::Itself
+        | Reason::OwnNode
+        | Reason::NotIsolated
+        | Reason::Rule { accepts: true, .. } => return None,
+    };
     Some(match side.direction {
         Direction::Egress => format!(
             "no egress rule of {} allows `{}` to reach `{}` on {port}",

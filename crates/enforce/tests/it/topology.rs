@@ -160,6 +160,7 @@ fn endpoint(
             .collect(),
         host_network: false,
         node: node.map(str::to_owned),
+        service_account: None,
     }
 }
 
@@ -197,6 +198,7 @@ pub(crate) fn cluster() -> Cluster {
         ]
         .into(),
         services: Vec::new(),
+        ..Cluster::default()
     }
 }
 

@@ -36,6 +36,7 @@ fn endpoint(pod: &Value) -> Endpoint {
         ports: ports.collect(),
         host_network: false,
         node: None,
+        service_account: None,
         namespace,
         name,
     }

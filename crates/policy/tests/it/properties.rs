@@ -148,6 +148,7 @@ fn endpoint(index: u8) -> impl Strategy<Value = Endpoint> {
                 ports,
                 host_network: host_network && node.is_some(),
                 node: node.map(str::to_owned),
+                service_account: None,
             }
         },
     )
@@ -166,7 +167,7 @@ fn cluster() -> impl Strategy<Value = Cluster> {
             ("n1".to_owned(), vec!["192.0.2.1".parse().unwrap()]),
             ("n2".to_owned(), vec!["192.0.2.2".parse().unwrap(), "fd00::2:2".parse().unwrap()]),
         ]);
-        Cluster { namespaces, endpoints, nodes, services: Vec::new() }
+        Cluster { namespaces, endpoints, nodes, ..Cluster::default() }
     })
 }
 

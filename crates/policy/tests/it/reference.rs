@@ -56,6 +56,7 @@ fn side(
             .as_ref()
             .and_then(|node| cluster.nodes.get(node))
             .is_some_and(|own| own.contains(&address)),
+        Peer::Domain(_) => false,
     };
     let itself = matches!(other.0, Peer::Endpoint(peer)
         if (&peer.namespace, &peer.name) == (&endpoint.namespace, &endpoint.name));

@@ -85,6 +85,7 @@ impl World {
                 ports: ports(port),
                 host_network: false,
                 node: (kind == PartyKind::Pod).then(|| format!("node-{}", replica % 2 + 1)),
+                service_account: None,
             });
         }
     }

@@ -28,6 +28,7 @@ pub(crate) fn cluster() -> Cluster {
         }],
         host_network: false,
         node: Some("node-1".to_owned()),
+        service_account: None,
     };
     Cluster {
         nodes: [("node-1".to_owned(), vec![IpAddr::from([172, 18, 0, 2])])].into(),
