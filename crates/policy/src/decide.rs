@@ -3,13 +3,21 @@
 
 use sekisho_model::Direction;
 
-use crate::ir::{Action, Policy, Side};
+use crate::ir::{Action, Policy, Rulebook, Side};
 use crate::matching::{Question, is_ordinary};
 use crate::{
     Cluster, Connection, Decision, Dialect, DirectionDecision, Endpoint, Peer, Reason, RuleSet,
 };
 
 impl RuleSet {
+    /// Decides a new connection, see [`Rulebook::decide`].
+    #[must_use]
+    pub fn decide(&self, cluster: &Cluster, connection: &Connection<'_>) -> Decision {
+        self.rulebook().decide(cluster, connection)
+    }
+}
+
+impl Rulebook {
     /// Decides a new connection.
     ///
     /// Both directions are always decided, so that each can be shown. Addresses that are not given
@@ -28,7 +36,7 @@ impl RuleSet {
         connection: &Connection<'_>,
         direction: Direction,
     ) -> DirectionDecision {
-        let dialect = self.dialect();
+        let dialect = self.dialect;
         let (reason, tier) = match exemption(cluster, dialect, connection, direction) {
             Ok(subject) => {
                 let asked = (direction, subject);
@@ -41,7 +49,7 @@ impl RuleSet {
 
     /// The reason, and the tier that decided.
     fn judge(&self, direction: Direction, question: &Question<'_>) -> (Reason, Option<String>) {
-        for tier in &self.rulebook().tiers {
+        for tier in &self.tiers {
             let selecting = tier.policies.iter().filter(|policy| question.is_selected_by(policy));
             let sides =
                 selecting.filter_map(|policy| policy.side(direction).map(|side| (policy, side)));
@@ -63,7 +71,7 @@ enum Answer {
 fn ask<'p>(sides: impl Iterator<Item = (&'p Policy, &'p Side)>, question: &Question<'_>) -> Answer {
     let mut isolated_by = Vec::new();
     for (policy, side) in sides {
-        for rule in side.rules.iter().filter(|rule| question.is_matched_by(rule)) {
+        if let Some(rule) = side.rules.iter().find(|rule| question.is_matched_by(rule)) {
             let accepts = match rule.action {
                 Action::Accept => true,
                 Action::Deny => false,

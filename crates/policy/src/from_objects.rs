@@ -55,7 +55,12 @@ impl Cluster {
                     let key = (service.meta.namespace.clone(), service.meta.name.clone());
                     services.insert(key, service.clone());
                 }
-                Object::Workload(_) | Object::NetworkPolicy(_) | Object::Other(_) => {}
+                Object::Workload(_)
+                | Object::NetworkPolicy(_)
+                | Object::TierPolicy(_)
+                | Object::Exposure(_)
+                | Object::ServiceAccount(_)
+                | Object::Other(_) => {}
             }
         }
         add_templates(objects, &owners, &mut endpoints);
@@ -180,19 +185,11 @@ struct Owners {
 
 impl Owners {
     fn of(objects: &[Object]) -> Self {
-        let workloads = objects.iter().filter_map(|object| match object {
-            Object::Workload(workload) => {
-                let meta = &workload.meta;
-                let own = reference(&meta.namespace, &meta.name, workload.kind.as_str());
-                Some((own, meta.owner.clone()))
-            }
-            Object::Namespace(_)
-            | Object::Node(_)
-            | Object::Pod(_)
-            | Object::Service(_)
-            | Object::NetworkPolicy(_)
-            | Object::Host(_)
-            | Object::Other(_) => None,
+        let workloads = objects.iter().filter_map(|object| {
+            let Object::Workload(workload) = object else { return None };
+            let meta = &workload.meta;
+            let own = reference(&meta.namespace, &meta.name, workload.kind.as_str());
+            Some((own, meta.owner.clone()))
         });
         Self { owner_of: workloads.collect() }
     }

@@ -13,7 +13,9 @@ pub mod ir;
 mod lines;
 mod lower;
 mod matching;
+mod pair;
 mod ports;
+mod reach;
 mod ruleset;
 
 pub use cluster::{Cluster, Endpoint};
@@ -21,5 +23,7 @@ pub use decision::{Connection, Decision, DirectionDecision, Peer, PolicyKind, Po
 pub use dialect::{Dialect, DialectError};
 pub use explain::{DirectionExplanation, Explanation, Miss, explain};
 pub use lines::decide_line;
+pub use pair::{DirectionAnswer, MatchedRule, Pair, PairAnswer, Segment, Step};
 pub use ports::{IcmpVersion, PortSet};
+pub use reach::{Party, Reach, atoms};
 pub use ruleset::RuleSet;

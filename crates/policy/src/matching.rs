@@ -7,10 +7,11 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use sekisho_manifest::ContainerPort;
 use sekisho_model::{Direction, Labels, Protocol};
 
 use crate::ir::{Entity, PeerMatch, Peers, Policy, PortMatch, Ports, Reach, Rule, Subject};
-use crate::{Cluster, Connection, Dialect, Endpoint, Peer};
+use crate::{Cluster, Connection, Dialect, Endpoint, IcmpVersion, Peer, PortSet};
 
 /// A pod or host with the labels around it, as selectors see it.
 pub(crate) struct Facts<'a> {
@@ -172,6 +173,12 @@ impl<'a> Question<'a> {
         ports.include.as_deref().is_none_or(any) && !any(&ports.exclude)
     }
 
+    /// The protocols and ports that the rule speaks about, names resolved.
+    pub(crate) fn port_set(&self, ports: &Ports) -> PortSet {
+        let names = || named_ports(self.cluster, self.dialect, self.direction, self.destination);
+        resolve(ports, names)
+    }
+
     fn is_port(&self, wanted: &PortMatch) -> bool {
         match wanted {
             PortMatch::Range { protocol, first, last } => {
@@ -195,13 +202,43 @@ impl<'a> Question<'a> {
     }
 }
 
+/// The set of protocols and ports of a rule; `names` are the ports that names may stand for.
+pub(crate) fn resolve<'p, I>(ports: &Ports, names: impl Fn() -> I) -> PortSet
+where
+    I: Iterator<Item = &'p ContainerPort>,
+{
+    let set = |list: &[PortMatch]| {
+        list.iter().fold(PortSet::none(), |set, one| set.union(&resolve_one(one, names())))
+    };
+    let include = ports.include.as_deref().map_or_else(PortSet::all, set);
+    include.minus(&set(&ports.exclude))
+}
+
+fn resolve_one<'p>(wanted: &PortMatch, names: impl Iterator<Item = &'p ContainerPort>) -> PortSet {
+    match wanted {
+        PortMatch::Range { protocol, first, last } => PortSet::range(*protocol, *first, *last),
+        PortMatch::Named { name, protocol } => names
+            .filter(|port| {
+                port.name == *name && protocol.is_none_or(|protocol| protocol == port.protocol)
+            })
+            .fold(PortSet::none(), |set, port| {
+                set.union(&PortSet::range(port.protocol, port.port, port.port))
+            }),
+        PortMatch::Icmp { version, kind } => [IcmpVersion::V4, IcmpVersion::V6]
+            .into_iter()
+            .filter(|own| version.is_none_or(|version| version == *own))
+            .fold(PortSet::none(), |set, own| set.union(&PortSet::icmp(own, *kind))),
+        PortMatch::OtherProtocols => PortSet::other_protocols(),
+    }
+}
+
 /// The ports that names stand for in a rule of this direction.
 pub(crate) fn named_ports<'a>(
     cluster: &'a Cluster,
     dialect: Dialect,
     direction: Direction,
     destination: Peer<'a>,
-) -> impl Iterator<Item = &'a sekisho_manifest::ContainerPort> {
+) -> impl Iterator<Item = &'a ContainerPort> {
     let everyone = direction == Direction::Egress && dialect.egress_names_are_cluster_wide();
     let all = if everyone { cluster.endpoints.as_slice() } else { &[] };
     let one = match destination {

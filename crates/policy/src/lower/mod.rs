@@ -12,16 +12,7 @@ pub(crate) const NETWORK_POLICY_TIER: &str = "network_policy";
 
 /// Whether an object other than a NetworkPolicy is a policy, or something policies refer to.
 pub(crate) fn is_used(object: &Object) -> bool {
-    match object {
-        Object::Namespace(_)
-        | Object::Node(_)
-        | Object::Pod(_)
-        | Object::Workload(_)
-        | Object::Service(_)
-        | Object::NetworkPolicy(_)
-        | Object::Host(_)
-        | Object::Other(_) => false,
-    }
+    matches!(object, Object::TierPolicy(_))
 }
 
 /// Lowers all policies. Tiers stand in the order they are asked; tiers without policies are left

@@ -12,7 +12,7 @@ use sekisho_manifest::{
     PolicyRule, PortRef, Position, Requirement,
 };
 use sekisho_model::{Labels, PartyKind, Protocol, WorkloadRef};
-use sekisho_policy::{Cluster, Connection, Endpoint, Peer, RuleSet};
+use sekisho_policy::{Cluster, Connection, Endpoint, Pair, Peer, RuleSet};
 
 use crate::reference::{PORTS, PROTOCOLS, open_ports};
 
@@ -244,6 +244,11 @@ proptest! {
                 open.contains(&(protocol, port)),
                 "{:?} {:?}", connection, decision
             );
+            let pair = Pair { source, destination, source_address, destination_address };
+            let answer = rules.decide_pair(&cluster, &pair);
+            for (one, all) in [(&decision.egress, &answer.egress), (&decision.ingress, &answer.ingress)] {
+                prop_assert_eq!(one.allows(), all.allowed().contains(protocol, port), "{:?}", all);
+            }
         }
     }
 
