@@ -140,6 +140,9 @@ impl Inventory {
             | Object::Workload(_)
             | Object::Service(_)
             | Object::NetworkPolicy(_)
+            | Object::TierPolicy(_)
+            | Object::Exposure(_)
+            | Object::ServiceAccount(_)
             | Object::Host(_)
             | Object::Other(_) => true,
         });
@@ -185,7 +188,12 @@ impl Inventory {
             Object::Node(node) => self.update_node(key, times, node),
             Object::Service(service) => self.update_service(key, times, service),
             Object::Workload(workload) => self.name_anew(&workload.meta.namespace),
-            Object::Namespace(_) | Object::NetworkPolicy(_) | Object::Other(_) => {}
+            Object::Namespace(_)
+            | Object::NetworkPolicy(_)
+            | Object::TierPolicy(_)
+            | Object::Exposure(_)
+            | Object::ServiceAccount(_)
+            | Object::Other(_) => {}
         }
     }
 
@@ -212,6 +220,9 @@ impl Inventory {
             Object::Namespace(_)
             | Object::Workload(_)
             | Object::NetworkPolicy(_)
+            | Object::TierPolicy(_)
+            | Object::Exposure(_)
+            | Object::ServiceAccount(_)
             | Object::Other(_) => {}
         }
         self.history.close_object(key, time);
@@ -478,6 +489,9 @@ fn started(object: &Object) -> Option<Timestamp> {
         | Object::Workload(_)
         | Object::Service(_)
         | Object::NetworkPolicy(_)
+        | Object::TierPolicy(_)
+        | Object::Exposure(_)
+        | Object::ServiceAccount(_)
         | Object::Host(_)
         | Object::Other(_) => object.meta().created,
     }
@@ -490,17 +504,7 @@ fn is_same(a: &Object, b: &Object) -> bool {
 
 fn unplaced(object: &Object) -> Object {
     let mut object = object.clone();
-    let meta = match &mut object {
-        Object::Namespace(it) => &mut it.meta,
-        Object::Node(it) => &mut it.meta,
-        Object::Pod(it) => &mut it.meta,
-        Object::Workload(it) => &mut it.meta,
-        Object::Service(it) => &mut it.meta,
-        Object::NetworkPolicy(it) => &mut it.meta,
-        Object::Host(it) => &mut it.meta,
-        Object::Other(it) => &mut it.meta,
-    };
-    meta.position = Default::default();
+    object.meta_mut().position = Default::default();
     object
 }
 

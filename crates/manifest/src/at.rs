@@ -39,6 +39,17 @@ pub(crate) struct At<'a> {
     step: Step<'a>,
 }
 
+/// What a mapping that may have just one field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// This field.
+    One(&'static str),
+    /// None that is known, and none that is a slip of one.
+    Unknown,
+    /// A mistake that was reported.
+    Wrong,
+}
+
 impl<'f> Context<'f> {
     pub(crate) fn new(file: &'f str) -> Self {
         Self { file, errors: RefCell::default(), refusals: RefCell::default() }
@@ -269,6 +280,53 @@ impl<'a> At<'a> {
             );
         }
         true
+    }
+
+    /// Says that an API server refuses more than `most` items here, or characters of this string.
+    pub(crate) fn refuse_above(&self, most: usize, found: usize, what: &str) {
+        if found > most {
+            self.refuse(format!("may not hold more than {most} {what}, found {found}"));
+        }
+    }
+
+    /// The one field of a mapping that may have just one, which is one of `known`.
+    ///
+    /// [`Choice::Unknown`] is for the caller to report: it is a field of a newer API or none at all.
+    /// A field of `elsewhere` is known and does not belong here.
+    pub(crate) fn choice(&self, known: &[&'static str], elsewhere: &[&str]) -> Choice {
+        let Value::Map(entries) = &self.node.value else {
+            if self.is_null() {
+                return Choice::Unknown;
+            }
+            self.wrong_type("a mapping");
+            return Choice::Wrong;
+        };
+        let is_given = |name: &&'static str| self.get(name).is_some();
+        let found: Vec<&'static str> = known.iter().copied().filter(is_given).collect();
+        if let [one] = found.as_slice() {
+            self.check_fields(known);
+            return Choice::One(one);
+        }
+        if !found.is_empty() {
+            self.wrong_with(
+                format!(
+                    "must have only one of {}, found {}",
+                    known.join(", "),
+                    found.join(" and ")
+                ),
+                Some("write them as items of their own".to_owned()),
+            );
+            return Choice::Wrong;
+        }
+        // A known field is here at most with nothing in it, which counts as absent.
+        let is_slip = |key: &str| {
+            !known.contains(&key) && (elsewhere.contains(&key) || nearest(key, known).is_some())
+        };
+        if entries.iter().any(|entry| is_slip(&entry.key)) {
+            self.check_fields(known);
+            return Choice::Wrong;
+        }
+        Choice::Unknown
     }
 
     /// The entries of a mapping: key and place of the value.

@@ -7,7 +7,7 @@ use sekisho_model::{Labels, Timestamp};
 use crate::{
     Container, ContainerPort, Host, LabelSelector, Meta, NetworkPolicy, Node, Object, Operator,
     OwnerRef, Pod, PodPhase, PodSpec, PodTemplate, PolicyPeer, PolicyPort, PolicyRule, PortRef,
-    Probe, ProbeAction, RestartPolicy, Service, Workload, WorkloadKind,
+    Probe, ProbeAction, RestartPolicy, Service, Workload, WorkloadKind, json_exposure, json_tier,
 };
 
 /// Writes an object as one line of Kubernetes JSON, without a newline.
@@ -24,8 +24,15 @@ pub fn to_json(object: &Object) -> String {
         Object::Workload(workload) => {
             (workload_version(workload.kind), Some(workload_spec(workload)), None)
         }
-        Object::Service(service) => ("v1", Some(service_spec(service)), None),
+        Object::Service(service) => ("v1", Some(service_spec(service)), service_status(service)),
         Object::NetworkPolicy(policy) => ("networking.k8s.io/v1", Some(policy_spec(policy)), None),
+        Object::TierPolicy(policy) => {
+            (json_tier::version(policy.kind), Some(json_tier::spec(policy)), None)
+        }
+        Object::Exposure(exposure) => {
+            (json_exposure::version(exposure), Some(json_exposure::spec(exposure)), None)
+        }
+        Object::ServiceAccount(_) => ("v1", None, None),
         Object::Host(host) => ("sekisho.dev/v1alpha1", Some(host_spec(host)), None),
         Object::Other(other) => (other.api_version.as_str(), None, None),
     };
@@ -40,38 +47,38 @@ pub fn to_json(object: &Object) -> String {
 
 /// A JSON object in the making; empty values are left out.
 #[derive(Default)]
-struct Fields(Map<String, Value>);
+pub(crate) struct Fields(Map<String, Value>);
 
 impl Fields {
-    fn put(&mut self, name: &str, value: impl Into<Value>) {
+    pub(crate) fn put(&mut self, name: &str, value: impl Into<Value>) {
         self.0.insert(name.to_owned(), value.into());
     }
 
-    fn put_some(&mut self, name: &str, value: Option<impl Into<Value>>) {
+    pub(crate) fn put_some(&mut self, name: &str, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
             self.put(name, value);
         }
     }
 
-    fn put_text(&mut self, name: &str, value: &str) {
+    pub(crate) fn put_text(&mut self, name: &str, value: &str) {
         if !value.is_empty() {
             self.put(name, value);
         }
     }
 
-    fn put_list(&mut self, name: &str, values: Vec<Value>) {
+    pub(crate) fn put_list(&mut self, name: &str, values: Vec<Value>) {
         if !values.is_empty() {
             self.put(name, values);
         }
     }
 
-    fn put_labels(&mut self, name: &str, labels: &Labels) {
+    pub(crate) fn put_labels(&mut self, name: &str, labels: &Labels) {
         if !labels.is_empty() {
             self.put(name, json!(labels));
         }
     }
 
-    fn done(self) -> Value {
+    pub(crate) fn done(self) -> Value {
         Value::Object(self.0)
     }
 }
@@ -148,17 +155,29 @@ fn service_spec(service: &Service) -> Value {
     });
     out.put_list("ports", ports.collect());
     out.put_some("externalName", service.external_name.as_deref());
+    out.put_list("externalIPs", service.external_ips.iter().map(|ip| json!(ip)).collect());
+    let ranges = service.source_ranges.iter().map(|net| json!(net.to_string()));
+    out.put_list("loadBalancerSourceRanges", ranges.collect());
+    if service.external_local {
+        out.put("externalTrafficPolicy", "Local");
+    }
     out.done()
 }
 
-fn port_ref(port: &PortRef) -> Value {
+fn service_status(service: &Service) -> Option<Value> {
+    let ips = &service.load_balancer_ips;
+    let ingress: Vec<_> = ips.iter().map(|ip| json!({"ip": ip})).collect();
+    (!ingress.is_empty()).then(|| json!({"loadBalancer": {"ingress": ingress}}))
+}
+
+pub(crate) fn port_ref(port: &PortRef) -> Value {
     match port {
         PortRef::Number(number) => json!(number),
         PortRef::Name(name) => json!(name),
     }
 }
 
-fn selector(selector: &LabelSelector) -> Value {
+pub(crate) fn selector(selector: &LabelSelector) -> Value {
     let mut out = Fields::default();
     out.put_labels("matchLabels", &selector.match_labels);
     let expressions = selector.match_expressions.iter().map(|requirement| {

@@ -7,23 +7,37 @@
 mod at;
 mod check;
 mod error;
+mod exposure;
 mod json;
+mod json_exposure;
+mod json_tier;
 mod known;
+mod known_exposure;
+mod known_tier;
 mod object;
 mod policy;
 mod print;
+mod read_gateway;
+mod read_ingress;
 mod read_meta;
 mod read_object;
 mod read_policy;
+mod read_tier;
 mod read_workload;
 mod repair;
 mod scalar;
 mod selector;
+mod tier;
 mod tree;
 mod workload;
 
 pub use error::ManifestError;
 
+pub use exposure::{
+    BackendRef, Exposure, Gateway, GatewayListener, GatewayRoute, GatewayRouteKind,
+    GatewayRouteRule, GrantFrom, GrantTo, Ingress, IngressBackend, IngressPath, IngressRule,
+    ParentRef, PathType, ReferenceGrant, Route, RouteBackend, RouteTls, RoutesFrom, ServiceAccount,
+};
 pub use json::to_json;
 pub use object::{
     Host, Meta, Namespace, Node, Object, OtherObject, OwnerRef, Position, Service, ServicePort,
@@ -32,6 +46,9 @@ pub use policy::{NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule};
 pub use print::print_policy;
 pub use read_object::{Reading, parse, read};
 pub use selector::{LabelSelector, Operator, Requirement};
+pub use tier::{
+    Tier, TierAction, TierPeer, TierPolicy, TierPolicyKind, TierPort, TierRule, TierSubject,
+};
 pub use workload::{
     Container, ContainerPort, Pod, PodPhase, PodSpec, PodStatus, PodTemplate, PortRef, Probe,
     ProbeAction, RestartPolicy, Workload, WorkloadKind,

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use sekisho_model::{Labels, Protocol, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Container, NetworkPolicy, Pod, PortRef, Workload};
+use crate::{
+    Container, Exposure, NetworkPolicy, Pod, PortRef, ServiceAccount, TierPolicy, Workload,
+};
 
 /// Where a thing stands in its text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,6 +67,12 @@ pub enum Object {
     Service(Service),
     /// networking.k8s.io/v1 NetworkPolicy.
     NetworkPolicy(NetworkPolicy),
+    /// ClusterNetworkPolicy, AdminNetworkPolicy or BaselineAdminNetworkPolicy.
+    TierPolicy(TierPolicy),
+    /// Ingress, OpenShift Route, or an object of the Gateway API.
+    Exposure(Exposure),
+    /// v1 ServiceAccount.
+    ServiceAccount(ServiceAccount),
     /// sekisho.dev/v1alpha1 Host: a VM or plain host under policy.
     Host(Host),
     /// A kind we do not read: skipped by users of the list, with a count.
@@ -82,8 +90,29 @@ impl Object {
             Self::Workload(object) => &object.meta,
             Self::Service(object) => &object.meta,
             Self::NetworkPolicy(object) => &object.meta,
+            Self::TierPolicy(object) => &object.meta,
+            Self::Exposure(object) => object.meta(),
+            Self::ServiceAccount(object) => &object.meta,
             Self::Host(object) => &object.meta,
             Self::Other(object) => &object.meta,
+        }
+    }
+
+    /// The object's metadata, to be changed.
+    #[must_use]
+    pub fn meta_mut(&mut self) -> &mut Meta {
+        match self {
+            Self::Namespace(object) => &mut object.meta,
+            Self::Node(object) => &mut object.meta,
+            Self::Pod(object) => &mut object.meta,
+            Self::Workload(object) => &mut object.meta,
+            Self::Service(object) => &mut object.meta,
+            Self::NetworkPolicy(object) => &mut object.meta,
+            Self::TierPolicy(object) => &mut object.meta,
+            Self::Exposure(object) => object.meta_mut(),
+            Self::ServiceAccount(object) => &mut object.meta,
+            Self::Host(object) => &mut object.meta,
+            Self::Other(object) => &mut object.meta,
         }
     }
 
@@ -97,6 +126,9 @@ impl Object {
             Self::Workload(object) => object.kind.as_str(),
             Self::Service(_) => "Service",
             Self::NetworkPolicy(_) => "NetworkPolicy",
+            Self::TierPolicy(object) => object.kind.as_str(),
+            Self::Exposure(object) => object.kind(),
+            Self::ServiceAccount(_) => "ServiceAccount",
             Self::Host(_) => "Host",
             Self::Other(object) => &object.kind,
         }
@@ -159,6 +191,19 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// spec.externalName.
     pub external_name: Option<String>,
+    /// spec.externalIPs, of any type of Service.
+    #[serde(default)]
+    pub external_ips: Vec<IpAddr>,
+    /// status.loadBalancer.ingress[].ip, or spec.loadBalancerIP if there is none.
+    #[serde(default)]
+    pub load_balancer_ips: Vec<IpAddr>,
+    /// spec.loadBalancerSourceRanges of a LoadBalancer; empty = all may come.
+    #[serde(default)]
+    pub source_ranges: Vec<ipnet::IpNet>,
+    /// spec.externalTrafficPolicy is `Local`: traffic from outside keeps its source address, and
+    /// goes only to pods of the node where it arrives.
+    #[serde(default)]
+    pub external_local: bool,
 }
 
 /// spec.ports[] of a Service.

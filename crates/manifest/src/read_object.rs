@@ -4,30 +4,48 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use crate::at::{At, Context, nearest, shorten};
+use crate::read_gateway::{read_gateway, read_gateway_route, read_reference_grant};
+use crate::read_ingress::{read_ingress, read_route, read_service_account, read_word};
 use crate::read_meta::{Scope, labels, read_lenient_meta, read_meta, string};
 use crate::read_policy::{read_cidr, read_policy, read_port_number, read_port_ref, read_protocol};
+use crate::read_tier::read_tier_policy;
 use crate::read_workload::{read_container, read_pod, read_workload};
 use crate::repair::{REPAIRS_MAX, Repair};
 use crate::tree::{Documents, TreeError};
 use crate::{
-    Host, ManifestError, Meta, Namespace, Node, Object, OtherObject, PortRef, Service, ServicePort,
-    WorkloadKind, check, known,
+    Exposure, GatewayRouteKind, Host, ManifestError, Meta, Namespace, Node, Object, OtherObject,
+    PortRef, Service, ServicePort, TierPolicyKind, WorkloadKind, check, known,
 };
 
 /// Label that every namespace carries (Kubernetes v1.34, NamespaceDefaultLabelName).
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
-/// Groups we read, with the version we read of each and their kinds.
-const GROUPS: &[(&str, &str, &[&str])] = &[
-    ("", "v1", &["Namespace", "Node", "Pod", "Service", "ReplicationController"]),
-    ("apps", "v1", &["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"]),
-    ("batch", "v1", &["Job", "CronJob"]),
-    ("networking.k8s.io", "v1", &["NetworkPolicy"]),
-    ("sekisho.dev", "v1alpha1", &["Host"]),
+/// A group, the versions that we read of it, newest first, and their kinds.
+type Group = (&'static str, &'static [&'static str], &'static [&'static str]);
+/// Groups we read; one whose kinds have different versions stands here more than once.
+const GROUPS: &[Group] = &[
+    ("", &["v1"], &["Namespace", "Node", "Pod", "Service", "ServiceAccount"]),
+    ("", &["v1"], &["ReplicationController"]),
+    ("apps", &["v1"], &["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"]),
+    ("batch", &["v1"], &["Job", "CronJob"]),
+    ("networking.k8s.io", &["v1"], &["NetworkPolicy", "Ingress"]),
+    ("policy.networking.k8s.io", &["v1alpha2", "v1beta1"], &["ClusterNetworkPolicy"]),
+    (
+        "policy.networking.k8s.io",
+        &["v1alpha1"],
+        &["AdminNetworkPolicy", "BaselineAdminNetworkPolicy"],
+    ),
+    ("gateway.networking.k8s.io", &["v1", "v1beta1"], &["Gateway", "HTTPRoute"]),
+    ("gateway.networking.k8s.io", &["v1", "v1beta1", "v1alpha2"], &["ReferenceGrant"]),
+    ("gateway.networking.k8s.io", &["v1", "v1alpha2"], &["GRPCRoute", "TCPRoute", "UDPRoute"]),
+    ("gateway.networking.k8s.io", &["v1", "v1alpha3", "v1alpha2"], &["TLSRoute"]),
+    ("route.openshift.io", &["v1"], &["Route"]),
+    ("sekisho.dev", &["v1alpha1"], &["Host"]),
 ];
 /// Kinds that were once served by the group `extensions`, and where they went.
 const MOVED: &[(&str, &str)] = &[
     ("DaemonSet", "apps/v1"),
     ("Deployment", "apps/v1"),
+    ("Ingress", "networking.k8s.io/v1"),
     ("NetworkPolicy", "networking.k8s.io/v1"),
     ("ReplicaSet", "apps/v1"),
 ];
@@ -39,8 +57,8 @@ const NOT_READ: &[&str] = &[
     "ControllerRevision",
     "Endpoints",
     "Event",
+    "GatewayClass",
     "IPAddress",
-    "Ingress",
     "IngressClass",
     "LimitRange",
     "PersistentVolume",
@@ -48,7 +66,6 @@ const NOT_READ: &[&str] = &[
     "PodTemplate",
     "ResourceQuota",
     "Secret",
-    "ServiceAccount",
     "ServiceCIDR",
 ];
 
@@ -184,22 +201,18 @@ fn check_type(at: &At<'_>, version: &str, kind: &str) -> bool {
         wrong_version(at, version, now);
         return false;
     }
-    let Some((_, known_version, kinds)) = GROUPS.iter().find(|(name, ..)| *name == group) else {
-        return true;
-    };
-    if kinds.contains(&kind) {
-        if group_version != *known_version {
-            let now = if group.is_empty() {
-                (*known_version).to_owned()
-            } else {
-                format!("{group}/{known_version}")
-            };
-            wrong_version(at, version, &now);
-            return false;
+    let rows = || GROUPS.iter().filter(|(name, ..)| *name == group);
+    if let Some((_, versions, _)) = rows().find(|(.., kinds)| kinds.contains(&kind)) {
+        if versions.contains(&group_version) {
+            return true;
         }
-        return true;
+        let newest = versions.first().copied().unwrap_or_default();
+        let now = if group.is_empty() { newest.to_owned() } else { format!("{group}/{newest}") };
+        wrong_version(at, version, &now);
+        return false;
     }
-    match nearest(kind, kinds) {
+    let kinds: Vec<&str> = rows().flat_map(|(.., kinds)| kinds.iter().copied()).collect();
+    match nearest(kind, &kinds) {
         Some(name) if !NOT_READ.contains(&kind) => {
             let message = format!("`{version}` has no kind `{}`", shorten(kind));
             if let Some(at) = at.get("kind") {
@@ -223,6 +236,7 @@ fn wrong_version(at: &At<'_>, version: &str, now: &str) {
 fn read_object(at: &At<'_>, version: &str, kind: &str) -> Option<Object> {
     let group = version.split_once('/').map_or("", |(group, _)| group);
     let workload = |kind| read_workload(at, kind).map(Object::Workload);
+    let exposure = |exposure: Option<Exposure>| exposure.map(Object::Exposure);
     match (group, kind) {
         ("", "Namespace") => Some(Object::Namespace(read_namespace(at))),
         ("", "Node") => Some(Object::Node(read_node(at))),
@@ -235,7 +249,22 @@ fn read_object(at: &At<'_>, version: &str, kind: &str) -> Option<Object> {
         ("apps", "ReplicaSet") => workload(WorkloadKind::ReplicaSet),
         ("batch", "Job") => workload(WorkloadKind::Job),
         ("batch", "CronJob") => workload(WorkloadKind::CronJob),
+        ("", "ServiceAccount") => Some(Object::ServiceAccount(read_service_account(at))),
         ("networking.k8s.io", "NetworkPolicy") => read_policy(at).map(Object::NetworkPolicy),
+        ("policy.networking.k8s.io", _) if let Some(kind) = tier_kind(kind) => {
+            read_tier_policy(at, version, kind).map(Object::TierPolicy)
+        }
+        ("networking.k8s.io", "Ingress") => exposure(read_ingress(at).map(Exposure::Ingress)),
+        ("route.openshift.io", "Route") => exposure(read_route(at).map(Exposure::Route)),
+        ("gateway.networking.k8s.io", "Gateway") => {
+            exposure(read_gateway(at).map(Exposure::Gateway))
+        }
+        ("gateway.networking.k8s.io", "ReferenceGrant") => {
+            exposure(read_reference_grant(at).map(Exposure::ReferenceGrant))
+        }
+        ("gateway.networking.k8s.io", _) if let Some(kind) = route_kind(kind) => {
+            exposure(read_gateway_route(at, kind).map(Exposure::GatewayRoute))
+        }
         ("sekisho.dev", "Host") => read_host(at).map(Object::Host),
         _ => Some(Object::Other(OtherObject {
             api_version: version.to_owned(),
@@ -243,6 +272,26 @@ fn read_object(at: &At<'_>, version: &str, kind: &str) -> Option<Object> {
             meta: read_lenient_meta(at),
         })),
     }
+}
+
+fn tier_kind(kind: &str) -> Option<TierPolicyKind> {
+    let kinds = [
+        TierPolicyKind::ClusterNetworkPolicy,
+        TierPolicyKind::AdminNetworkPolicy,
+        TierPolicyKind::BaselineAdminNetworkPolicy,
+    ];
+    kinds.into_iter().find(|known| known.as_str() == kind)
+}
+
+fn route_kind(kind: &str) -> Option<GatewayRouteKind> {
+    let kinds = [
+        GatewayRouteKind::Http,
+        GatewayRouteKind::Grpc,
+        GatewayRouteKind::Tls,
+        GatewayRouteKind::Tcp,
+        GatewayRouteKind::Udp,
+    ];
+    kinds.into_iter().find(|known| known.as_str() == kind)
 }
 
 fn read_namespace(at: &At<'_>) -> Namespace {
@@ -319,7 +368,31 @@ fn read_service(at: &At<'_>) -> Option<Service> {
     service.selector = spec.get("selector").map(|at| labels(&at)).unwrap_or_default();
     service.ports = spec.list("ports", read_service_port);
     service.external_name = string(&spec, "externalName").filter(|name| !name.is_empty());
+    read_outside(at, &spec, &mut service);
     Some(service)
+}
+
+/// How a Service is reached from outside.
+fn read_outside(at: &At<'_>, spec: &At<'_>, service: &mut Service) {
+    service.external_ips = spec.list("externalIPs", read_address);
+    service.source_ranges = spec.list("loadBalancerSourceRanges", read_cidr);
+    service.external_local = spec.get("externalTrafficPolicy").is_some_and(|at| {
+        read_word(&at, &[("Cluster", false), ("Local", true), ("", false)]).unwrap_or_default()
+    });
+    // Nobody writes a status by hand, so what is not as expected there is left out.
+    if let Some(status) = at.get("status")
+        && let Some(balancer) = status.get("loadBalancer")
+        && let Some(list) = balancer.get("ingress")
+    {
+        let address = |item: &At<'_>| check::address(item.get("ip")?.lenient_string()?);
+        service.load_balancer_ips = list.lenient_items().iter().filter_map(address).collect();
+    }
+    if let Some(at) = spec.get("loadBalancerIP")
+        && service.load_balancer_ips.is_empty()
+        && at.lenient_string() != Some("")
+    {
+        service.load_balancer_ips.extend(read_address(&at));
+    }
 }
 
 fn read_cluster_ips(spec: &At<'_>, service: &mut Service) {

@@ -217,6 +217,9 @@ pub(super) fn add(cluster: &mut Cluster, kubelets: &Kubelets, mut object: Object
             &mut it.meta
         }
         Object::NetworkPolicy(it) => &mut it.meta,
+        Object::TierPolicy(it) => &mut it.meta,
+        Object::Exposure(it) => it.meta_mut(),
+        Object::ServiceAccount(it) => &mut it.meta,
         Object::Node(it) => &mut it.meta,
         // Pods are made above, hosts come another way, and the rest is not ours.
         Object::Pod(_) | Object::Host(_) | Object::Other(_) => return,

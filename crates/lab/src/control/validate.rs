@@ -143,6 +143,9 @@ impl<'a> Check<'a> {
             Object::Namespace(_)
             | Object::Node(_)
             | Object::NetworkPolicy(_)
+            | Object::TierPolicy(_)
+            | Object::Exposure(_)
+            | Object::ServiceAccount(_)
             | Object::Other(_) => {}
         }
     }

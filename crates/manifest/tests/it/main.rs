@@ -13,4 +13,6 @@ mod properties;
 #[cfg(test)]
 mod strategy;
 #[cfg(test)]
+mod strategy_tier;
+#[cfg(test)]
 mod text;

@@ -11,9 +11,11 @@ use sekisho_manifest::{
     Container, ContainerPort, Host, LabelSelector, Meta, Namespace, NetworkPolicy, Node, Object,
     Operator, OtherObject, OwnerRef, Pod, PodPhase, PodSpec, PodStatus, PodTemplate, PolicyPeer,
     PolicyPort, PolicyRule, PortRef, Position, Probe, ProbeAction, Requirement, RestartPolicy,
-    Service, ServicePort, Workload, WorkloadKind,
+    Service, ServiceAccount, ServicePort, Workload, WorkloadKind,
 };
 use sekisho_model::{Labels, Protocol, Timestamp};
+
+use crate::strategy_tier::{exposure, forget_exposure, forget_tier, tier_policy};
 
 const TRICKY: [&str; 24] = [
     "",
@@ -46,7 +48,7 @@ fn anything() -> impl Strategy<Value = String> {
     prop_oneof![select(TRICKY.to_vec()).prop_map(str::to_owned), "\\PC{0,12}", any::<String>()]
 }
 
-fn name() -> impl Strategy<Value = String> {
+pub(crate) fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z][a-z0-9]{0,5}(-[a-z0-9]{1,3})?",
         select(vec!["yes", "no", "1", "1e3", "null", "0x1", "on"]).prop_map(str::to_owned)
@@ -81,7 +83,7 @@ fn address() -> impl Strategy<Value = IpAddr> {
     .prop_map(|address| address.to_canonical())
 }
 
-fn cidr() -> impl Strategy<Value = IpNet> {
+pub(crate) fn cidr() -> impl Strategy<Value = IpNet> {
     (address(), 0_u8..=128)
         .prop_map(|(address, bits)| {
             let width = if address.is_ipv4() { 32 } else { 128 };
@@ -97,7 +99,7 @@ fn time() -> impl Strategy<Value = Timestamp> {
     any::<u64>().prop_map(Timestamp::from_nanos)
 }
 
-fn protocol() -> impl Strategy<Value = Protocol> {
+pub(crate) fn protocol() -> impl Strategy<Value = Protocol> {
     select(vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp])
 }
 
@@ -108,12 +110,12 @@ fn port_name() -> impl Strategy<Value = String> {
     ]
 }
 
-fn port_ref() -> impl Strategy<Value = PortRef> {
+pub(crate) fn port_ref() -> impl Strategy<Value = PortRef> {
     prop_oneof![(1_u16..).prop_map(PortRef::Number), port_name().prop_map(PortRef::Name)]
 }
 
 /// Metadata with all that JSON carries; cluster-wide if `cluster`.
-fn meta(cluster: bool) -> impl Strategy<Value = Meta> {
+pub(crate) fn meta(cluster: bool) -> impl Strategy<Value = Meta> {
     let owner = ("[A-Z][a-z]{1,4}", name()).prop_map(|(kind, name)| OwnerRef { kind, name });
     let annotations = btree_map(label_key(), anything(), 0..3);
     let times = (option::of(time()), option::of(time()));
@@ -132,7 +134,7 @@ fn meta(cluster: bool) -> impl Strategy<Value = Meta> {
     )
 }
 
-fn selector() -> impl Strategy<Value = LabelSelector> {
+pub(crate) fn selector() -> impl Strategy<Value = LabelSelector> {
     let operators = vec![Operator::In, Operator::NotIn, Operator::Exists, Operator::DoesNotExist];
     let requirement = (label_key(), select(operators), vec(label_value(), 1..3)).prop_map(
         |(key, operator, values)| Requirement {
@@ -332,6 +334,7 @@ fn service() -> impl Strategy<Value = Service> {
             node_port,
         });
     let external = option::of("[a-z]{1,5}");
+    let outside = (vec(address(), 0..2), vec(address(), 0..2), vec(cidr(), 0..2), any::<bool>());
     (
         meta(false),
         select(vec!["ClusterIP", "ExternalName"]),
@@ -340,16 +343,24 @@ fn service() -> impl Strategy<Value = Service> {
         labels(),
         vec(port, 0..3),
         external,
+        outside,
     )
         .prop_map(
-            |(meta, service_type, cluster_ips, headless, selector, ports, external_name)| Service {
-                meta,
-                service_type: service_type.to_owned(),
-                cluster_ips,
-                headless,
-                selector,
-                ports,
-                external_name,
+            |(meta, kind, cluster_ips, headless, selector, ports, external_name, outside)| {
+                let (external_ips, load_balancer_ips, source_ranges, external_local) = outside;
+                Service {
+                    meta,
+                    service_type: kind.to_owned(),
+                    cluster_ips,
+                    headless,
+                    selector,
+                    ports,
+                    external_name,
+                    external_ips,
+                    load_balancer_ips,
+                    source_ranges,
+                    external_local,
+                }
             },
         )
 }
@@ -379,6 +390,9 @@ pub(crate) fn object() -> impl Strategy<Value = Object> {
         3 => workload().prop_map(Object::Workload),
         2 => service().prop_map(Object::Service),
         3 => policy().prop_map(Object::NetworkPolicy),
+        3 => tier_policy().prop_map(Object::TierPolicy),
+        3 => exposure().prop_map(Object::Exposure),
+        1 => meta(false).prop_map(|meta| Object::ServiceAccount(ServiceAccount { meta })),
         1 => host,
         1 => other,
     ]
@@ -401,6 +415,9 @@ pub(crate) fn forget(object: &mut Object) {
         Object::Workload(object) => &mut object.meta,
         Object::Service(object) => &mut object.meta,
         Object::NetworkPolicy(policy) => return forget_rules(policy),
+        Object::TierPolicy(policy) => return forget_tier(policy),
+        Object::Exposure(exposure) => return forget_exposure(exposure),
+        Object::ServiceAccount(object) => &mut object.meta,
         Object::Host(object) => &mut object.meta,
         Object::Other(object) => &mut object.meta,
     };
