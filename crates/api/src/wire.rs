@@ -1,5 +1,7 @@
 //! What travels.
 
+use std::collections::BTreeMap;
+
 use sekisho_manifest::Object;
 use sekisho_model::{EdgeMinute, Flow, HookCounters, LossMinute, TimeRange, Timestamp};
 use sekisho_policy::{Cluster, RuleSet};
@@ -34,8 +36,26 @@ pub struct Order {
     pub audit: Option<VerifiedRecord>,
     /// Revision number that `enforce` carries; 0 = none.
     pub revision: u64,
+    /// What an agent does, when `revision` is new to it, with the established connections that the
+    /// revision denies; true: ends them, false: counts them.
+    pub cut: bool,
     /// The cluster as the server knows it.
     pub cluster: Cluster,
+}
+
+/// What an agent found among its established connections when a revision came into force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EstablishedReport {
+    /// The revision.
+    pub revision: u64,
+    /// Connections that it denies and that could still carry data.
+    pub denied: u64,
+    /// Those of them that were ended.
+    pub cut: u64,
+    /// Connections that were not judged because there were too many.
+    pub skipped: u64,
+    /// Why this is not the whole truth; empty = it is.
+    pub error: String,
 }
 
 /// What an agent says of itself, once a second or so.
@@ -49,6 +69,9 @@ pub struct AgentReport {
     pub generation: u64,
     /// Why the last order is not in force; empty = it is.
     pub error: String,
+    /// Established connections when the revision in force came; None = there was none, or it came
+    /// before this agent.
+    pub established: Option<EstablishedReport>,
     /// Rules that decided, with packets and bytes since they are in force.
     pub rules: Vec<(sekisho_model::DecidedBy, u64, u64)>,
     /// Tiers in use, `area: used`.
@@ -205,6 +228,9 @@ pub struct ApplyRequest {
     pub dry_run: bool,
     /// Enforce or only audit.
     pub mode: DatapathMode,
+    /// True: established connections that the policies deny end. Only with
+    /// [`DatapathMode::Enforce`].
+    pub cut: bool,
     /// History to verify against.
     pub range: TimeRange,
     /// Edges accepted by name.
@@ -226,6 +252,9 @@ pub struct ApplyResponse {
     pub nodes: Vec<String>,
     /// Nodes where it is not (yet), with the reason.
     pub pending: Vec<String>,
+    /// What nodes found among their established connections; a node that the revision reached
+    /// twice, such as after a restart of its agent, is not in it.
+    pub established: BTreeMap<String, EstablishedReport>,
 }
 
 /// Asks to go back.
@@ -250,6 +279,9 @@ pub struct Revision {
     pub operator: String,
     /// For a rollback: the revision whose policies these are; 0 = none at all.
     pub restores: Option<u64>,
+    /// Established connections that it denies are ended where it comes into force.
+    #[serde(default)]
+    pub cut: bool,
     /// The policies; None = none.
     pub record: Option<VerifiedRecord>,
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::chains::ABOUT;
 use crate::compile::{CompileError, NodeTables, compile};
 use crate::counters::{self, CountersError, RuleCounters};
-use crate::cut::{self, CutError, CutReport};
+use crate::cut::{self, CutError, Established, Fate};
 use crate::executor::{Executor, InNamespace, NftError};
 use crate::layout::remove_script;
 use crate::scope::{Mode, Scope};
@@ -248,8 +248,21 @@ impl Datapath {
         verified: &VerifiedPolicy,
         cluster: &Cluster,
         scope: &Scope,
-    ) -> Result<CutReport, CutError> {
-        cut::cut(&self.netns, verified.rules(), cluster, scope)
+    ) -> Result<Established, CutError> {
+        cut::judge_all(&self.netns, verified.rules(), cluster, scope, Fate::Cut)
+    }
+
+    /// Counts the established connections of this place that `verified` denies, and lets them go on.
+    ///
+    /// # Errors
+    /// [`CutError`] if the connection table can't be read.
+    pub fn count_denied(
+        &self,
+        verified: &VerifiedPolicy,
+        cluster: &Cluster,
+        scope: &Scope,
+    ) -> Result<Established, CutError> {
+        cut::judge_all(&self.netns, verified.rules(), cluster, scope, Fate::Spared)
     }
 
     /// Removes the table of `mode`: nothing is denied (or audited) by it any more. Fine if it is

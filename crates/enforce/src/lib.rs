@@ -22,7 +22,7 @@ mod scope;
 
 pub use compile::{CompileError, ELEMENTS_MAX, NodeTables, compile};
 pub use counters::{CountersError, RuleCounters};
-pub use cut::{CONNECTIONS_MAX, CutError, CutReport};
+pub use cut::{CONNECTIONS_MAX, CutError, Established};
 pub use datapath::{Applied, ApplyError, Change, Datapath, TableError};
 pub use deny_log::{DenyLog, DenyLogError, RECORDS_PER_POLL_MAX};
 pub use executor::{Executor, InNamespace, NftError};

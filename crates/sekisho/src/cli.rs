@@ -74,7 +74,13 @@ pub(crate) enum Command {
     /// Audit mode: policies mark what they would deny, and stop nothing.
     Stage(ApplyArgs),
     /// Verify, then enforce.
-    Apply(ApplyArgs),
+    Apply {
+        #[command(flatten)]
+        args: ApplyArgs,
+        /// End established connections that the policies deny; without it they go on until they end.
+        #[arg(long)]
+        cut: bool,
+    },
     /// Go back to an earlier revision.
     Rollback(RollbackArgs),
     /// Questions about policies, on files alone.

@@ -15,7 +15,6 @@ mod when;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sekisho_api::DatapathMode;
 
 use crate::cli::{Cli, Command};
 use crate::exit::{Exit, UNUSABLE};
@@ -59,8 +58,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Map(args) => commands::map::run(args),
         Command::Recommend(args) => commands::recommend::run(args),
         Command::Verify(args) => commands::verify::run(args),
-        Command::Stage(args) => commands::apply::apply(args, DatapathMode::Audit),
-        Command::Apply(args) => commands::apply::apply(args, DatapathMode::Enforce),
+        Command::Stage(args) => commands::apply::stage(args),
+        Command::Apply { args, cut } => commands::apply::apply(args, *cut),
         Command::Rollback(args) => commands::apply::rollback(args),
         Command::Policy(command) => commands::policy::run(command),
         // Answered before: it has its own arguments and exit codes.

@@ -145,7 +145,14 @@ pub(crate) fn batch(node: &str, sequence: u64) -> Batch {
 
 /// An order.
 pub(crate) fn order(generation: u64) -> Order {
-    Order { generation, enforce: None, audit: None, revision: 0, cluster: Cluster::default() }
+    Order {
+        generation,
+        enforce: None,
+        audit: None,
+        revision: 0,
+        cut: false,
+        cluster: Cluster::default(),
+    }
 }
 
 /// Sends raw bytes and gives the answer's first line and body.

@@ -81,9 +81,13 @@ fn established_connections_outlive_a_change_until_they_are_cut() {
             PATIENCE,
         );
         assert!(again.is_err(), "a new connection is denied");
+        let counted = node.count_denied(&verified, &cluster, &node_scope(revision)).unwrap();
+        assert_eq!((counted.denied, counted.cut), (2, 0), "{counted:?}");
+        assert_eq!(denied.talks(LONG), [true, true], "counting ends nothing");
         let report = node.cut(&verified, &cluster, &node_scope(revision)).unwrap();
-        // Connections of the last round may still be in the table, long dead.
-        assert!(report.cut >= 2, "{report:?}");
+        assert_eq!((report.denied, report.cut), (2, 2), "{report:?}");
+        let after = node.count_denied(&verified, &cluster, &node_scope(revision)).unwrap();
+        assert_eq!(after.denied, 0, "{after:?}");
         assert_eq!(denied.talks(PATIENCE), [false, false], "cut, both ways");
         assert_eq!(denied6.talks(PATIENCE), [false, false], "cut, both ways");
         assert_eq!(allowed.talks(LONG), [true, true], "what is allowed is not cut");

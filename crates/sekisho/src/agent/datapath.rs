@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sekisho_api::{Client, Order};
+use sekisho_api::{Client, EstablishedReport, Order};
 use sekisho_base::{Clock, error_chain};
 use sekisho_enforce::{Executor, InNamespace, Mode, Scope, ScopeKind};
 use sekisho_model::Timestamp;
@@ -39,6 +39,9 @@ struct Rules {
     datapath: sekisho_enforce::Datapath,
     /// Connections are tracked although no policy is in force.
     prepared: bool,
+    /// The revision that established connections were last judged by. They are judged once by
+    /// each: a pod that is relabelled later loses no connection to an old `--cut`.
+    judged: Option<u64>,
     /// The last order that was carried out.
     order: Option<Order>,
     /// Our tables as the kernel printed them after that, set elements aside; None = no table.
@@ -55,11 +58,17 @@ impl Datapath {
         if let Err(error) = &prepared {
             tracing::warn!(error = %error_chain(error), "connection tracking not prepared");
         }
-        if let Ok(Some(revision)) = datapath.in_force(Mode::Enforce) {
+        let judged = datapath.in_force(Mode::Enforce).ok().flatten();
+        if let Some(revision) = judged {
             tracing::info!(revision, "rules of an earlier agent are in force and stay");
         }
-        let rules =
-            Rules { datapath, prepared: prepared.is_ok(), order: None, printed: BTreeMap::new() };
+        let rules = Rules {
+            datapath,
+            prepared: prepared.is_ok(),
+            judged,
+            order: None,
+            printed: BTreeMap::new(),
+        };
         Self {
             node: options.node.clone(),
             kind,
@@ -135,6 +144,9 @@ impl Datapath {
         order: &Order,
     ) -> Result<(), String> {
         let Some(record) = record else {
+            if mode == Mode::Enforce {
+                rules.judged = None;
+            }
             return rules.clear(mode).map_err(|error| error_chain(&error));
         };
         // Whatever came over the wire: only what was verified comes into force.
@@ -151,6 +163,10 @@ impl Datapath {
             .apply(&verified, &order.cluster, &scope, mode)
             .map_err(|error| error_chain(&error))?;
         self.decisions.learn(applied.decisions);
+        if mode == Mode::Enforce && rules.judged != Some(order.revision) {
+            rules.judged = Some(order.revision);
+            self.state.note_established(rules.judge_established(&verified, order, &scope));
+        }
         Ok(())
     }
 
@@ -228,6 +244,40 @@ impl Datapath {
 }
 
 impl Rules {
+    /// Ends the established connections that `verified`, which is in force, denies, or counts them.
+    fn judge_established(
+        &self,
+        verified: &VerifiedPolicy,
+        order: &Order,
+        scope: &Scope,
+    ) -> EstablishedReport {
+        let path = &self.datapath;
+        let judged = if order.cut {
+            path.cut(verified, &order.cluster, scope)
+        } else {
+            path.count_denied(verified, &order.cluster, scope)
+        };
+        let revision = order.revision;
+        match judged {
+            Ok(found) => {
+                tracing::info!(revision, ?found, "established connections judged");
+                EstablishedReport {
+                    revision,
+                    denied: found.denied as u64,
+                    cut: found.cut as u64,
+                    skipped: found.skipped as u64,
+                    error: String::new(),
+                }
+            }
+            // The rules are in force all the same.
+            Err(error) => {
+                let error = error_chain(&error);
+                tracing::error!(revision, error, "established connections not judged");
+                EstablishedReport { revision, error, ..EstablishedReport::default() }
+            }
+        }
+    }
+
     /// Takes the policies of `mode` away, if there are any. Connections stay tracked, so that the
     /// next policy knows who was there before it.
     fn clear(&mut self, mode: Mode) -> Result<(), sekisho_enforce::TableError> {

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sekisho_api::{AgentReport, Client};
+use sekisho_api::{AgentReport, Client, EstablishedReport};
 use sekisho_base::error_chain;
 use sekisho_model::{DecidedBy, Timestamp};
 
@@ -34,6 +34,11 @@ impl AgentState {
         let mut report = self.report();
         report.generation = generation;
         report.error = error;
+    }
+
+    /// Notes what was found among the established connections when a revision came into force.
+    pub(crate) fn note_established(&self, established: EstablishedReport) {
+        self.report().established = Some(established);
     }
 
     /// Notes that somebody else changed our rules at `time`.

@@ -1,20 +1,33 @@
 //! `sekisho stage`, `sekisho apply`, `sekisho rollback`.
 
-use sekisho_api::{ApplyRequest, ApplyResponse, Client, DatapathMode, Revision, RollbackRequest};
+use sekisho_api::{
+    ApplyRequest, ApplyResponse, Client, DatapathMode, EstablishedReport, Revision, RollbackRequest,
+};
 use sekisho_model::{TimeRange, Timestamp};
 
 use super::{history, input, output};
 use crate::cli::{ApplyArgs, RollbackArgs, TableOrJson};
 use crate::exit::Exit;
 
-/// Asks the server to verify and to put in force (or to audit).
-pub(crate) fn apply(args: &ApplyArgs, mode: DatapathMode) -> anyhow::Result<Exit> {
+/// Asks the server to verify and to put in force; with `cut` established connections that are
+/// denied end.
+pub(crate) fn apply(args: &ApplyArgs, cut: bool) -> anyhow::Result<Exit> {
+    ask(args, DatapathMode::Enforce, cut)
+}
+
+/// Asks the server to verify and to audit.
+pub(crate) fn stage(args: &ApplyArgs) -> anyhow::Result<Exit> {
+    ask(args, DatapathMode::Audit, false)
+}
+
+fn ask(args: &ApplyArgs, mode: DatapathMode, cut: bool) -> anyhow::Result<Exit> {
     let now = history::now();
     let request = ApplyRequest {
         files: input::read(&args.files)?,
         prune: args.prune,
         dry_run: false,
         mode,
+        cut,
         range: TimeRange {
             from: args.since.map_or(Timestamp::EPOCH, |since| since.at(now)),
             to: args.until.map_or(Timestamp::MAX, |until| until.at(now)),
@@ -35,8 +48,12 @@ pub(crate) fn apply(args: &ApplyArgs, mode: DatapathMode) -> anyhow::Result<Exit
             DatapathMode::Audit => "staged (nothing is stopped)",
         };
         output::print(&outcome(&response, done))?;
+        output::print(&established(&response, cut))?;
+        if !cut && response.established.values().any(|found| found.denied > 0) {
+            output::print("To end them, apply the same files with --cut.\n")?;
+        }
     }
-    Ok(exit(&response))
+    Ok(exit(&response, cut))
 }
 
 /// Goes back, or lists what there is to go back to.
@@ -49,7 +66,8 @@ pub(crate) fn rollback(args: &RollbackArgs) -> anyhow::Result<Exit> {
     let request = RollbackRequest { revision: args.revision, operator: operator() };
     let response = history::call(client.rollback(&request))?;
     output::print(&outcome(&response, "in force"))?;
-    Ok(exit(&response))
+    output::print(&established(&response, false))?;
+    Ok(exit(&response, false))
 }
 
 fn operator() -> String {
@@ -59,10 +77,11 @@ fn operator() -> String {
     named.or_else(|_unset| number()).unwrap_or_default()
 }
 
-fn exit(response: &ApplyResponse) -> Exit {
+fn exit(response: &ApplyResponse, cut: bool) -> Exit {
     match response.revision {
         None => Exit::Found,
         Some(_) if !response.pending.is_empty() => Exit::Partial,
+        Some(_) if !gaps(response, cut).is_empty() => Exit::Partial,
         Some(_) => Exit::Done,
     }
 }
@@ -78,6 +97,55 @@ fn outcome(response: &ApplyResponse, done: &str) -> String {
         text.push_str(&format!("Not on {pending}; its last good policy stays in force.\n"));
     }
     text
+}
+
+/// What became of the established connections that the revision denies.
+fn established(response: &ApplyResponse, cut: bool) -> String {
+    let by_node = &response.established;
+    let number = |found: &EstablishedReport| if cut { found.cut } else { found.denied };
+    let sum: u64 = by_node.values().map(number).sum();
+    let some = by_node.iter().filter(|(_, found)| number(found) > 0);
+    let places: Vec<String> =
+        some.map(|(node, found)| format!("{} on {node}", number(found))).collect();
+    let places = places.join(", ");
+    let (noun, go, were) = match sum {
+        1 => ("connection", "goes on until it ends", "was"),
+        _ => ("connections", "go on until they end", "were"),
+    };
+    let gaps = gaps(response, cut);
+    let mut text = match (sum, cut) {
+        (0, true) if gaps.is_empty() => {
+            "No established connection is denied: none was ended.\n".to_owned()
+        }
+        (0, _) => String::new(),
+        (_, false) => {
+            format!("{sum} established {noun} that it denies {go}: {places}.\n")
+        }
+        (_, true) => format!("{sum} established {noun} that it denies {were} ended: {places}.\n"),
+    };
+    for gap in gaps {
+        text.push_str(&format!("{gap}\n"));
+    }
+    text
+}
+
+/// Why the figures of established connections are not the whole truth, a sentence each.
+fn gaps(response: &ApplyResponse, cut: bool) -> Vec<String> {
+    let mut gaps = Vec::new();
+    for (node, found) in &response.established {
+        if !found.error.is_empty() {
+            gaps.push(format!("Established connections on {node}: {}.", found.error));
+        } else if found.skipped > 0 {
+            gaps.push(format!("Too many connections on {node}: {} not judged.", found.skipped));
+        }
+    }
+    if cut {
+        let silent = response.nodes.iter().filter(|node| !response.established.contains_key(*node));
+        gaps.extend(silent.map(|node| {
+            format!("{node} did not say whether it ended connections: it may have had the revision before.")
+        }));
+    }
+    gaps
 }
 
 fn revisions(all: &[Revision]) -> String {
@@ -104,4 +172,56 @@ fn revisions(all: &[Revision]) -> String {
         ]);
     }
     output::columns(&rows, &[true, false, false, true])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(established: &[(&str, EstablishedReport)]) -> ApplyResponse {
+        let by_node = established.iter().map(|(node, found)| ((*node).to_owned(), found.clone()));
+        ApplyResponse {
+            report: None,
+            revision: Some(2),
+            nodes: established.iter().map(|(node, _)| (*node).to_owned()).collect(),
+            pending: Vec::new(),
+            established: by_node.collect(),
+        }
+    }
+
+    fn found(denied: u64, cut: u64) -> EstablishedReport {
+        EstablishedReport { revision: 2, denied, cut, ..EstablishedReport::default() }
+    }
+
+    #[test]
+    fn connections_are_named_by_node_and_nothing_is_said_of_none() {
+        let some = response(&[("a", found(2, 0)), ("b", found(0, 0)), ("c", found(1, 0))]);
+        let text =
+            "3 established connections that it denies go on until they end: 2 on a, 1 on c.\n";
+        assert_eq!(established(&some, false), text);
+        assert_eq!(established(&response(&[("a", found(0, 0))]), false), "");
+        let one = response(&[("a", found(1, 1))]);
+        let text = "1 established connection that it denies were ended: 1 on a.\n";
+        assert_eq!(established(&one, true), text.replace("were", "was"));
+        let none = established(&response(&[("a", found(0, 0))]), true);
+        assert_eq!(none, "No established connection is denied: none was ended.\n");
+    }
+
+    #[test]
+    fn what_was_not_ended_for_sure_makes_the_answer_partial() {
+        let complete = response(&[("a", found(1, 1))]);
+        assert_eq!(exit(&complete, true), Exit::Done);
+        let mut silent = complete.clone();
+        silent.nodes.push("b".to_owned());
+        assert_eq!(exit(&silent, true), Exit::Partial);
+        assert!(established(&silent, true).contains("b did not say"));
+        assert_eq!(exit(&silent, false), Exit::Done);
+        let mut failed = complete;
+        failed.established.insert(
+            "a".to_owned(),
+            EstablishedReport { error: "no rights".to_owned(), ..found(0, 0) },
+        );
+        assert_eq!(exit(&failed, true), Exit::Partial);
+        assert_eq!(established(&failed, true), "Established connections on a: no rights.\n");
+    }
 }

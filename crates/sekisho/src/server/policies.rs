@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use sekisho_api::{
-    ApplyRequest, ApplyResponse, DatapathMode, PolicyFile, Refusal, Revision, RollbackRequest,
+    ApplyRequest, ApplyResponse, DatapathMode, EstablishedReport, PolicyFile, Refusal, Revision,
+    RollbackRequest,
 };
 use sekisho_manifest::{NetworkPolicy, Object};
 use sekisho_model::Timestamp;
@@ -58,6 +59,10 @@ impl Basis {
             let text = "no NetworkPolicy in the given files: nothing to do".to_owned();
             return Err(Refusal::Invalid(text));
         }
+        if request.cut && request.mode == DatapathMode::Audit {
+            let text = "staging stops nothing, so it can't end established connections".to_owned();
+            return Err(Refusal::Invalid(text));
+        }
         let proposed = proposed(&self.base, policies, request.prune);
         // Staging stops nothing, and shows what would be: it may be as strict as it likes.
         let max = match request.mode {
@@ -91,6 +96,7 @@ impl Core {
             revision,
             nodes: Vec::new(),
             pending: Vec::new(),
+            established: BTreeMap::new(),
         };
         let verified = if request.dry_run { None } else { answer.verified.as_ref() };
         let Some(verified) = verified else { return Ok(response(None)) };
@@ -104,6 +110,7 @@ impl Core {
             mode: request.mode,
             operator: request.operator.clone(),
             restores: None,
+            cut: request.cut,
             record: Some(verified.record().clone()),
         })?;
         // Enforcing what was staged ends the staging.
@@ -144,6 +151,7 @@ impl Core {
             mode: DatapathMode::Enforce,
             operator: request.operator.clone(),
             restores: Some(wanted),
+            cut: false,
             record,
         })?;
         Ok(ApplyResponse {
@@ -151,6 +159,7 @@ impl Core {
             revision: Some(number),
             nodes: Vec::new(),
             pending: Vec::new(),
+            established: BTreeMap::new(),
         })
     }
 
@@ -176,6 +185,7 @@ impl Core {
             mode: DatapathMode::Audit,
             operator: operator.to_owned(),
             restores: Some(0),
+            cut: false,
             record: None,
         };
         self.put_in_force(revision)
@@ -223,5 +233,15 @@ impl Core {
         let left = states.iter().filter_map(|(name, state)| Some((name, state.as_ref()?)));
         let pending = left.map(|(name, why)| format!("{name}: {why}")).collect();
         (nodes, pending)
+    }
+
+    /// What nodes found among their established connections when `revision` came into force there.
+    pub(crate) fn established(&self, revision: u64) -> BTreeMap<String, EstablishedReport> {
+        let agents = self.derivation.agents.iter();
+        let found = agents.filter_map(|agent| {
+            let established = agent.report.established.as_ref()?;
+            (established.revision == revision).then(|| (agent.node.clone(), established.clone()))
+        });
+        found.collect()
     }
 }

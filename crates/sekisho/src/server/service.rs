@@ -55,12 +55,11 @@ impl LocalService {
 
     /// Waits until every node has the current order in force, or has said why not.
     fn await_rollout(&self, mut response: ApplyResponse) -> ApplyResponse {
-        if response.revision.is_none() {
-            return response;
-        }
+        let Some(revision) = response.revision else { return response };
         let done = |(_, pending): &(Vec<String>, Vec<String>)| pending.is_empty();
         let settled = wait::until(ROLLOUT_WAIT, || Some(self.core().rollout()).filter(done));
         (response.nodes, response.pending) = settled.unwrap_or_else(|| self.core().rollout());
+        response.established = self.core().established(revision);
         response
     }
 }
@@ -99,11 +98,13 @@ impl Service for LocalService {
             return None;
         }
         let record = |mode| core.revisions.newest(mode).and_then(|found| found.record.clone());
+        let enforced = core.revisions.newest(DatapathMode::Enforce);
         Some(Order {
             generation: core.generation,
             enforce: record(DatapathMode::Enforce),
             audit: record(DatapathMode::Audit),
             revision: core.enforced(),
+            cut: enforced.is_some_and(|revision| revision.cut),
             cluster: core.cluster.clone(),
         })
     }

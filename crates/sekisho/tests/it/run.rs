@@ -57,14 +57,23 @@ pub(crate) struct LabProcess {
 }
 
 impl LabProcess {
-    /// Starts it and waits until all pods are ready and all agents are heard.
+    /// Starts it with the shop and waits until all pods are ready and all agents are heard.
     pub(crate) fn up(folder: &Path) -> Self {
+        Self::up_with(folder, &[])
+    }
+
+    /// As [`Self::up`], with these manifests instead of the shop.
+    pub(crate) fn up_with(folder: &Path, manifests: &[String]) -> Self {
         let (state, socket) = (folder.join("lab"), folder.join("server.sock"));
         let log = std::fs::File::create(folder.join("up.log")).unwrap();
         let arguments =
             ["lab", "up", "--state", state.to_str().unwrap(), "--server", socket.to_str().unwrap()];
         let errors = log.try_clone().unwrap();
-        let mut child = sekisho(&arguments).stdout(log).stderr(errors).spawn().unwrap();
+        let mut command = sekisho(&arguments);
+        for manifest in manifests {
+            command.args(["-f", manifest]);
+        }
+        let mut child = command.stdout(log).stderr(errors).spawn().unwrap();
         let ready = wait::until(Duration::from_secs(180), || {
             if let Some(status) = child.try_wait().unwrap() {
                 return Some(Err(status));
