@@ -18,9 +18,13 @@ mod cyclonus;
 #[cfg(test)]
 mod lines;
 #[cfg(test)]
+mod np_e2e;
+#[cfg(test)]
 mod owners;
 #[cfg(test)]
 mod pods;
+#[cfg(test)]
+mod pokes;
 #[cfg(test)]
 mod ports;
 #[cfg(test)]
