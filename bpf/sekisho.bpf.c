@@ -17,6 +17,8 @@
 #include "lib/udp.h"
 #include "lib/packet.h"
 #include "lib/dns.h"
+#include "lib/netns.h"
+#include "lib/drop.h"
 #include "hooks/tcp_state.bpf.c"
 #include "hooks/tcp_connect.bpf.c"
 #include "hooks/sockets.bpf.c"
@@ -24,5 +26,6 @@
 #include "hooks/udp_sweep.bpf.c"
 #include "hooks/process.bpf.c"
 #include "hooks/cgroup.bpf.c"
+#include "hooks/drop.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

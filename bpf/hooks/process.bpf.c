@@ -78,6 +78,7 @@ static __always_inline int emit_program(struct task_struct *task)
 
 	if (!cgroup_id)
 		return 0;
+	note_netns(task, cgroup_id);
 	record = reserve(&ring_keep, sizeof(*record), SEKISHO_HOOK_PROCESS);
 	if (!record)
 		return 0;

@@ -74,6 +74,15 @@ static __always_inline void seed_udp(struct sock *sk, __u32 pid)
 	memory->seeded = 1;
 }
 
+/* Once per open file of a process, which is cheaper than to remember the process. */
+static __always_inline void seed_netns(struct task_struct *task)
+{
+	__u64 cgroup_id = task_cgroup_if_ours(task);
+
+	if (cgroup_id)
+		note_netns(task, cgroup_id);
+}
+
 /* Which side an old connection is: a listener on its port tells; else the port range guesses. */
 static __always_inline void seed_role(struct tcp_memory *memory, struct sock *sk)
 {
@@ -162,6 +171,8 @@ int sockets(struct bpf_iter__task_file *context)
 	control = bpf_map_lookup_elem(&sockets_ctl, &zero);
 	if (!task || !file || !control)
 		return 0;
+	if (control->pass == PASS_LISTENERS)
+		seed_netns(task);
 	socket = bpf_sock_from_file(file);
 	if (!socket || !socket->sk)
 		return 0;

@@ -19,7 +19,8 @@ enum sekisho_hook {
 	SEKISHO_HOOK_DNS = 3,
 	SEKISHO_HOOK_PROCESS = 4,
 	SEKISHO_HOOK_CGROUP = 5,
-	SEKISHO_HOOK_COUNT = 6,
+	SEKISHO_HOOK_DROP = 6,
+	SEKISHO_HOOK_COUNT = 7,
 };
 
 enum sekisho_kind {
@@ -29,6 +30,7 @@ enum sekisho_kind {
 	SEKISHO_KIND_TASK = 4, /* a fork: the program is the parent's */
 	SEKISHO_KIND_EXIT = 5,
 	SEKISHO_KIND_CGROUP = 6, /* a folder was made */
+	SEKISHO_KIND_DROP = 7, /* packets that the kernel dropped, summed over a second or so */
 };
 
 enum sekisho_phase {
@@ -43,6 +45,13 @@ enum sekisho_role {
 	SEKISHO_ROLE_SOURCE = 1,
 	SEKISHO_ROLE_DESTINATION = 2,
 	SEKISHO_ROLE_LISTENER = 3, /* never on the wire */
+};
+
+/* Which way a dropped packet went, as the socket at hand tells. */
+enum sekisho_direction {
+	SEKISHO_DIRECTION_UNKNOWN = 0, /* no socket: forwarded, or before one was found */
+	SEKISHO_DIRECTION_INGRESS = 1,
+	SEKISHO_DIRECTION_EGRESS = 2,
 };
 
 /* sekisho_header.flags */
@@ -127,6 +136,21 @@ struct sekisho_cgroup {
 	__u8 path[SEKISHO_CGROUP_PATH_MAX]; /* from the hierarchy's root */
 };
 
+struct sekisho_drop {
+	struct sekisho_header header; /* time_ns: the last of them */
+	__u64 first_ns;
+	__u64 packets;
+	__u8 source[16]; /* network order; zeros if the headers could not be read */
+	__u8 destination[16]; /* network order */
+	__u16 source_port;
+	__u16 destination_port;
+	__u8 protocol; /* IANA number; 0 = not read */
+	__u8 direction;
+	__u16 pad;
+	__u32 reason; /* enum skb_drop_reason of the running kernel */
+	__u32 pad_end;
+};
+
 _Static_assert(sizeof(struct sekisho_header) == 24, "wire size");
 _Static_assert(sizeof(struct sekisho_socket) == 112, "wire size");
 _Static_assert(sizeof(struct sekisho_dns) == 32, "wire size");
@@ -135,5 +159,6 @@ _Static_assert(sizeof(struct sekisho_dns_large) == 1264, "wire size");
 _Static_assert(sizeof(struct sekisho_task) == 48, "wire size");
 _Static_assert(sizeof(struct sekisho_exec) == 1080, "wire size");
 _Static_assert(sizeof(struct sekisho_cgroup) == 1056, "wire size");
+_Static_assert(sizeof(struct sekisho_drop) == 88, "wire size");
 
 #endif

@@ -40,6 +40,12 @@ typedef _Bool bool;
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 #define SOCK_DGRAM 2
+#define SOCK_RAW 3
+#define SOCK_PACKET 10
+#define AF_PACKET 17
+#define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86dd
+#define IPPROTO_SCTP 132
 
 /* enum sock_flags (include/net/sock.h, not UAPI; unchanged since v2.6). */
 #define SOCK_DONE_BIT 1
@@ -69,6 +75,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
+#define E2BIG 7
 #define BPF_ANY 0
 #define BPF_NOEXIST 1
 #define BPF_F_NO_PREALLOC (1U << 0)
@@ -247,7 +254,14 @@ struct cred {
 	kuid_t uid;
 };
 
+struct net;
+
+struct nsproxy {
+	struct net *net_ns;
+};
+
 struct task_struct {
+	struct nsproxy *nsproxy;
 	struct mm_struct *mm;
 	pid_t pid;
 	pid_t tgid;
@@ -276,6 +290,7 @@ struct ns_common {
 
 struct net {
 	struct ns_common ns;
+	u64 net_cookie; /* never used again, unlike ns.inum; a plain number since v5.12 */
 };
 
 typedef struct {
@@ -309,6 +324,27 @@ struct sock {
 
 struct socket {
 	struct sock *sk;
+};
+
+struct net_device {
+	possible_net_t nd_net;
+};
+
+struct sk_buff {
+	struct net_device *dev;
+	struct sock *sk;
+	u32 mark;
+	__be16 protocol;
+	u16 network_header;
+	unsigned int tail; /* an offset from head on 64-bit machines */
+	unsigned char *head;
+};
+
+/* What the plain tracepoint gives; rx_sk since v6.11, reason since v5.17. */
+struct trace_event_raw_kfree_skb {
+	void *skbaddr;
+	void *rx_sk;
+	u32 reason;
 };
 
 struct inet_sock {

@@ -16,7 +16,9 @@ mod processes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use sekisho_model::{DenyRecord, Event, Half, SocketEvent, SocketPhase, SocketRole, Timestamp};
+use sekisho_model::{
+    DenyRecord, DropRecord, Event, Half, SocketEvent, SocketPhase, SocketRole, Timestamp,
+};
 
 use self::connection::Connection;
 use self::names::Names;
@@ -124,6 +126,11 @@ impl Assembler {
                 self.names.learn(&answer);
             }
             Event::Denied(record) => out.push(Half::Denied(DenyRecord {
+                source: canonical(record.source),
+                destination: canonical(record.destination),
+                ..record
+            })),
+            Event::Dropped(record) => out.push(Half::Dropped(DropRecord {
                 source: canonical(record.source),
                 destination: canonical(record.destination),
                 ..record

@@ -167,6 +167,8 @@ impl Joiner {
             match half {
                 Half::Denied(record) => self.deny(record, directory, out),
                 Half::Flow(half) => halves.push(half),
+                // No end of a connection: [`crate::identify`] tells whose packets those were.
+                Half::Dropped(_) => self.stats.halves -= 1,
             }
         }
         for half in halves {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DecidedBy, Process, Protocol, Timestamp};
+use crate::{DecidedBy, Direction, Process, Protocol, Timestamp};
 
 /// One record from the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub enum Event {
     Dns(DnsAnswer),
     /// nftables dropped, or would have dropped, the first packet of a connection.
     Denied(DenyRecord),
+    /// The kernel dropped packets for a reason of its own.
+    Dropped(DropRecord),
 }
 
 /// A program start.
@@ -136,6 +138,37 @@ pub struct DenyRecord {
     pub decided_by: DecidedBy,
     /// True: a staged policy only marked it.
     pub audit: bool,
+}
+
+/// The mark (skb->mark) that our nftables rules give a packet right before they drop it, so that the
+/// observer of kernel drops can leave it out: it is told already, as a denial. The packet ends
+/// there, so nobody else ever reads the mark.
+pub const POLICY_DROP_MARK: u32 = 0x5e15_d0d0;
+
+/// Packets of one 5-tuple that the kernel dropped for one reason, summed over about a second
+/// (tracepoint skb/kfree_skb).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropRecord {
+    /// The last of them.
+    pub time: Timestamp,
+    /// The first of them.
+    pub first: Timestamp,
+    /// Protocol; None = another one, or the headers could not be read.
+    pub protocol: Option<Protocol>,
+    /// Source as in the packet. Port 0 = it has none or was not read; address `::` = not read.
+    pub source: SocketAddr,
+    /// Destination as in the packet.
+    pub destination: SocketAddr,
+    /// On its way into (ingress) or out of (egress) a socket of ours; None = no socket was found:
+    /// forwarded, or before the kernel looked for one.
+    pub direction: Option<Direction>,
+    /// The kernel's name of the reason without its prefix, e.g. `NO_SOCKET` (enum skb_drop_reason);
+    /// a number in hexadecimal if it has no name.
+    pub reason: String,
+    /// How many.
+    pub packets: u64,
+    /// cgroup v2 path of the socket, or of the network namespace's first process; empty = unknown.
+    pub cgroup: String,
 }
 
 /// Cumulative counters of one kernel hook since the agent started.

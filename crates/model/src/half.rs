@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DenyRecord, HookCounters, Process, Protocol, SocketRole, Timestamp};
+use crate::{DenyRecord, DropRecord, HookCounters, Process, Protocol, SocketRole, Timestamp};
 
 /// What became of a connection attempt, as this end knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,6 +68,8 @@ pub enum Half {
     Flow(HalfFlow),
     /// A policy's drop (or would-drop).
     Denied(DenyRecord),
+    /// Packets that the kernel dropped for a reason of its own.
+    Dropped(DropRecord),
 }
 
 /// What an agent sends at once. The server acknowledges a batch when it is durable; the agent

@@ -17,7 +17,8 @@ mod words;
 
 pub use edge::{EdgeKey, EdgeMinute, EdgeStats, Flow, Reporters};
 pub use event::{
-    DenyRecord, DnsAnswer, Event, HookCounters, ProcessExec, SocketEvent, SocketPhase, SocketRole,
+    DenyRecord, DnsAnswer, DropRecord, Event, HookCounters, POLICY_DROP_MARK, ProcessExec,
+    SocketEvent, SocketPhase, SocketRole,
 };
 pub use half::{Batch, Half, HalfFlow, Outcome};
 pub use loss::{Completeness, LossMinute};

@@ -4,7 +4,8 @@ use aya::maps::{MapData, PerCpuArray};
 use sekisho_model::HookCounters;
 
 /// Names of the hooks, by their number on the wire.
-pub(crate) const HOOKS: [&str; 6] = ["tcp_state", "tcp_sample", "udp", "dns", "process", "cgroup"];
+pub(crate) const HOOKS: [&str; 7] =
+    ["tcp_state", "tcp_sample", "udp", "dns", "process", "cgroup", "drop"];
 
 /// Produced and dropped, as in `struct hook_counters`.
 type KernelCounters = PerCpuArray<MapData, [u64; 2]>;

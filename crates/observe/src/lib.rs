@@ -6,10 +6,12 @@
 //! killing its process, detaches everything.
 
 mod boot_clock;
+mod btf;
 mod cgroups;
 mod counters;
 mod dns;
 mod doctor;
+mod drops;
 mod observer;
 mod privilege;
 mod processes;

@@ -7,14 +7,15 @@ use aya::Ebpf;
 use aya::maps::{Array, Map, PerCpuArray, RingBuf};
 use nix::errno::Errno;
 use sekisho_model::{
-    DnsAnswer, Event, HookCounters, Process, ProcessExec, Protocol, SocketEvent, SocketPhase,
-    SocketRole,
+    Direction, DnsAnswer, DropRecord, Event, HookCounters, Process, ProcessExec, Protocol,
+    SocketEvent, SocketPhase, SocketRole,
 };
 
 use crate::boot_clock::BootClock;
 use crate::cgroups::Cgroups;
 use crate::counters::Counters;
 use crate::dns::parse_answer;
+use crate::drops::{DropCounts, Reasons};
 use crate::processes::{self, Processes};
 use crate::programs::{self, Loaded, StartError};
 use crate::rings::Rings;
@@ -24,10 +25,16 @@ use crate::wire::{self, Record};
 
 const PROTOCOL_TCP: u8 = 6;
 const PROTOCOL_UDP: u8 = 17;
+const PROTOCOL_SCTP: u8 = 132;
+const PROTOCOL_ICMP: u8 = 1;
+const PROTOCOL_ICMPV6: u8 = 58;
 /// The UDP table is swept at least this often.
 const SWEEP_MAX: Duration = Duration::from_secs(5);
 /// And at most this often.
 const SWEEP_MIN: Duration = Duration::from_millis(50);
+
+/// The table of dropped packets is emptied so often.
+const DROP_SWEEP: Duration = Duration::from_secs(1);
 
 /// What to observe, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +49,10 @@ pub struct ObserverOptions {
     /// Bytes of each of the two ring buffers; rounded up to a power of two of pages. A connection
     /// costs 3 records of 120 bytes at each end.
     pub ring_bytes: u32,
+    /// File of a network namespace, e.g. `/proc/self/ns/net`, whose dropped packets are observed
+    /// also if no process of the folder runs in it: that of the node, which forwards for its pods.
+    /// None = only namespaces that processes of the folder run in. It must stay open elsewhere.
+    pub netns: Option<PathBuf>,
 }
 
 impl ObserverOptions {
@@ -53,6 +64,7 @@ impl ObserverOptions {
             sample_period: Duration::from_secs(10),
             udp_idle: Duration::from_secs(30),
             ring_bytes: 8 << 20,
+            netns: None,
         }
     }
 }
@@ -66,7 +78,7 @@ pub enum PollError {
     /// A walk of the open sockets, or a sweep of the UDP table, failed.
     #[error("walk the kernel's `{what}`: {why}")]
     Walk {
-        /// `sockets` or `udp flows`.
+        /// `sockets`, `udp flows` or `dropped packets`.
         what: &'static str,
         /// The kernel's words.
         why: String,
@@ -88,6 +100,8 @@ pub struct Observer {
     tiers: Vec<Tier>,
     sample: Schedule,
     sweep: Schedule,
+    drop_sweep: Schedule,
+    drop_counts: DropCounts,
 }
 
 /// All that decoding needs, apart from the rings so that both can be borrowed.
@@ -96,6 +110,7 @@ struct State {
     cgroups: Cgroups,
     processes: Processes,
     counters: Counters,
+    reasons: Reasons,
     pending: Vec<Event>,
 }
 
@@ -114,12 +129,13 @@ impl Observer {
     pub fn start(options: ObserverOptions) -> Result<Self, StartError> {
         let cgroups = Cgroups::open(&options.cgroup_root)
             .map_err(|error| StartError::from((&options, error)))?;
-        let Loaded { mut ebpf, tiers } = programs::load(&options, &cgroups)?;
+        let Loaded { mut ebpf, tiers, reasons } = programs::load(&options, &cgroups)?;
         let rings = Rings::new(
             RingBuf::try_from(take_map(&mut ebpf, "ring_keep")?).map_err(programs::maps_error)?,
             RingBuf::try_from(take_map(&mut ebpf, "ring_shed")?).map_err(programs::maps_error)?,
         )?;
         let counters = PerCpuArray::try_from(take_map(&mut ebpf, "counters")?);
+        let drops = PerCpuArray::try_from(take_map(&mut ebpf, "drop_reasons")?);
         let control = Array::try_from(take_map(&mut ebpf, "sockets_ctl")?);
         let sweep = (options.udp_idle / 4).clamp(SWEEP_MIN, SWEEP_MAX).min(options.sample_period);
         let mut observer = Self {
@@ -129,12 +145,15 @@ impl Observer {
                 cgroups,
                 processes: Processes::default(),
                 counters: Counters::new(counters.map_err(programs::maps_error)?),
+                reasons,
                 pending: Vec::new(),
             },
             walks: Walks::new(control.map_err(programs::maps_error)?),
             tiers,
             sample: Schedule::new(options.sample_period, &mut ebpf, "sockets"),
             sweep: Schedule::new(sweep.max(SWEEP_MIN), &mut ebpf, "udp_sweep"),
+            drop_sweep: Schedule::new(DROP_SWEEP, &mut ebpf, "drop_sweep"),
+            drop_counts: DropCounts::new(drops.map_err(programs::maps_error)?),
             ebpf,
         };
         observer.seed();
@@ -167,7 +186,7 @@ impl Observer {
             if Instant::now() >= deadline {
                 return Ok(());
             }
-            let until = deadline.min(self.sample.due).min(self.sweep.due);
+            let until = deadline.min(self.sample.due).min(self.sweep.due).min(self.drop_sweep.due);
             self.rings.wait(until).map_err(PollError::Wait)?;
         }
     }
@@ -176,6 +195,14 @@ impl Observer {
     #[must_use]
     pub fn counters(&self) -> Vec<HookCounters> {
         self.state.counters.read()
+    }
+
+    /// Packets that the kernel dropped since the start, by the kernel's name of the reason, exact;
+    /// read anew once a second by [`Self::poll`]. Each also comes as an [`Event::Dropped`], unless
+    /// more 5-tuples were concerned in a second than are remembered: that is a loss of hook `drop`.
+    #[must_use]
+    pub fn drops(&self) -> Vec<(String, u64)> {
+        self.drop_counts.known()
     }
 
     /// What works on this kernel, by area.
@@ -223,8 +250,13 @@ impl Observer {
     fn do_periodic(&mut self) -> Result<(), PollError> {
         let now = Instant::now();
         if self.sweep.is_due(now) {
-            sockets::sweep_udp(&mut self.ebpf)
+            sockets::sweep(&mut self.ebpf, "udp_sweep")
                 .map_err(|why| PollError::Walk { what: "udp flows", why })?;
+        }
+        if self.drop_sweep.is_due(now) {
+            sockets::sweep(&mut self.ebpf, "drop_sweep")
+                .map_err(|why| PollError::Walk { what: "dropped packets", why })?;
+            self.drop_counts.refresh(&self.state.reasons);
         }
         if self.sample.is_due(now) {
             self.walk(Pass::Sample).map_err(|why| PollError::Walk { what: "sockets", why })?;
@@ -301,6 +333,10 @@ impl State {
             Record::Cgroup(header, path) => {
                 self.cgroups.learn(header.cgroup_id, String::from_utf8_lossy(path).into_owned());
             }
+            Record::Drop(drop) => {
+                let event = self.drop_event(&drop);
+                out.push(event);
+            }
         }
         true
     }
@@ -312,6 +348,30 @@ impl State {
             parent: task.parent,
             cgroup: self.cgroups.path(task.header.cgroup_id),
             process: Process { exe, comm: wire::c_text(&task.comm), uid: task.uid },
+        })
+    }
+
+    fn drop_event(&mut self, drop: &wire::Drop) -> Event {
+        Event::Dropped(DropRecord {
+            time: self.clock.unix(drop.header.time_ns),
+            first: self.clock.unix(drop.first_ns),
+            protocol: match drop.protocol {
+                PROTOCOL_TCP => Some(Protocol::Tcp),
+                PROTOCOL_UDP => Some(Protocol::Udp),
+                PROTOCOL_SCTP => Some(Protocol::Sctp),
+                PROTOCOL_ICMP | PROTOCOL_ICMPV6 => Some(Protocol::Icmp),
+                _ => None,
+            },
+            source: wire::address(drop.source, drop.source_port),
+            destination: wire::address(drop.destination, drop.destination_port),
+            direction: match drop.direction {
+                wire::DIRECTION_INGRESS => Some(Direction::Ingress),
+                wire::DIRECTION_EGRESS => Some(Direction::Egress),
+                _ => None,
+            },
+            reason: self.reasons.name(drop.reason),
+            packets: drop.packets,
+            cgroup: self.cgroups.path(drop.header.cgroup_id),
         })
     }
 
@@ -360,6 +420,7 @@ fn time_of(event: &Event) -> sekisho_model::Timestamp {
         Event::Socket(socket) => socket.time,
         Event::Dns(answer) => answer.time,
         Event::Denied(deny) => deny.time,
+        Event::Dropped(drop) => drop.time,
     }
 }
 

@@ -12,6 +12,7 @@ use sekisho_base::error_chain;
 
 use crate::boot_clock::BootClock;
 use crate::cgroups::{CgroupError, Cgroups};
+use crate::drops::{self, Reasons};
 use crate::observer::ObserverOptions;
 use crate::privilege;
 use crate::tier::{Tier, TierStatus};
@@ -126,10 +127,14 @@ const HOOKS: &[Hook] = &[
     Hook { program: "udp_egress", area: "udp", used: "cgroup_skb egress", loss: "" },
 ];
 
+const DROPS_TYPED: &str = "tp_btf kfree_skb";
+const DROPS_PLAIN: &str = "tracepoint skb/kfree_skb";
+
 /// What was loaded.
 pub(crate) struct Loaded {
     pub(crate) ebpf: Ebpf,
     pub(crate) tiers: Vec<Tier>,
+    pub(crate) reasons: Reasons,
 }
 
 /// Loads everything the kernel accepts.
@@ -139,7 +144,8 @@ pub(crate) fn load(options: &ObserverOptions, cgroups: &Cgroups) -> Result<Loade
         return Err(StartError::Privilege(missing.join(", ")));
     }
     let btf = Btf::from_sys_fs().map_err(|error| StartError::Btf(Box::new(error)))?;
-    let mut ebpf = load_object(options, cgroups, &btf)
+    let reasons = Reasons::of_kernel();
+    let mut ebpf = load_object(options, cgroups, &btf, &reasons)
         .map_err(|error| StartError::Maps { why: error_chain(&error) })?;
     let folder = File::open(cgroups.folder()).map_err(|cause| StartError::Cgroup {
         folder: options.cgroup_root.clone(),
@@ -155,16 +161,21 @@ pub(crate) fn load(options: &ObserverOptions, cgroups: &Cgroups) -> Result<Loade
     if let (true, Some((_, why))) = (refusals.len() == HOOKS.len(), refusals.first()) {
         return Err(StartError::AllRefused { why: why.clone() });
     }
-    Ok(Loaded { ebpf, tiers: tiers(&refusals) })
+    let mut tiers = tiers(&refusals);
+    tiers.push(attach_drops(&mut ebpf, &reasons, &folder, &btf));
+    Ok(Loaded { ebpf, tiers, reasons })
 }
 
 fn load_object(
     options: &ObserverOptions,
     cgroups: &Cgroups,
     btf: &Btf,
+    reasons: &Reasons,
 ) -> Result<Ebpf, aya::EbpfError> {
     let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let (idle, period) = (nanos(options.udp_idle), nanos(options.sample_period));
+    let netns = options.netns.as_deref().and_then(|path| drops::netns_number(path).ok());
+    let drops = reasons.globals(netns.unwrap_or(0));
     EbpfLoader::new()
         .btf(Some(btf))
         .verifier_log_level(VerifierLogLevel::DEBUG)
@@ -173,9 +184,48 @@ fn load_object(
         .override_global("udp_idle_ns", &idle, true)
         .override_global("sample_period_ns", &period, true)
         .override_global("agent_start_ns", &BootClock::boot_ns(), true)
+        .override_global("reason_no_socket", &drops.no_socket, true)
+        .override_global("reason_netfilter", &drops.netfilter, true)
+        .override_global("kfree_skb_tells_socket", &drops.tells_socket, true)
+        .override_global("policy_drop_mark", &drops.policy_mark, true)
+        .override_global("initial_netns", &drops.initial_netns, true)
+        .override_global("node_netns", &drops.node_netns, true)
         .map_max_entries("ring_keep", options.ring_bytes)
         .map_max_entries("ring_shed", options.ring_bytes)
         .load(OBJECT)
+}
+
+/// Observes kernel drops by the best tier that works.
+fn attach_drops(ebpf: &mut Ebpf, reasons: &Reasons, folder: &File, btf: &Btf) -> Tier {
+    let missing = |used: &str, why: String| {
+        tracing::warn!(why, "packets that the kernel drops are not seen");
+        Tier::new("drops", used, TierStatus::Missing, why)
+    };
+    if let Some(why) = reasons.missing() {
+        return missing(DROPS_TYPED, why.to_owned());
+    }
+    let ready = reasons.arm(ebpf).and_then(|()| attach(ebpf, "drop_sweep", folder, btf));
+    if let Err(why) = ready {
+        return missing(DROPS_TYPED, why);
+    }
+    let typed = attach(ebpf, "packet_drop", folder, btf);
+    let plain = match &typed {
+        Ok(()) => Ok(()),
+        Err(_refused) => attach(ebpf, "packet_drop_plain", folder, btf),
+    };
+    match (typed, plain) {
+        (Ok(()), _) if reasons.tells_socket() => Tier::ok("drops", DROPS_TYPED),
+        (Ok(()), _) => {
+            let reason = "drops at a socket are known by their namespace only (linux 6.11 and newer \
+                          tell the socket)";
+            Tier::new("drops", DROPS_TYPED, TierStatus::Degraded, reason.to_owned())
+        }
+        (Err(why), Ok(())) => {
+            let reason = format!("{DROPS_TYPED} refused ({why}): each drop costs more");
+            Tier::new("drops", DROPS_PLAIN, TierStatus::Degraded, reason)
+        }
+        (Err(why), Err(also)) => missing(DROPS_TYPED, format!("{why}; {DROPS_PLAIN}: {also}")),
+    }
 }
 
 fn attach(ebpf: &mut Ebpf, name: &str, folder: &File, btf: &Btf) -> Result<(), String> {
@@ -209,6 +259,10 @@ fn attach_program(
             program.load(tracepoint_of(name), btf)?;
             program.attach().map(drop)
         }
+        Program::TracePoint(program) => {
+            program.load()?;
+            program.attach("skb", "kfree_skb").map(drop)
+        }
         Program::Iter(program) => {
             program.load(if name == "sockets" { "task_file" } else { "bpf_prog" }, btf)
         }
@@ -240,6 +294,7 @@ fn tracepoint_of(program: &str) -> &str {
         "process_exit" => "sched_process_exit",
         "process_move" => "cgroup_attach_task",
         "tcp_state" => "inet_sock_set_state",
+        "packet_drop" => "kfree_skb",
         _ => program,
     }
 }

@@ -1,4 +1,4 @@
-//! Runs the kernel's iterators: the socket walk (seed, sample) and the sweep of the UDP table.
+//! Runs the kernel's iterators: the socket walk (seed, sample) and the sweeps of tables.
 
 use std::io::{ErrorKind, Read};
 
@@ -49,9 +49,9 @@ impl Walks {
     }
 }
 
-/// Closes idle UDP flows and samples long ones; their records come by the rings.
-pub(crate) fn sweep_udp(ebpf: &mut Ebpf) -> Result<(), String> {
-    read_iterator(ebpf, "udp_sweep", &mut |_| {})
+/// Runs a sweep of a table, `udp_sweep` or `drop_sweep`; its records come by the rings.
+pub(crate) fn sweep(ebpf: &mut Ebpf, program: &str) -> Result<(), String> {
+    read_iterator(ebpf, program, &mut |_| {})
 }
 
 fn read_iterator(ebpf: &mut Ebpf, name: &str, take: &mut dyn FnMut(&[u8])) -> Result<(), String> {

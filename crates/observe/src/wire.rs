@@ -13,6 +13,7 @@ pub(crate) const KIND_EXEC: u8 = 3;
 pub(crate) const KIND_TASK: u8 = 4;
 pub(crate) const KIND_EXIT: u8 = 5;
 pub(crate) const KIND_CGROUP: u8 = 6;
+pub(crate) const KIND_DROP: u8 = 7;
 
 pub(crate) const PHASE_CONNECTING: u8 = 1;
 pub(crate) const PHASE_OPEN: u8 = 2;
@@ -20,6 +21,9 @@ pub(crate) const PHASE_SAMPLE: u8 = 3;
 pub(crate) const PHASE_CLOSED: u8 = 4;
 pub(crate) const ROLE_SOURCE: u8 = 1;
 pub(crate) const ROLE_DESTINATION: u8 = 2;
+
+pub(crate) const DIRECTION_INGRESS: u8 = 1;
+pub(crate) const DIRECTION_EGRESS: u8 = 2;
 
 pub(crate) const FLAG_ESTABLISHED: u8 = 0x01;
 pub(crate) const FLAG_RESET: u8 = 0x02;
@@ -77,6 +81,23 @@ pub(crate) struct Task {
     pub(crate) comm: [u8; 16],
 }
 
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Drop {
+    pub(crate) header: Header,
+    pub(crate) first_ns: u64,
+    pub(crate) packets: u64,
+    pub(crate) source: [u8; 16],
+    pub(crate) destination: [u8; 16],
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
+    pub(crate) protocol: u8,
+    pub(crate) direction: u8,
+    pub(crate) pad: u16,
+    pub(crate) reason: u32,
+    pub(crate) pad_end: u32,
+}
+
 /// What begins both an exec and a cgroup record's path, after their heads.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -92,6 +113,7 @@ const CGROUP_PATH_AT: usize = size_of::<Header>() + size_of::<PathLength>();
 
 const _: () = assert!(size_of::<Header>() == 24);
 const _: () = assert!(size_of::<Socket>() == 112);
+const _: () = assert!(size_of::<Drop>() == 88);
 const _: () = assert!(size_of::<Dns>() == 32);
 const _: () = assert!(size_of::<Dns>() + DNS_LARGE == 1264);
 const _: () = assert!(size_of::<Task>() == 48);
@@ -110,6 +132,7 @@ pub(crate) enum Record<'a> {
     Exit(Task),
     /// The folder's path from the root of its hierarchy.
     Cgroup(Header, &'a [u8]),
+    Drop(Drop),
 }
 
 /// Decodes one record; None if it is not one of this version.
@@ -133,6 +156,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         KIND_CGROUP => {
             Some(Record::Cgroup(header, path(bytes, size_of::<Header>(), CGROUP_PATH_AT)?))
         }
+        KIND_DROP => Drop::read(bytes).map(Record::Drop),
         _ => None,
     }
 }
@@ -234,6 +258,25 @@ impl Dns {
     }
 }
 
+impl Drop {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Some(Self {
+            header: Header::read(bytes)?,
+            first_ns: u64::from_ne_bytes(take(bytes, offset_of!(Self, first_ns))?),
+            packets: u64::from_ne_bytes(take(bytes, offset_of!(Self, packets))?),
+            source: take(bytes, offset_of!(Self, source))?,
+            destination: take(bytes, offset_of!(Self, destination))?,
+            source_port: u16::from_ne_bytes(take(bytes, offset_of!(Self, source_port))?),
+            destination_port: u16::from_ne_bytes(take(bytes, offset_of!(Self, destination_port))?),
+            protocol: *bytes.get(offset_of!(Self, protocol))?,
+            direction: *bytes.get(offset_of!(Self, direction))?,
+            pad: u16::from_ne_bytes(take(bytes, offset_of!(Self, pad))?),
+            reason: u32::from_ne_bytes(take(bytes, offset_of!(Self, reason))?),
+            pad_end: u32::from_ne_bytes(take(bytes, offset_of!(Self, pad_end))?),
+        })
+    }
+}
+
 impl Task {
     fn read(bytes: &[u8]) -> Option<Self> {
         Some(Self {
@@ -299,7 +342,7 @@ mod tests {
         #[test]
         fn no_bytes_make_the_decoder_panic(
             bytes in proptest::collection::vec(any::<u8>(), 0..1400),
-            kind in 0u8..8,
+            kind in 0u8..9,
         ) {
             let mut bytes = bytes;
             if let [version, the_kind, ..] = bytes.as_mut_slice() {

@@ -67,7 +67,7 @@ fn flows(out: Vec<Half>) -> Vec<HalfFlow> {
     out.into_iter()
         .filter_map(|half| match half {
             Half::Flow(flow) => Some(flow),
-            Half::Denied(_) => None,
+            Half::Denied(_) | Half::Dropped(_) => None,
         })
         .collect()
 }

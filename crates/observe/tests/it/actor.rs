@@ -26,6 +26,9 @@ fn act() {
         "refused" => assert!(TcpStream::connect(rest[0].parse::<SocketAddr>().unwrap()).is_err()),
         "udp-serve" => udp_serve(rest[0].parse().unwrap(), number(1)),
         "udp-send" => udp_send(rest[0].parse().unwrap(), number(1), number(2)),
+        "udp-throw" => udp_throw(rest[0].parse().unwrap(), number(1), rest.get(2)),
+        "udp-deaf" => udp_deaf(rest[0].parse().unwrap(), rest[1]),
+        "udp-spoil" => udp_spoil(rest[0].parse().unwrap(), rest[1].parse().unwrap(), number(2)),
         "dns-serve" => dns_serve(number(0)),
         "dns-ask" => dns_ask(rest[0]),
         "doctor" => tell_doctor(rest[0]),
@@ -91,6 +94,41 @@ fn udp_send(address: SocketAddr, bytes: usize, count: usize) {
     for _ in 0..count {
         socket.send_to(&vec![7; bytes], address).unwrap();
         socket.recv_from(&mut [0; 2048]).unwrap();
+    }
+}
+
+/// Sends `count` datagrams of one byte and waits for nothing.
+fn udp_throw(address: SocketAddr, count: usize, from: Option<&&str>) {
+    let from = from.map_or(address.ip(), |from| from.parse().unwrap());
+    let socket = UdpSocket::bind((from, 0)).unwrap();
+    for _ in 0..count {
+        socket.send_to(b"x", address).unwrap();
+    }
+}
+
+/// Binds and never reads, until `file` appears.
+fn udp_deaf(address: SocketAddr, file: &str) {
+    let _socket = UdpSocket::bind(address).unwrap();
+    ready();
+    wait::until(PATIENCE, || Path::new(file).exists().then_some(())).unwrap();
+}
+
+/// Sends datagrams whose UDP checksum is wrong, by a raw socket that writes the UDP header itself.
+fn udp_spoil(from: std::net::Ipv4Addr, to: std::net::SocketAddrV4, count: usize) {
+    use nix::sys::socket::{
+        AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
+    };
+    use std::os::fd::AsRawFd;
+
+    let raw = socket(AddressFamily::Inet, SockType::Raw, SockFlag::empty(), SockProtocol::Udp);
+    let raw = raw.unwrap_or_else(|errno| panic!("raw socket from {from}: {errno}"));
+    let mut datagram = 4444_u16.to_be_bytes().to_vec();
+    datagram.extend(to.port().to_be_bytes());
+    datagram.extend(9_u16.to_be_bytes());
+    datagram.extend([0xba, 0xad, b'x']);
+    for _ in 0..count {
+        let to = SockaddrIn::from(to);
+        sendto(raw.as_raw_fd(), &datagram, &to, MsgFlags::empty()).unwrap();
     }
 }
 

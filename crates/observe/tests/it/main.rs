@@ -6,6 +6,8 @@
 mod actor;
 mod dns;
 mod doctor;
+#[cfg(test)]
+mod drops;
 mod loss;
 mod process;
 #[cfg(test)]

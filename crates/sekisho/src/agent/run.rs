@@ -69,6 +69,7 @@ pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<()> {
         sample_period: Duration::from_secs(options.config.sample_period_s),
         udp_idle: Duration::from_secs(options.config.udp_idle_s),
         ring_bytes: options.config.ring_bytes,
+        netns: Some(options.netns.clone()),
     })
     .context("start to observe")?;
     let tiers: Vec<String> =
