@@ -15,6 +15,7 @@ mod known;
 mod known_exposure;
 mod known_tier;
 mod object;
+mod outline;
 mod policy;
 mod print;
 mod read_gateway;
@@ -42,6 +43,7 @@ pub use json::to_json;
 pub use object::{
     Host, Meta, Namespace, Node, Object, OtherObject, OwnerRef, Position, Service, ServicePort,
 };
+pub use outline::{OUTLINE_BYTES_MAX, Outline, OutlineEntry, OutlineValue, outline};
 pub use policy::{NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule};
 pub use print::print_policy;
 pub use read_object::{Reading, parse, read};
