@@ -10,9 +10,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use sekisho_manifest::{Host, Node, Object, Pod, PodPhase, Service};
 use sekisho_model::{Labels, Party, PartyKind, Timestamp, WorkloadRef};
+use sekisho_policy::{Owner, Owners, top_of_pod};
 
 use crate::history::{History, Holder, ObjectKey};
-use crate::owners::{Objects, top_of_pod};
 use crate::services::Member;
 
 /// Annotation of a mirror pod: the uid its static pod has in cgroup paths (Kubernetes v1.34,
@@ -75,11 +75,15 @@ pub struct Inventory {
     generation: u64,
 }
 
-impl Objects for Inventory {
-    fn known(&self, kind: &str, namespace: &str, name: &str) -> Option<&Object> {
-        let key = (kind.to_owned(), namespace.to_owned(), name.to_owned());
-        let spans = self.history.objects.get(&key)?;
-        spans.nearest(Timestamp::MAX).map(Arc::as_ref)
+impl Owners for Inventory {
+    /// Of the object as it is now or was last.
+    fn owner_of(&self, workload: &WorkloadRef) -> Owner<'_> {
+        let WorkloadRef { namespace, name, kind } = workload.clone();
+        let spans = self.history.objects.get(&(kind, namespace, name));
+        match spans.and_then(|spans| spans.nearest(Timestamp::MAX)) {
+            Some(object) => object.meta().owner.as_ref().map_or(Owner::Nobody, Owner::Object),
+            None => Owner::Unknown,
+        }
     }
 }
 

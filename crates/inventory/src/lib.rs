@@ -10,7 +10,6 @@ mod error;
 mod history;
 mod inventory;
 mod journal;
-mod owners;
 mod services;
 mod spans;
 

@@ -6,13 +6,8 @@ use sekisho_manifest::{Host, Node, Object, OwnerRef, Pod, PodPhase, Workload, Wo
 use sekisho_model::{Labels, PartyKind, WorkloadRef};
 
 use crate::cluster::default_labels;
+use crate::owners::{Owner, Owners, reference, top_of, top_of_pod};
 use crate::{Cluster, Endpoint};
-
-/// Owners that are followed upwards; real chains have two.
-const OWNER_STEPS_MAX: usize = 8;
-/// Digits at the end of the name of a CronJob's Job: minutes since 1970.
-const CRON_SUFFIX_DIGITS_MIN: usize = 8;
-const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 
 /// namespace, name, kind: what tells endpoints apart, in their order.
 type EndpointKey = (String, String, PartyKind);
@@ -27,7 +22,7 @@ impl Cluster {
     /// other objects name get the label that every namespace carries.
     #[must_use]
     pub fn from_objects(objects: &[Object]) -> Self {
-        let owners = Owners::of(objects);
+        let listed = Listed::of(objects);
         let mut cluster = Self::default();
         let mut endpoints = BTreeMap::new();
         let mut services = BTreeMap::new();
@@ -40,7 +35,7 @@ impl Cluster {
                 }
                 Object::Node(node) => cluster.add_node(node),
                 Object::Pod(pod) => {
-                    let endpoint = pod_endpoint(pod, &owners);
+                    let endpoint = pod_endpoint(pod, &listed);
                     if is_alive(pod) {
                         endpoints.insert(key(&endpoint), endpoint);
                     } else {
@@ -63,7 +58,7 @@ impl Cluster {
                 | Object::Other(_) => {}
             }
         }
-        add_templates(objects, &owners, &mut endpoints);
+        add_templates(objects, &listed, &mut endpoints);
         cluster.endpoints = endpoints.into_values().collect();
         cluster.services = services.into_values().collect();
         cluster.add_implied(objects);
@@ -105,11 +100,11 @@ fn is_alive(pod: &Pod) -> bool {
     }
 }
 
-fn pod_endpoint(pod: &Pod, owners: &Owners) -> Endpoint {
+fn pod_endpoint(pod: &Pod, listed: &Listed) -> Endpoint {
     Endpoint {
         namespace: pod.meta.namespace.clone(),
         name: pod.meta.name.clone(),
-        workload: owners.top_of_pod(pod),
+        workload: top_of_pod(pod, listed),
         kind: PartyKind::Pod,
         labels: pod.meta.labels.clone(),
         addresses: pod.status.pod_ips.iter().map(|address| address.to_canonical()).collect(),
@@ -136,14 +131,10 @@ fn host_endpoint(host: &Host) -> Endpoint {
     }
 }
 
-fn reference(namespace: &str, name: &str, kind: &str) -> WorkloadRef {
-    WorkloadRef { namespace: namespace.to_owned(), name: name.to_owned(), kind: kind.to_owned() }
-}
-
 /// Adds one endpoint for each topmost workload that no live pod belongs to.
 fn add_templates(
     objects: &[Object],
-    owners: &Owners,
+    listed: &Listed,
     endpoints: &mut BTreeMap<EndpointKey, Endpoint>,
 ) {
     let alive: BTreeSet<WorkloadRef> =
@@ -151,10 +142,10 @@ fn add_templates(
     for object in objects {
         let Object::Workload(workload) = object else { continue };
         let own = reference(&workload.meta.namespace, &workload.meta.name, workload.kind.as_str());
-        let top = owners.top(own.clone(), &Labels::new());
+        let top = top_of(own.clone(), &Labels::new(), listed);
         let retired = workload.kind == WorkloadKind::ReplicaSet && workload.replicas == 0;
         // An owner that is listed itself speaks for what it owns.
-        if alive.contains(&top) || (top != own && (owners.is_listed(&top) || retired)) {
+        if alive.contains(&top) || (top != own && (listed.owner_of.contains_key(&top) || retired)) {
             continue;
         }
         let endpoint = template_endpoint(workload, top);
@@ -177,13 +168,13 @@ fn template_endpoint(workload: &Workload, top: WorkloadRef) -> Endpoint {
     }
 }
 
-/// Who owns what.
-struct Owners {
-    /// Each listed workload, with its owner.
+/// The workloads of a list.
+struct Listed {
+    /// Each with its owner.
     owner_of: BTreeMap<WorkloadRef, Option<OwnerRef>>,
 }
 
-impl Owners {
+impl Listed {
     fn of(objects: &[Object]) -> Self {
         let workloads = objects.iter().filter_map(|object| {
             let Object::Workload(workload) = object else { return None };
@@ -193,58 +184,14 @@ impl Owners {
         });
         Self { owner_of: workloads.collect() }
     }
+}
 
-    fn is_listed(&self, workload: &WorkloadRef) -> bool {
-        self.owner_of.contains_key(workload)
-    }
-
-    fn top_of_pod(&self, pod: &Pod) -> WorkloadRef {
-        let namespace = &pod.meta.namespace;
-        match &pod.meta.owner {
-            // A static pod is owned by its node, which is no workload.
-            Some(owner) if owner.kind != "Node" => {
-                let kind = if owner.kind.is_empty() { "Pod" } else { &owner.kind };
-                self.top(reference(namespace, &owner.name, kind), &pod.meta.labels)
-            }
-            _ => reference(namespace, &pod.meta.name, "Pod"),
-        }
-    }
-
-    /// Follows owners upwards from `first`. `labels` are those of the pod that asks: they tell the
-    /// Deployment of a ReplicaSet that is not listed.
-    fn top(&self, first: WorkloadRef, labels: &Labels) -> WorkloadRef {
-        let mut top = first;
-        for _ in 0..OWNER_STEPS_MAX {
-            let next = match self.owner_of.get(&top) {
-                Some(Some(owner)) => Some(reference(&top.namespace, &owner.name, &owner.kind)),
-                Some(None) => None,
-                None => self.guess(&top, labels),
-            };
-            match next {
-                Some(next) if next != top => top = next,
-                _ => break,
-            }
-        }
-        top
-    }
-
-    /// The owner of a workload that is not listed, told from its name.
-    fn guess(&self, workload: &WorkloadRef, labels: &Labels) -> Option<WorkloadRef> {
-        match workload.kind.as_str() {
-            "ReplicaSet" => {
-                let hash = labels.get(TEMPLATE_HASH_LABEL)?;
-                let name = workload.name.strip_suffix(hash.as_str())?.strip_suffix('-')?;
-                (!name.is_empty()).then(|| reference(&workload.namespace, name, "Deployment"))
-            }
-            "Job" => {
-                let (name, digits) = workload.name.rsplit_once('-')?;
-                let timed = digits.len() >= CRON_SUFFIX_DIGITS_MIN
-                    && digits.bytes().all(|c| c.is_ascii_digit());
-                // The name alone proves nothing: only a CronJob that is there is believed.
-                let cron = reference(&workload.namespace, name, "CronJob");
-                (timed && self.is_listed(&cron)).then_some(cron)
-            }
-            _ => None,
+impl Owners for Listed {
+    fn owner_of(&self, workload: &WorkloadRef) -> Owner<'_> {
+        match self.owner_of.get(workload) {
+            Some(Some(owner)) => Owner::Object(owner),
+            Some(None) => Owner::Nobody,
+            None => Owner::Unknown,
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod ir;
 mod lines;
 mod lower;
 mod matching;
+mod owners;
 mod pair;
 mod ports;
 mod reach;
@@ -23,6 +24,7 @@ pub use decision::{Connection, Decision, DirectionDecision, Peer, PolicyKind, Po
 pub use dialect::{Dialect, DialectError};
 pub use explain::{DirectionExplanation, Explanation, Miss, explain};
 pub use lines::decide_line;
+pub use owners::{Owner, Owners, top_of_pod};
 pub use pair::{DirectionAnswer, MatchedRule, Pair, PairAnswer, Segment, Step};
 pub use ports::{IcmpVersion, PortSet};
 pub use reach::{Party, Reach, atoms};

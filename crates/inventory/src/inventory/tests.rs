@@ -242,6 +242,14 @@ fn the_topmost_owner_names_the_workload_also_if_a_link_is_missing() {
     assert_eq!(after.workload(), "shop/backup[CronJob]");
 }
 
+#[test]
+fn an_owner_without_a_kind_names_the_same_workload_here_and_for_policies() {
+    let pod = owned("cart-x", "", "cart", "");
+    let cluster = sekisho_policy::Cluster::from_objects(std::slice::from_ref(&pod));
+    assert_eq!(inventory(&[(1, Added, pod)]).workload(), "shop/cart[Pod]");
+    assert_eq!(cluster.endpoints[0].workload.name, "cart");
+}
+
 impl Inventory {
     fn workload(&self) -> String {
         let by_address = self.party_of_address(ip("10.244.1.5"), None, s(1)).to_string();
