@@ -1,7 +1,5 @@
 //! What can be asked and recorded, whether the folder is open for writing or only for reading.
 
-use std::collections::VecDeque;
-
 use sekisho_model::{EdgeMinute, Flow, LossMinute, TimeRange, Timestamp};
 
 use crate::loss::Losses;
@@ -28,11 +26,38 @@ pub trait FlowStore {
     /// [`ScanError`] if a part of the history cannot be read.
     fn losses(&self, range: TimeRange) -> Result<Vec<LossMinute>, ScanError>;
 
-    /// Returns the newest flows recorded since the start, at most `count`, oldest first.
-    fn recent(&self, count: usize) -> Vec<Flow>;
-
     /// Says how the store is.
     fn status(&self) -> StoreStatus;
+}
+
+/// A store whose history is in this process.
+pub(crate) trait Embedded {
+    fn history(&self) -> &History;
+
+    fn history_mut(&mut self) -> &mut History;
+
+    /// Adds to `status` what the history does not know: logs and faults.
+    fn complete(&self, status: &mut StoreStatus);
+}
+
+impl<T: Embedded> FlowStore for T {
+    fn record(&mut self, flows: &[Flow], losses: &[LossMinute]) {
+        self.history_mut().record(flows, losses);
+    }
+
+    fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError> {
+        self.history().scan(range)
+    }
+
+    fn losses(&self, range: TimeRange) -> Result<Vec<LossMinute>, ScanError> {
+        self.history().losses(range)
+    }
+
+    fn status(&self) -> StoreStatus {
+        let mut status = self.history().status();
+        self.complete(&mut status);
+        status
+    }
 }
 
 /// The hot generation and the segments.
@@ -41,7 +66,6 @@ pub(crate) struct History {
     limits: StoreLimits,
     hot: Sums,
     hot_losses: Losses,
-    recent: VecDeque<Flow>,
     pub(crate) segments: Vec<Segment>,
     /// Flows folded in generations that are closed.
     folded_before: u64,
@@ -53,7 +77,6 @@ impl History {
             limits,
             hot: Sums::new(Some(caps(&limits))),
             hot_losses: Losses::default(),
-            recent: VecDeque::new(),
             segments,
             folded_before: 0,
         }
@@ -66,11 +89,6 @@ impl History {
         for loss in losses {
             self.hot_losses.add(loss);
         }
-        let kept = flows.len().min(self.limits.recent_flows_max);
-        let newest = flows.get(flows.len() - kept..).unwrap_or_default();
-        let excess = (self.recent.len() + kept).saturating_sub(self.limits.recent_flows_max);
-        self.recent.drain(..excess.min(self.recent.len()));
-        self.recent.extend(newest.iter().cloned());
     }
 
     pub(crate) fn hot_rows(&self) -> usize {
@@ -110,11 +128,6 @@ impl History {
             losses.add(&loss);
         }
         Ok(losses.rows(TimeRange::ALL).collect())
-    }
-
-    pub(crate) fn recent(&self, count: usize) -> Vec<Flow> {
-        let skip = self.recent.len().saturating_sub(count);
-        self.recent.iter().skip(skip).cloned().collect()
     }
 
     pub(crate) fn status(&self) -> StoreStatus {

@@ -14,8 +14,6 @@ pub struct StoreLimits {
     /// New edges per destination and minute; beyond, they fold into `other[Other] -> destination`,
     /// so that forged or many source addresses do not grow memory.
     pub edges_per_destination_minute_max: u32,
-    /// Flows kept for `recent`.
-    pub recent_flows_max: usize,
     /// Bytes of logs above which the store wants a rotation.
     pub log_bytes_max: u64,
 }
@@ -26,7 +24,6 @@ impl Default for StoreLimits {
             hot_rows_max: 1_000_000,
             edges_per_source_minute_max: 1_024,
             edges_per_destination_minute_max: 4_096,
-            recent_flows_max: 16_384,
             log_bytes_max: 256 << 20,
         }
     }

@@ -10,14 +10,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use sekisho_base::error_chain;
-use sekisho_model::{EdgeMinute, Flow, LossMinute, TimeRange, Timestamp};
+use sekisho_model::Timestamp;
 
-use crate::history::{FlowStore, History};
+use crate::history::{Embedded, FlowStore, History};
 use crate::log::{self, Log, ReplayedLog};
 use crate::segment::{self, Listing};
-use crate::{
-    AppendError, OpenError, RetentionError, RotateError, ScanError, StoreLimits, StoreStatus, files,
-};
+use crate::{AppendError, OpenError, RetentionError, RotateError, StoreLimits, StoreStatus, files};
 
 /// First line of the file VERSION.
 pub(crate) const LAYOUT: &str = "sekisho-store 1";
@@ -253,25 +251,16 @@ impl LocalStore {
     }
 }
 
-impl FlowStore for LocalStore {
-    fn record(&mut self, flows: &[Flow], losses: &[LossMinute]) {
-        self.history.record(flows, losses);
+impl Embedded for LocalStore {
+    fn history(&self) -> &History {
+        &self.history
     }
 
-    fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError> {
-        self.history.scan(range)
+    fn history_mut(&mut self) -> &mut History {
+        &mut self.history
     }
 
-    fn losses(&self, range: TimeRange) -> Result<Vec<LossMinute>, ScanError> {
-        self.history.losses(range)
-    }
-
-    fn recent(&self, count: usize) -> Vec<Flow> {
-        self.history.recent(count)
-    }
-
-    fn status(&self) -> StoreStatus {
-        let mut status = self.history.status();
+    fn complete(&self, status: &mut StoreStatus) {
         status.log_bytes = self.log_bytes();
         status.logs = self.older.len() + self.retired.len() + 1;
         status.bytes = status.bytes.saturating_add(status.log_bytes);
@@ -280,7 +269,6 @@ impl FlowStore for LocalStore {
         let faults = [&self.append_fault, &self.rotate_fault, &damage];
         let faults: Vec<&str> = faults.into_iter().flatten().map(String::as_str).collect();
         status.degraded = (!faults.is_empty()).then(|| faults.join("; "));
-        status
     }
 }
 

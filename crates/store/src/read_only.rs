@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use sekisho_base::error_chain;
-use sekisho_model::{EdgeMinute, Flow, LossMinute, TimeRange};
 
-use crate::history::{FlowStore, History};
+use crate::history::{Embedded, History};
 use crate::local::{check_version, covers, folders, read_logs};
 use crate::log::{self, ReplayedLog};
-use crate::{OpenError, ScanError, StoreLimits, StoreStatus, segment};
+use crate::{OpenError, StoreLimits, StoreStatus, segment};
 
 /// A store of which only the history is used. What is recorded stays in memory.
 #[derive(Debug)]
@@ -50,30 +49,20 @@ pub fn open_read_only(
     Ok((ReadOnlyStore { history, log_bytes, logs, damaged }, replay))
 }
 
-impl FlowStore for ReadOnlyStore {
-    fn record(&mut self, flows: &[Flow], losses: &[LossMinute]) {
-        self.history.record(flows, losses);
+impl Embedded for ReadOnlyStore {
+    fn history(&self) -> &History {
+        &self.history
     }
 
-    fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError> {
-        self.history.scan(range)
+    fn history_mut(&mut self) -> &mut History {
+        &mut self.history
     }
 
-    fn losses(&self, range: TimeRange) -> Result<Vec<LossMinute>, ScanError> {
-        self.history.losses(range)
-    }
-
-    fn recent(&self, count: usize) -> Vec<Flow> {
-        self.history.recent(count)
-    }
-
-    fn status(&self) -> StoreStatus {
-        let mut status = self.history.status();
+    fn complete(&self, status: &mut StoreStatus) {
         status.log_bytes = self.log_bytes;
         status.logs = self.logs;
         status.bytes = status.bytes.saturating_add(self.log_bytes);
         status.damaged.clone_from(&self.damaged);
         status.degraded = self.damaged.first().map(|first| format!("damaged segment: {first}"));
-        status
     }
 }

@@ -114,19 +114,3 @@ fn losses_are_summed_over_segments_and_memory() {
     };
     assert_eq!(store.losses(second_minute).unwrap().len(), 1);
 }
-
-#[test]
-fn recent_keeps_the_newest_flows_in_order() {
-    let folder = tempfile::tempdir().unwrap();
-    let limits = StoreLimits { recent_flows_max: 3, ..StoreLimits::default() };
-    let (mut store, _) = LocalStore::open(folder.path(), limits).unwrap();
-    let flows: Vec<_> = (0..5).map(|n| flow(key("a", "b", 80), 0, n)).collect();
-    let sent = |count: usize, store: &LocalStore| -> Vec<u64> {
-        store.recent(count).iter().map(|flow| flow.stats.bytes_sent).collect()
-    };
-    store.record(&flows[..2], &[]);
-    assert_eq!(sent(9, &store), [0, 1]);
-    store.record(&flows, &[]);
-    assert_eq!(sent(9, &store), [2, 3, 4]);
-    assert_eq!(sent(1, &store), [4]);
-}
