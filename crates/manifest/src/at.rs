@@ -9,7 +9,10 @@ use crate::{ManifestError, Position};
 
 /// Errors of one text that are kept; more are only counted.
 const ERRORS_MAX: usize = 1000;
-/// Length from which one more letter may be wrong.
+/// Fields that are looked at to find a slip among them.
+const SLIPS_MAX: usize = 16;
+/// Lengths from which two letters, and three, may be wrong.
+const SHORT_NAME_CHARS: usize = 5;
 const LONG_NAME_CHARS: usize = 12;
 const MISSING: &str = "required field is missing";
 /// Characters of a wrong value that are shown.
@@ -265,6 +268,9 @@ impl<'a> At<'a> {
             if known.contains(&entry.key.as_ref()) {
                 continue;
             }
+            if self.context.errors.borrow().len() > ERRORS_MAX {
+                break;
+            }
             let mut field = self.path();
             add_step(&mut field, Step::Key(&shorten(&entry.key)));
             self.context.push(
@@ -289,6 +295,28 @@ impl<'a> At<'a> {
         }
     }
 
+    /// This scalar as one of `words`; an empty word is not shown to people.
+    pub(crate) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
+        let text = self.string()?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(*value);
+        }
+        let names: Vec<&str> =
+            words.iter().map(|(word, _)| *word).filter(|word| !word.is_empty()).collect();
+        // What lets traffic in has another name in each of two APIs.
+        let synonym = match text {
+            "Accept" => "Allow",
+            "Allow" => "Accept",
+            _ => "",
+        };
+        let meant = if names.contains(&synonym) { Some(synonym) } else { nearest(text, &names) };
+        self.wrong_with(
+            format!("must be {}, found `{}`", join(&names, "or"), shorten(text)),
+            meant.map(|word| format!("did you mean `{word}`?")),
+        );
+        None
+    }
+
     /// The one field of a mapping that may have just one, which is one of `known`.
     ///
     /// [`Choice::Unknown`] is for the caller to report: it is a field of a newer API or none at all.
@@ -308,13 +336,10 @@ impl<'a> At<'a> {
             return Choice::One(one);
         }
         if !found.is_empty() {
+            let is_item = matches!(self.step, Step::Index(_));
             self.wrong_with(
-                format!(
-                    "must have only one of {}, found {}",
-                    known.join(", "),
-                    found.join(" and ")
-                ),
-                Some("write them as items of their own".to_owned()),
+                format!("may have only one of {}", join(&found, "and")),
+                is_item.then(|| "write them as items of their own".to_owned()),
             );
             return Choice::Wrong;
         }
@@ -322,7 +347,7 @@ impl<'a> At<'a> {
         let is_slip = |key: &str| {
             !known.contains(&key) && (elsewhere.contains(&key) || nearest(key, known).is_some())
         };
-        if entries.iter().any(|entry| is_slip(&entry.key)) {
+        if entries.iter().take(SLIPS_MAX).any(|entry| is_slip(&entry.key)) {
             self.check_fields(known);
             return Choice::Wrong;
         }
@@ -469,6 +494,14 @@ fn add_step(path: &mut String, step: Step<'_>) {
     }
 }
 
+/// `a, b or c`.
+fn join(words: &[&str], last: &str) -> String {
+    match words {
+        [head @ .., tail] if !head.is_empty() => format!("{} {last} {tail}", head.join(", ")),
+        _ => words.concat(),
+    }
+}
+
 /// The first characters of a text, on one line.
 pub(crate) fn shorten(text: &str) -> String {
     let mut shown: String =
@@ -479,7 +512,8 @@ pub(crate) fn shorten(text: &str) -> String {
     shown
 }
 
-/// The known name that `wrong` most likely means: at most two letters changed, three in long names.
+/// The known name that `wrong` most likely means: at most two letters changed, three in long names,
+/// one in short ones (`icmp` is not `sctp`).
 pub(crate) fn nearest<'k>(wrong: &str, known: &[&'k str]) -> Option<&'k str> {
     if wrong.len() > SHOWN_CHARS_MAX {
         return None;
@@ -489,7 +523,8 @@ pub(crate) fn nearest<'k>(wrong: &str, known: &[&'k str]) -> Option<&'k str> {
         .iter()
         .map(|name| (distance(&folded, &name.to_ascii_lowercase()), *name))
         .filter(|(distance, name)| {
-            let most = if name.len() < LONG_NAME_CHARS { 2 } else { 3 };
+            let longer = [SHORT_NAME_CHARS, LONG_NAME_CHARS];
+            let most = 1 + longer.iter().filter(|least| name.len() >= **least).count();
             *distance <= most && *distance < name.len().min(wrong.len())
         })
         .min()

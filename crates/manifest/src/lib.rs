@@ -51,6 +51,7 @@ pub use selector::{LabelSelector, Operator, Requirement};
 pub use tier::{
     Tier, TierAction, TierPeer, TierPolicy, TierPolicyKind, TierPort, TierRule, TierSubject,
 };
+pub use tree::TEXT_BYTES_MAX;
 pub use workload::{
     Container, ContainerPort, Pod, PodPhase, PodSpec, PodStatus, PodTemplate, PortRef, Probe,
     ProbeAction, RestartPolicy, Workload, WorkloadKind,

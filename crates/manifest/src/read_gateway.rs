@@ -5,7 +5,7 @@ use sekisho_model::Labels;
 
 use crate::at::{At, shorten};
 use crate::known_exposure as known;
-use crate::read_ingress::{check_host, read_name, read_word};
+use crate::read_ingress::{check_host, read_name};
 use crate::read_meta::{Scope, labels, read_meta, string};
 use crate::read_policy::{read_port_number, read_selector};
 use crate::{
@@ -99,7 +99,7 @@ fn read_routes_from(at: &At<'_>) -> Option<RoutesFrom> {
         return None;
     }
     let Some(from) = at.get("from") else { return Some(RoutesFrom::Same) };
-    match read_word(&from, &[("Same", 0), ("All", 1), ("None", 2), ("Selector", 3)])? {
+    match from.word(&[("Same", 0), ("All", 1), ("None", 2), ("Selector", 3)])? {
         0 => Some(RoutesFrom::Same),
         1 => Some(RoutesFrom::All),
         2 => Some(RoutesFrom::None),

@@ -1,7 +1,7 @@
 //! Reads Ingress and OpenShift Route (Kubernetes v1.34 pkg/apis/networking/validation; OpenShift
 //! route/v1 types).
 
-use crate::at::{At, nearest, shorten};
+use crate::at::{At, shorten};
 use crate::known_exposure as known;
 use crate::read_meta::{Scope, read_meta, string};
 use crate::read_policy::{read_port_number, read_port_ref};
@@ -20,20 +20,6 @@ const ALTERNATES_MAX: usize = 3;
 pub(crate) fn read_service_account(at: &At<'_>) -> ServiceAccount {
     at.check_fields(known::SERVICE_ACCOUNT);
     ServiceAccount { meta: read_meta(at, Scope::Namespaced(check::dns_subdomain)) }
-}
-
-/// Reads one of `words`; reports another.
-pub(crate) fn read_word<T: Copy>(at: &At<'_>, words: &[(&'static str, T)]) -> Option<T> {
-    let text = at.string()?;
-    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-        return Some(*value);
-    }
-    let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    at.wrong_with(
-        format!("must be one of {}, found `{}`", names.join(", "), shorten(text)),
-        nearest(text, &names).map(|word| format!("did you mean `{word}`?")),
-    );
-    None
 }
 
 /// Reads a name in the required field `field`.
@@ -115,7 +101,7 @@ fn read_ingress_path(at: &At<'_>) -> Option<IngressPath> {
     let types = [PathType::Exact, PathType::Prefix, PathType::ImplementationSpecific];
     let types = types.map(|path_type| (path_type.as_str(), path_type));
     let path_type = match at.expected("pathType") {
-        Some(at) => read_word(&at, &types),
+        Some(at) => at.word(&types),
         None => Some(PathType::ImplementationSpecific),
     };
     let path_at = at.get("path");
@@ -208,10 +194,10 @@ pub(crate) fn read_route(at: &At<'_>) -> Option<Route> {
         let types = [RouteTls::Edge, RouteTls::Passthrough, RouteTls::Reencrypt];
         let types = types.map(|tls| (tls.as_str(), tls));
         tls.check_fields(known::ROUTE_TLS);
-        read_word(&tls.required("termination")?, &types)
+        tls.required("termination")?.word(&types)
     });
     if let Some(policy) = spec.get("wildcardPolicy") {
-        read_word(&policy, &[("None", ()), ("Subdomain", ()), ("", ())]);
+        policy.word(&[("None", ()), ("Subdomain", ()), ("", ())]);
     }
     let mut backends = vec![first?];
     backends.extend(alternates);
@@ -230,7 +216,7 @@ fn read_route_backend(at: &At<'_>) -> Option<RouteBackend> {
         return None;
     }
     if let Some(kind) = at.get("kind") {
-        read_word(&kind, &[("Service", ()), ("", ())]);
+        kind.word(&[("Service", ()), ("", ())]);
     }
     let service = read_name(at, "name", |_| None);
     let weight = at.get("weight").map_or(Some(WEIGHT_DEFAULT), |at| at.int(0, WEIGHT_MAX));

@@ -55,12 +55,16 @@ fn read_name(meta: &At<'_>, check_name: fn(&str) -> Option<String>) -> String {
         }
         return name.to_owned();
     }
-    let Some(prefix) = string(meta, "generateName") else {
+    let Some(at) = meta.get("generateName") else {
         meta.missing("name");
         return String::new();
     };
     // The cluster will add random letters; until then the prefix is the name.
-    prefix.trim_end_matches('-').to_owned()
+    let prefix = at.string().unwrap_or_default().trim_end_matches('-');
+    if let Some(message) = check_name(prefix) {
+        at.refuse(format!("`{}`: {message}", shorten(prefix)));
+    }
+    prefix.to_owned()
 }
 
 fn read_namespace(meta: &At<'_>, scope: Scope) -> String {

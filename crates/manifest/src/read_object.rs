@@ -5,13 +5,13 @@ use std::ops::RangeInclusive;
 
 use crate::at::{At, Context, nearest, shorten};
 use crate::read_gateway::{read_gateway, read_gateway_route, read_reference_grant};
-use crate::read_ingress::{read_ingress, read_route, read_service_account, read_word};
+use crate::read_ingress::{read_ingress, read_route, read_service_account};
 use crate::read_meta::{Scope, labels, read_lenient_meta, read_meta, string};
 use crate::read_policy::{read_cidr, read_policy, read_port_number, read_port_ref, read_protocol};
 use crate::read_tier::read_tier_policy;
 use crate::read_workload::{read_container, read_pod, read_workload};
-use crate::repair::{REPAIRS_MAX, Repair};
-use crate::tree::{Documents, TreeError};
+use crate::repair::{REPAIR_BYTES_MAX, REPAIRS_MAX, Repair};
+use crate::tree::{self, Documents, TEXT_BYTES_MAX, TreeError};
 use crate::{
     Exposure, GatewayRouteKind, Host, ManifestError, Meta, Namespace, Node, Object, OtherObject,
     PortRef, Service, ServicePort, TierPolicyKind, WorkloadKind, check, known,
@@ -19,6 +19,8 @@ use crate::{
 
 /// Label that every namespace carries (Kubernetes v1.34, NamespaceDefaultLabelName).
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+/// Objects of one text.
+const OBJECTS_MAX: usize = 500_000;
 /// A group, the versions that we read of it, newest first, and their kinds.
 type Group = (&'static str, &'static [&'static str], &'static [&'static str]);
 /// Groups we read; one whose kinds have different versions stands here more than once.
@@ -100,13 +102,24 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Object>, Vec<ManifestError>> 
 
 /// Reads all objects of a text as [`parse`] does, but tells what can't be understood from what is
 /// merely refused by API servers.
+///
+/// Time is linear in the text, and so is memory: [`TEXT_BYTES_MAX`] bytes at most, 4 million values
+/// in a document, 500,000 objects. What goes over a bound is an error that names it.
 #[must_use]
 pub fn read(file: &str, text: &str) -> Reading {
+    if text.len() > TEXT_BYTES_MAX {
+        return too_long(file, text.len());
+    }
     let (first, outcome) = read_once(file, text);
     let Err(mut error) = outcome else { return first };
     let mut repair = Repair::new(text);
+    let mut bytes = 0;
     for _ in 0..REPAIRS_MAX {
         if !repair.apply(&error) {
+            break;
+        }
+        bytes += repair.text.len();
+        if bytes > REPAIR_BYTES_MAX {
             break;
         }
         match read_once(file, &repair.text) {
@@ -116,6 +129,15 @@ pub fn read(file: &str, text: &str) -> Reading {
         }
     }
     first
+}
+
+/// Refuses a text for its length.
+fn too_long(file: &str, bytes: usize) -> Reading {
+    let context = Context::new(file);
+    let message = format!("a text may not be longer than {TEXT_BYTES_MAX} bytes, found {bytes}");
+    context.report(TreeError { line: 1, column: 1, message });
+    let (errors, refusals) = context.finish();
+    Reading { objects: Vec::new(), errors, refusals }
 }
 
 /// The lines of each pair of brackets of a text, or its syntax error.
@@ -137,6 +159,11 @@ fn read_once(file: &str, text: &str) -> (Reading, Outcome) {
                 if !at.is_null() {
                     read_document(&at, None, &mut objects);
                 }
+                if objects.len() > OBJECTS_MAX {
+                    let error = too_many(&root);
+                    context.report(error.clone());
+                    break Err(error);
+                }
             }
             Ok(None) => break Ok(documents.brackets),
             Err(error) => {
@@ -147,6 +174,11 @@ fn read_once(file: &str, text: &str) -> (Reading, Outcome) {
     };
     let (errors, refusals) = context.finish();
     (Reading { objects, errors, refusals }, outcome)
+}
+
+fn too_many(root: &tree::Node<'_>) -> TreeError {
+    let message = format!("a text may not hold more than {OBJECTS_MAX} objects");
+    TreeError { line: root.line, column: root.column, message }
 }
 
 /// apiVersion and kind.
@@ -183,6 +215,9 @@ fn read_document(at: &At<'_>, default: Option<TypeName<'_>>, objects: &mut Vec<O
         let default = (!item_kind.is_empty()).then_some(TypeName { version, kind: item_kind });
         let items = at.get("items");
         for item in items.iter().flat_map(At::items) {
+            if objects.len() > OBJECTS_MAX {
+                return;
+            }
             read_document(&item, default, objects);
         }
         return;
@@ -377,7 +412,7 @@ fn read_outside(at: &At<'_>, spec: &At<'_>, service: &mut Service) {
     service.external_ips = spec.list("externalIPs", read_address);
     service.source_ranges = spec.list("loadBalancerSourceRanges", read_cidr);
     service.external_local = spec.get("externalTrafficPolicy").is_some_and(|at| {
-        read_word(&at, &[("Cluster", false), ("Local", true), ("", false)]).unwrap_or_default()
+        at.word(&[("Cluster", false), ("Local", true), ("", false)]).unwrap_or_default()
     });
     // Nobody writes a status by hand, so what is not as expected there is left out.
     if let Some(status) = at.get("status")

@@ -7,7 +7,7 @@
 use ipnet::IpNet;
 use sekisho_model::Protocol;
 
-use crate::at::{At, Choice, nearest, shorten};
+use crate::at::{At, Choice, shorten};
 use crate::read_meta::{Scope, read_meta};
 use crate::read_policy::{read_cidr, read_port_number, read_protocol, read_selector};
 use crate::{
@@ -124,30 +124,9 @@ fn read_tier(object: &At<'_>, spec: &At<'_>, api: Api, meta: &Meta) -> Option<Ti
         }
         TierPolicyKind::ClusterNetworkPolicy => {
             let tiers = [("Admin", Tier::Admin), ("Baseline", Tier::Baseline)];
-            read_word(&spec.required("tier")?, &tiers)
+            spec.required("tier")?.word(&tiers)
         }
     }
-}
-
-/// Reads one of `words`; reports another.
-fn read_word<T: Copy>(at: &At<'_>, words: &[(&'static str, T)]) -> Option<T> {
-    let text = at.string()?;
-    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-        return Some(*value);
-    }
-    let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    // The action that lets traffic in has another name in each of the two APIs.
-    let meant = match text {
-        "Accept" => Some("Allow"),
-        "Allow" => Some("Accept"),
-        _ => None,
-    };
-    let help = meant.filter(|word| names.contains(word)).or_else(|| nearest(text, &names));
-    at.wrong_with(
-        format!("must be {}, found `{}`", names.join(" or "), shorten(text)),
-        help.map(|word| format!("did you mean `{word}`?")),
-    );
-    None
 }
 
 fn read_priority(spec: &At<'_>, api: Api) -> Option<u16> {
@@ -208,7 +187,7 @@ fn read_rule(at: &At<'_>, side: Side, api: Api) -> Option<TierRule> {
     if let Some(at) = &name_at {
         at.refuse_above(NAME_CHARS_MAX, name.chars().count(), "characters");
     }
-    let action = at.required("action").and_then(|at| read_word(&at, api.actions));
+    let action = at.required("action").and_then(|at| at.word(api.actions));
     let peers = at.required(side.peers).and_then(|at| read_peers(&at, side, api));
     let ports = match at.get(api.ports) {
         Some(list) => read_ports(&list, api).map(Some),
@@ -227,6 +206,8 @@ fn read_rule(at: &At<'_>, side: Side, api: Api) -> Option<TierRule> {
 /// What must hold between the fields of a rule.
 fn check_rule(at: &At<'_>, rule: &TierRule, side: Side) -> bool {
     let mut fits = true;
+    let list = at.get(side.peers);
+    let items = list.as_ref().map(At::items).unwrap_or_default();
     let named = rule.ports.iter().flatten().any(|port| matches!(port, TierPort::Named(_)));
     for (index, peer) in rule.peers.iter().enumerate() {
         let field = match peer {
@@ -235,8 +216,6 @@ fn check_rule(at: &At<'_>, rule: &TierRule, side: Side) -> bool {
             TierPeer::DomainNames(_) => "domainNames",
             TierPeer::Namespaces(_) | TierPeer::Pods { .. } | TierPeer::Unknown => continue,
         };
-        let list = at.get(side.peers);
-        let items = list.as_ref().map(At::items).unwrap_or_default();
         let Some(place) = items.get(index).and_then(|item| item.get(field)) else { continue };
         if named {
             place.refuse(format!(

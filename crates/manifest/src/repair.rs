@@ -11,6 +11,10 @@ use crate::tree::TreeError;
 
 /// Times that a text is rewritten before it is refused.
 pub(crate) const REPAIRS_MAX: usize = 64;
+/// Length of a text up to which it is rewritten.
+const REPAIRED_BYTES_MAX: usize = 16 << 20;
+/// Bytes that are read anew in all attempts together.
+pub(crate) const REPAIR_BYTES_MAX: usize = 64 << 20;
 /// Spaces that are put before a line; more than real manifests indent.
 const PAD_SPACES_MAX: usize = 256;
 /// Characters of `\uXXXX`, and of two of them.
@@ -54,21 +58,38 @@ impl Repair {
 
     /// Whether each rewritten line lies in one of the pairs of brackets, given by their lines.
     pub(crate) fn is_sound(&self, brackets: &[RangeInclusive<u32>]) -> bool {
+        // On the line of the opening bracket the text before it is no part of the pair.
+        let mut inside: Vec<(u32, u32)> = brackets
+            .iter()
+            .filter(|pair| pair.start() < pair.end())
+            .map(|pair| (pair.start() + 1, *pair.end()))
+            .collect();
+        inside.sort_unstable();
+        // From here on the second of each is the last line that it or one before it reaches.
+        let mut reached = 0;
+        for (_, last) in &mut inside {
+            reached = reached.max(*last);
+            *last = reached;
+        }
         self.lines.iter().all(|line| {
-            // On the line of the opening bracket the text before it is no part of the pair.
-            brackets.iter().any(|pair| pair.contains(line) && pair.start() != line)
+            let after = inside.partition_point(|(first, _)| first <= line);
+            let before = after.checked_sub(1).and_then(|index| inside.get(index));
+            before.is_some_and(|(_, last)| line <= last)
         })
     }
 
-    fn pad(&self) -> String {
+    /// What lines are indented by; None if the text would get too long.
+    fn pad(&self) -> Option<String> {
         let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
         let widest = self.text.lines().map(indent).max().unwrap_or_default();
-        " ".repeat((widest + 2).min(PAD_SPACES_MAX))
+        let spaces = (widest + 2).min(PAD_SPACES_MAX);
+        let longest = self.text.len() + self.text.lines().count() * spaces;
+        (longest <= REPAIRED_BYTES_MAX).then(|| " ".repeat(spaces))
     }
 
     /// Indents line `first` and the lines after it as long as they start with a tab.
     fn indent_lines(&mut self, first: u32) -> Option<String> {
-        let pad = self.pad();
+        let pad = self.pad()?;
         let mut text = String::with_capacity(self.text.len() + pad.len());
         let mut more = true;
         for (line, number) in self.text.split_inclusive('\n').zip(1_u32..) {
@@ -88,7 +109,7 @@ impl Repair {
     /// white space of such lines is no part of its value.
     fn indent_quoted(&self, start: &TreeError) -> Option<String> {
         let (head, _, body, tail) = self.quoted_at(start)?;
-        let indented = body.replace('\n', &format!("\n{}", self.pad()));
+        let indented = body.replace('\n', &format!("\n{}", self.pad()?));
         Some(format!("{head}{indented}{tail}"))
     }
 

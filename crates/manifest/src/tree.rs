@@ -1,20 +1,30 @@
 //! A YAML or JSON text as a tree whose nodes know their line and column.
 //!
-//! Hostile input is bounded: nesting by [`DEPTH_MAX`], and what anchors and aliases may copy by
-//! [`NODES_COPIED_MAX`] per text. Duplicate keys are errors, as for the API server (strict field
+//! Hostile input is bounded: texts by [`TEXT_BYTES_MAX`], documents by [`NODES_MAX`], nesting by
+//! [`DEPTH_MAX`], and what anchors and aliases may copy by [`NODES_COPIED_MAX`] and
+//! [`BYTES_COPIED_MAX`] per text. Duplicate keys are errors, as for the API server (strict field
 //! validation). Merge keys (`<<`) are resolved.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use crate::at::shorten;
 use crate::scalar::{self, Plain};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
 
+/// Bytes of a text that is read: above what `kubectl get -o yaml` gives for 10,000 pods.
+pub const TEXT_BYTES_MAX: usize = 64 << 20;
+/// Values of one document; a pod with its status has some 200.
+pub(crate) const NODES_MAX: usize = 4_000_000;
 /// Levels of nesting that are read.
 pub(crate) const DEPTH_MAX: usize = 100;
 /// Nodes that anchors and aliases of one text may copy.
 pub(crate) const NODES_COPIED_MAX: usize = 200_000;
+/// Bytes of strings that anchors and aliases of one text may copy.
+pub(crate) const BYTES_COPIED_MAX: usize = 16 << 20;
+/// Duplicate keys of one document that are reported.
+const DUPLICATES_MAX: usize = 1000;
 
 /// A value and where it starts.
 #[derive(Clone, Debug)]
@@ -61,11 +71,38 @@ pub(crate) struct TreeError {
 pub(crate) struct Documents<'t> {
     parser: Parser<'t, StrInput<'t>>,
     anchors: BTreeMap<usize, Node<'t>>,
-    copied: usize,
+    copied: Copied,
+    nodes: usize,
     stack: Vec<Frame<'t>>,
     pub(crate) duplicates: Vec<TreeError>,
     /// Lines of each pair of brackets so far, first to last.
     pub(crate) brackets: Vec<RangeInclusive<u32>>,
+}
+
+/// What anchors and aliases have copied.
+#[derive(Default)]
+struct Copied {
+    nodes: usize,
+    bytes: usize,
+}
+
+impl Copied {
+    /// Counts one more node; says which bound it goes over.
+    fn charge(&mut self, node: &Node<'_>) -> Result<(), String> {
+        self.nodes += 1;
+        self.bytes += match &node.value {
+            Value::Scalar { text, .. } => text.len(),
+            Value::Map(entries) => entries.iter().map(|entry| entry.key.len()).sum(),
+            Value::Seq(_) => 0,
+        };
+        if self.nodes > NODES_COPIED_MAX {
+            return Err(format!("anchors and aliases copy more than {NODES_COPIED_MAX} values"));
+        }
+        if self.bytes > BYTES_COPIED_MAX {
+            return Err(format!("anchors and aliases copy more than {BYTES_COPIED_MAX} bytes"));
+        }
+        Ok(())
+    }
 }
 
 struct Frame<'t> {
@@ -93,7 +130,8 @@ impl<'t> Documents<'t> {
         Self {
             parser: Parser::new_from_str(text),
             anchors: BTreeMap::new(),
-            copied: 0,
+            copied: Copied::default(),
+            nodes: 0,
             stack: Vec::new(),
             duplicates: Vec::new(),
             brackets: Vec::new(),
@@ -102,9 +140,10 @@ impl<'t> Documents<'t> {
 
     /// Returns the root of the next document, None at the end of the text.
     pub(crate) fn next_document(&mut self) -> Result<Option<Node<'t>>, TreeError> {
+        self.nodes = 0;
         while let Some(event) = self.parser.next_event() {
             let (event, span) =
-                event.map_err(|error| at(error.marker(), error.info().to_owned()))?;
+                event.map_err(|error| at(error.marker(), in_our_words(error.info())))?;
             let node = match event {
                 Event::Scalar(text, style, anchor, tag) => {
                     let (line, column) = place(&span.start);
@@ -169,6 +208,11 @@ impl<'t> Documents<'t> {
 
     /// Puts a finished node where it belongs; returns it if it is the root of its document.
     fn complete(&mut self, node: Node<'t>, anchor: usize) -> Result<Option<Node<'t>>, TreeError> {
+        self.nodes += 1;
+        if self.nodes > NODES_MAX {
+            let message = format!("a document may not hold more than {NODES_MAX} values");
+            return Err(TreeError { line: node.line, column: node.column, message });
+        }
         if anchor != 0 {
             let copy = copy(&node, 0, &mut self.copied)?;
             self.anchors.insert(anchor, copy);
@@ -200,14 +244,25 @@ impl<'t> Documents<'t> {
     fn report_duplicates(&mut self, entries: &[Entry<'t>]) {
         let mut seen = BTreeSet::new();
         for entry in entries {
+            if self.duplicates.len() >= DUPLICATES_MAX {
+                return;
+            }
             if !entry.merge && !seen.insert(entry.key.as_ref()) {
                 self.duplicates.push(TreeError {
                     line: entry.line,
                     column: entry.column,
-                    message: format!("the key `{}` was already given", entry.key),
+                    message: format!("the key `{}` was already given", shorten(&entry.key)),
                 });
             }
         }
+    }
+}
+
+/// What the parser says, but for a bound of its own that is wider than ours.
+fn in_our_words(message: &str) -> String {
+    match message {
+        "recursion limit exceeded" => format!("nested deeper than {DEPTH_MAX} levels"),
+        message => message.to_owned(),
     }
 }
 
@@ -248,12 +303,9 @@ fn key_of(node: Node<'_>) -> Result<Key<'_>, TreeError> {
 }
 
 /// Copies `node` below `depth` levels, charging `copied`.
-fn copy<'t>(node: &Node<'t>, depth: usize, copied: &mut usize) -> Result<Node<'t>, TreeError> {
+fn copy<'t>(node: &Node<'t>, depth: usize, copied: &mut Copied) -> Result<Node<'t>, TreeError> {
     let wrong = |message: String| TreeError { line: node.line, column: node.column, message };
-    *copied += 1;
-    if *copied > NODES_COPIED_MAX {
-        return Err(wrong(format!("anchors and aliases copy more than {NODES_COPIED_MAX} values")));
-    }
+    copied.charge(node).map_err(wrong)?;
     if depth > DEPTH_MAX {
         return Err(wrong(format!("nested deeper than {DEPTH_MAX} levels")));
     }

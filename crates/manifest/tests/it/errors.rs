@@ -2,7 +2,7 @@
 
 use sekisho_manifest::{ManifestError, parse, read};
 
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let errors = parse("policy.yaml", text).expect_err("must be refused");
     let show = |error: &ManifestError| match &error.help {
         Some(help) => format!("{error}\n    help: {help}\n"),

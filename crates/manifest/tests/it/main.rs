@@ -5,6 +5,10 @@ mod corpus;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod exposure;
+#[cfg(test)]
+mod mutants;
+#[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod print;
@@ -16,3 +20,5 @@ mod strategy;
 mod strategy_tier;
 #[cfg(test)]
 mod text;
+#[cfg(test)]
+mod tiers;
