@@ -19,6 +19,6 @@ pub use router::{router, router_with};
 pub use service::{Refusal, Service};
 pub use wire::{
     Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, DatapathMode, EstablishedReport,
-    FlowPage, HookStatus, IngestFigures, Order, PolicyFile, Revision, RollbackRequest, Snapshot,
-    SnapshotQuery, Status, StoreFigures,
+    FlowPage, IngestFigures, Order, PolicyFile, Revision, RollbackRequest, Snapshot, SnapshotQuery,
+    Status, StoreFigures,
 };

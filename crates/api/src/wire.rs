@@ -107,9 +107,6 @@ pub struct AgentStatus {
     pub report: AgentReport,
 }
 
-/// One hook's figures in a table.
-pub type HookStatus = HookCounters;
-
 /// The store's figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreFigures {
@@ -224,8 +221,6 @@ pub struct ApplyRequest {
     pub files: Vec<PolicyFile>,
     /// True: policies that are not in `files` end.
     pub prune: bool,
-    /// True: only verify; nothing is put in force.
-    pub dry_run: bool,
     /// Enforce or only audit.
     pub mode: DatapathMode,
     /// True: established connections that the policies deny end. Only with

@@ -25,7 +25,6 @@ fn ask(args: &ApplyArgs, mode: DatapathMode, cut: bool) -> anyhow::Result<Exit> 
     let request = ApplyRequest {
         files: input::read(&args.files)?,
         prune: args.prune,
-        dry_run: false,
         mode,
         cut,
         range: TimeRange {

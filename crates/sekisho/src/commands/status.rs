@@ -56,7 +56,7 @@ fn agents(status: &Status) -> String {
     let head = ["node", "version", "heard", "produced", "delivered", "dropped", "shed", "memory"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for agent in &status.agents {
-        let sum = |pick: fn(&sekisho_api::HookStatus) -> u64| {
+        let sum = |pick: fn(&sekisho_model::HookCounters) -> u64| {
             agent.hooks.iter().map(pick).sum::<u64>().to_string()
         };
         rows.push(vec![

@@ -98,8 +98,7 @@ impl Core {
             pending: Vec::new(),
             established: BTreeMap::new(),
         };
-        let verified = if request.dry_run { None } else { answer.verified.as_ref() };
-        let Some(verified) = verified else { return Ok(response(None)) };
+        let Some(verified) = &answer.verified else { return Ok(response(None)) };
         if basis.number != self.revisions.next_number() {
             let text = "another revision was stored during the replay: nothing changed, try again";
             return Err(Refusal::Unavailable(text.to_owned()));
