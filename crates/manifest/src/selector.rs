@@ -4,7 +4,7 @@ use sekisho_model::Labels;
 use serde::{Deserialize, Serialize};
 
 /// matchLabels AND matchExpressions; empty selects everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LabelSelector {
     /// Each key must have exactly this value.
     pub match_labels: Labels,
@@ -13,7 +13,7 @@ pub struct LabelSelector {
 }
 
 /// matchExpressions[].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Requirement {
     /// Label key.
     pub key: String,
@@ -24,7 +24,7 @@ pub struct Requirement {
 }
 
 /// matchExpressions[].operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Operator {
     /// The key exists with one of the values.
     In,

@@ -66,7 +66,7 @@ impl<'a> Question<'a> {
         connection: &Connection<'a>,
         (direction, subject): (Direction, &'a Endpoint),
     ) -> Self {
-        let (source_address, destination_address) = addresses(cluster, connection);
+        let (source_address, destination_address) = addresses(cluster, dialect, connection);
         let (peer, peer_address) = match direction {
             Direction::Ingress => (connection.source, source_address),
             Direction::Egress => (connection.destination, destination_address),
@@ -175,7 +175,10 @@ impl<'a> Question<'a> {
 
     /// The protocols and ports that the rule speaks about, names resolved.
     pub(crate) fn port_set(&self, ports: &Ports) -> PortSet {
-        let names = || named_ports(self.cluster, self.dialect, self.direction, self.destination);
+        let names = || {
+            named_ports(self.cluster, self.dialect, self.direction, self.destination)
+                .map(|port| (port.name.as_str(), port.protocol, port.port))
+        };
         resolve(ports, names)
     }
 
@@ -205,7 +208,7 @@ impl<'a> Question<'a> {
 /// The set of protocols and ports of a rule; `names` are the ports that names may stand for.
 pub(crate) fn resolve<'p, I>(ports: &Ports, names: impl Fn() -> I) -> PortSet
 where
-    I: Iterator<Item = &'p ContainerPort>,
+    I: Iterator<Item = (&'p str, Protocol, u16)>,
 {
     let set = |list: &[PortMatch]| {
         list.iter().fold(PortSet::none(), |set, one| set.union(&resolve_one(one, names())))
@@ -214,15 +217,16 @@ where
     include.minus(&set(&ports.exclude))
 }
 
-fn resolve_one<'p>(wanted: &PortMatch, names: impl Iterator<Item = &'p ContainerPort>) -> PortSet {
+fn resolve_one<'p>(
+    wanted: &PortMatch,
+    names: impl Iterator<Item = (&'p str, Protocol, u16)>,
+) -> PortSet {
     match wanted {
         PortMatch::Range { protocol, first, last } => PortSet::range(*protocol, *first, *last),
         PortMatch::Named { name, protocol } => names
-            .filter(|port| {
-                port.name == *name && protocol.is_none_or(|protocol| protocol == port.protocol)
-            })
-            .fold(PortSet::none(), |set, port| {
-                set.union(&PortSet::range(port.protocol, port.port, port.port))
+            .filter(|(own, of, _)| own == name && protocol.is_none_or(|protocol| protocol == *of))
+            .fold(PortSet::none(), |set, (_, protocol, port)| {
+                set.union(&PortSet::range(protocol, port, port))
             }),
         PortMatch::Icmp { version, kind } => [IcmpVersion::V4, IcmpVersion::V6]
             .into_iter()
@@ -268,14 +272,18 @@ pub(crate) fn is_below(name: &str, pattern: &str) -> bool {
 }
 
 /// The addresses used at source and destination; None = unknown.
-fn addresses(cluster: &Cluster, connection: &Connection<'_>) -> (Option<IpAddr>, Option<IpAddr>) {
+fn addresses(
+    cluster: &Cluster,
+    dialect: Dialect,
+    connection: &Connection<'_>,
+) -> (Option<IpAddr>, Option<IpAddr>) {
     let source = known_address(connection.source, connection.source_address);
     let destination = known_address(connection.destination, connection.destination_address);
     if source.is_some() && destination.is_some() {
         return (source, destination);
     }
-    let sources = candidates(cluster, connection.source);
-    let destinations = candidates(cluster, connection.destination);
+    let sources = candidates(cluster, dialect, connection.source);
+    let destinations = candidates(cluster, dialect, connection.destination);
     let like = |list: &[IpAddr], one: IpAddr| {
         list.iter().copied().find(|address| address.is_ipv4() == one.is_ipv4())
     };
@@ -302,10 +310,10 @@ fn known_address(peer: Peer<'_>, given: Option<IpAddr>) -> Option<IpAddr> {
 }
 
 /// The addresses an end may use. A host-network pod uses those of its node.
-fn candidates(cluster: &Cluster, peer: Peer<'_>) -> Vec<IpAddr> {
+fn candidates(cluster: &Cluster, dialect: Dialect, peer: Peer<'_>) -> Vec<IpAddr> {
     let of_node = |name: &str| cluster.nodes.get(name).cloned().unwrap_or_default();
     let addresses = match peer {
-        Peer::Endpoint(endpoint) if endpoint.host_network => {
+        Peer::Endpoint(endpoint) if !is_ordinary(dialect, endpoint) => {
             let node = endpoint.node.as_deref().map(of_node).unwrap_or_default();
             if node.is_empty() { endpoint.addresses.clone() } else { node }
         }

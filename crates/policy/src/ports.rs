@@ -32,7 +32,7 @@ const ALL: [Interval; 4] = [
 pub struct PortSet(Vec<Interval>);
 
 /// Version of ICMP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IcmpVersion {
     /// ICMP for IPv4.
     V4,
@@ -41,6 +41,9 @@ pub enum IcmpVersion {
 }
 
 impl PortSet {
+    /// Nothing, as a constant.
+    pub(crate) const EMPTY: Self = Self(Vec::new());
+
     /// Nothing.
     #[must_use]
     pub fn none() -> Self {

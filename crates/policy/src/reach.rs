@@ -1,13 +1,14 @@
 //! Who may reach whom: all pairs of ends that policies can tell apart.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use sekisho_model::Direction;
+use sekisho_model::{Direction, Protocol};
 
+use crate::engine::Engine;
 use crate::ir::{PeerMatch, Peers, Rulebook};
-use crate::{Cluster, Endpoint, Pair, Peer, PortSet, RuleSet};
+use crate::{Cluster, PortSet, RuleSet};
 
 /// Ends that no policy tells apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,13 +24,24 @@ pub enum Party {
 /// All pairs.
 #[derive(Clone, Debug)]
 pub struct Reach {
-    parties: Vec<Party>,
-    ports: Vec<Vec<PortSet>>,
+    engine: Engine,
+}
+
+/// Parties that may all do the same with each other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rectangle {
+    /// Initiators, as ascending indices into [`Reach::parties`].
+    pub sources: Vec<usize>,
+    /// Responders, likewise.
+    pub destinations: Vec<usize>,
+    /// What every source may open to every destination; never empty.
+    pub ports: PortSet,
 }
 
 impl Reach {
     /// Computes all pairs. Pods of a party are asked about each other, never about themselves; for
-    /// dual-stack ends a port is allowed if it is over one family.
+    /// dual-stack ends a port is allowed if it is over one family. That a node always reaches its
+    /// own pods is left out.
     #[must_use]
     pub fn new(rules: &RuleSet, cluster: &Cluster) -> Self {
         Self::of_book(rules.rulebook(), cluster)
@@ -38,28 +50,48 @@ impl Reach {
     /// Computes all pairs for policies that are already in one shape.
     #[must_use]
     pub fn of_book(rules: &Rulebook, cluster: &Cluster) -> Self {
-        let parties = parties(rules, cluster);
-        let ports = parties
-            .iter()
-            .map(|source| {
-                parties.iter().map(|other| ports(rules, cluster, source, other)).collect()
-            })
-            .collect();
-        Self { parties, ports }
+        Self { engine: Engine::new(rules, cluster) }
     }
 
     /// The ends, pods and hosts first, each group in ascending order.
     #[must_use]
     pub fn parties(&self) -> &[Party] {
-        &self.parties
+        &self.engine.axis.parties
     }
 
     /// What `source` may open to `destination`, both as indices into [`Reach::parties`]; nothing
     /// between two external ends, and for unknown indices.
     #[must_use]
     pub fn ports(&self, source: usize, destination: usize) -> PortSet {
-        let row = self.ports.get(source);
-        row.and_then(|row| row.get(destination)).cloned().unwrap_or_default()
+        self.engine.cells(source, destination).fold(PortSet::none(), |set, (egress, ingress)| {
+            let set_of = |id| self.engine.ports.set(id);
+            set.union(&set_of(egress).intersection(set_of(ingress)))
+        })
+    }
+
+    /// Whether `source` may open this connection to `destination`; port 0 stands for the protocol
+    /// as a whole.
+    #[must_use]
+    pub fn allows(&self, source: usize, destination: usize, protocol: Protocol, port: u16) -> bool {
+        self.engine.cells(source, destination).any(|(egress, ingress)| {
+            self.engine.ports.set(egress).contains(protocol, port)
+                && self.engine.ports.set(ingress).contains(protocol, port)
+        })
+    }
+
+    /// Everything that is allowed, in few words: sources that may do the same are put together,
+    /// and so are, for these, destinations. Disjoint and sorted.
+    ///
+    /// A party with one pod is asked about another pod just like it where it meets itself.
+    #[must_use]
+    pub fn rectangles(&self) -> Vec<Rectangle> {
+        self.engine.rectangles()
+    }
+
+    /// The number of ordered pairs of parties between which anything is allowed, of all pairs.
+    #[must_use]
+    pub fn connected_pairs(&self) -> u64 {
+        self.engine.connected_pairs()
     }
 }
 
@@ -69,7 +101,7 @@ pub fn atoms(rules: &RuleSet, ipv6: bool) -> Vec<(IpAddr, IpAddr)> {
     cut(rules.rulebook(), ipv6)
 }
 
-fn cut(rules: &Rulebook, ipv6: bool) -> Vec<(IpAddr, IpAddr)> {
+pub(crate) fn cut(rules: &Rulebook, ipv6: bool) -> Vec<(IpAddr, IpAddr)> {
     let mut starts = BTreeSet::from([if ipv6 {
         IpAddr::V6(Ipv6Addr::UNSPECIFIED)
     } else {
@@ -158,109 +190,4 @@ fn visit<'p>(peer: &'p PeerMatch, see: &mut impl FnMut(&'p PeerMatch)) {
         | PeerMatch::Domain(_)
         | PeerMatch::Entity(_) => {}
     }
-}
-
-fn parties(rules: &Rulebook, cluster: &Cluster) -> Vec<Party> {
-    let nets: Vec<IpNet> = networks(rules).into_iter().collect();
-    let holding = |address: IpAddr| -> Vec<usize> {
-        let holds = |(index, net): (usize, &IpNet)| net.contains(&address).then_some(index);
-        nets.iter().enumerate().filter_map(holds).collect()
-    };
-    let mut classes: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-    for (index, endpoint) in cluster.endpoints.iter().enumerate() {
-        let ranges: BTreeSet<_> = endpoint
-            .addresses
-            .iter()
-            .map(|address| (address.is_ipv6(), holding(address.to_canonical())))
-            .collect();
-        let ports: BTreeSet<_> =
-            endpoint.ports.iter().map(|port| (&port.name, port.protocol, port.port)).collect();
-        // Pods of two workloads are never one party, so that a party has one name.
-        let key = (
-            &endpoint.workload,
-            &endpoint.labels,
-            &endpoint.service_account,
-            endpoint.host_network.then_some(&endpoint.node),
-            (ranges, ports),
-        );
-        classes.entry(key).or_default().push(index);
-    }
-    let mut external: BTreeMap<_, Vec<(IpAddr, IpAddr)>> = BTreeMap::new();
-    for ipv6 in [false, true] {
-        for (first, last) in cut(rules, ipv6) {
-            external.entry((ipv6, holding(first))).or_default().push((first, last));
-        }
-    }
-    let mut endpoints: Vec<Party> = classes.into_values().map(Party::Endpoints).collect();
-    endpoints.sort();
-    let mut addresses: Vec<Party> = external.into_values().map(Party::Addresses).collect();
-    addresses.sort();
-    let domains = domains(rules).into_iter().map(Party::Domain);
-    endpoints.into_iter().chain(addresses).chain(domains).collect()
-}
-
-fn ports(rules: &Rulebook, cluster: &Cluster, source: &Party, other: &Party) -> PortSet {
-    let first = |party: &Party| match party {
-        Party::Endpoints(all) => all.first().and_then(|index| cluster.endpoints.get(*index)),
-        Party::Addresses(_) | Party::Domain(_) => None,
-    };
-    // Within a party the second pod stands for the others.
-    let twin = (source == other).then(|| first(source).map(twin)).flatten();
-    let (Some(from), Some(to)) = (ends(cluster, source, None), ends(cluster, other, twin.as_ref()))
-    else {
-        return PortSet::none();
-    };
-    if !matches!(source, Party::Endpoints(_)) && !matches!(other, Party::Endpoints(_)) {
-        return PortSet::none();
-    }
-    let mut open = PortSet::none();
-    for (source, source_address) in &from {
-        for (destination, destination_address) in &to {
-            let families =
-                (source_address.map(|a| a.is_ipv6()), destination_address.map(|a| a.is_ipv6()));
-            if matches!(families, (Some(a), Some(b)) if a != b) {
-                continue;
-            }
-            let pair = Pair {
-                source: *source,
-                destination: *destination,
-                source_address: *source_address,
-                destination_address: *destination_address,
-            };
-            open = open.union(&rules.decide_pair(cluster, &pair).allowed());
-        }
-    }
-    open
-}
-
-/// Another pod just like this one.
-fn twin(endpoint: &Endpoint) -> Endpoint {
-    Endpoint { name: format!("{}-twin", endpoint.name), ..endpoint.clone() }
-}
-
-/// One end for each address that an end may use; None = nobody.
-fn ends<'a>(
-    cluster: &'a Cluster,
-    party: &'a Party,
-    twin: Option<&'a Endpoint>,
-) -> Option<Vec<(Peer<'a>, Option<IpAddr>)>> {
-    Some(match party {
-        Party::Endpoints(all) => {
-            let endpoint = match twin {
-                Some(twin) => twin,
-                None => cluster.endpoints.get(*all.first()?)?,
-            };
-            if endpoint.addresses.is_empty() {
-                vec![(Peer::Endpoint(endpoint), None)]
-            } else {
-                let addresses = endpoint.addresses.iter();
-                addresses.map(|address| (Peer::Endpoint(endpoint), Some(*address))).collect()
-            }
-        }
-        Party::Addresses(ranges) => {
-            let (first, _) = ranges.first()?;
-            vec![(Peer::Address(*first), Some(*first))]
-        }
-        Party::Domain(name) => vec![(Peer::Domain(name), None)],
-    })
 }

@@ -4,7 +4,7 @@ use sekisho_manifest::{LabelSelector, Requirement};
 use sekisho_model::Labels;
 
 /// What selectors of every kind become. Selects pods and hosts.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Expr {
     /// Everything.
     All,
@@ -21,7 +21,7 @@ pub enum Expr {
 }
 
 /// One test.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Test {
     /// Is in the namespace of this name.
     Namespace(String),
@@ -34,7 +34,7 @@ pub enum Test {
 }
 
 /// Whose labels are looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// Those of the pod or host.
     Pod,
@@ -45,7 +45,7 @@ pub enum Scope {
 }
 
 /// A comparison of a label's text; a missing label never passes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TextTest {
     /// Key of the label.
     pub key: String,
@@ -56,7 +56,7 @@ pub struct TextTest {
 }
 
 /// How texts are compared (Calico selectors: `contains`, `starts with`, `ends with`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TextOperator {
     /// The text is somewhere in the value.
     Contains,

@@ -95,7 +95,7 @@ pub struct Rule {
 }
 
 /// What a rule does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// Accept for good, in this direction.
     Accept,
@@ -106,7 +106,7 @@ pub enum Action {
 }
 
 /// The other ends a rule speaks about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Peers {
     /// Any, external ones and nodes included.
     Any,
@@ -115,7 +115,7 @@ pub enum Peers {
 }
 
 /// A condition on the other end.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PeerMatch {
     /// Pods and hosts; host-network pods only if the dialect takes them for ordinary ones.
     Endpoints(Expr),
@@ -142,7 +142,7 @@ pub enum PeerMatch {
 }
 
 /// What an address range can match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reach {
     /// Everything that has the address.
     Anything,
@@ -153,7 +153,7 @@ pub enum Reach {
 }
 
 /// A class of ends (Cilium `fromEntities`, `toEntities`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Entity {
     /// Outside the cluster.
     World,
@@ -166,7 +166,7 @@ pub enum Entity {
 }
 
 /// The protocols and destination ports a rule speaks about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ports {
     /// One of these; None = everything, ICMP and other protocols included.
     pub include: Option<Vec<PortMatch>>,
@@ -193,7 +193,7 @@ impl Ports {
 }
 
 /// A condition on protocol and destination port.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PortMatch {
     /// Ports `first` to `last`, inclusive; a protocol as a whole is 0 to 65535.
     Range {

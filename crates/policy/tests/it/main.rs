@@ -16,6 +16,8 @@ mod addresses;
 #[cfg(test)]
 mod cyclonus;
 #[cfg(test)]
+mod engine;
+#[cfg(test)]
 mod lines;
 #[cfg(test)]
 mod np_e2e;

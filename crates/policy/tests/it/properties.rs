@@ -16,15 +16,15 @@ use sekisho_policy::{Cluster, Connection, Endpoint, Pair, Peer, RuleSet};
 
 use crate::reference::{PORTS, PROTOCOLS, open_ports};
 
-const NAMESPACES: [&str; 3] = ["a", "b", "c"];
+pub(crate) const NAMESPACES: [&str; 3] = ["a", "b", "c"];
 
-fn labels() -> impl Strategy<Value = Labels> {
+pub(crate) fn labels() -> impl Strategy<Value = Labels> {
     btree_map(select(vec!["k", "l"]), select(vec!["x", "y", ""]), 0..3).prop_map(|map| {
         map.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     })
 }
 
-fn requirement() -> impl Strategy<Value = Requirement> {
+pub(crate) fn requirement() -> impl Strategy<Value = Requirement> {
     let operators = vec![Operator::In, Operator::NotIn, Operator::Exists, Operator::DoesNotExist];
     (select(vec!["k", "l"]), select(operators), vec(select(vec!["x", "y", ""]), 1..3)).prop_map(
         |(key, operator, values)| Requirement {
@@ -38,7 +38,7 @@ fn requirement() -> impl Strategy<Value = Requirement> {
     )
 }
 
-fn selector() -> impl Strategy<Value = LabelSelector> {
+pub(crate) fn selector() -> impl Strategy<Value = LabelSelector> {
     prop_oneof![
         2 => Just(LabelSelector::default()),
         3 => labels().prop_map(LabelSelector::of),
@@ -70,7 +70,7 @@ fn peer() -> impl Strategy<Value = PolicyPeer> {
     prop_oneof![2 => pods, 1 => block()]
 }
 
-fn protocol() -> impl Strategy<Value = Protocol> {
+pub(crate) fn protocol() -> impl Strategy<Value = Protocol> {
     select(vec![Protocol::Tcp, Protocol::Tcp, Protocol::Udp, Protocol::Sctp])
 }
 
@@ -154,7 +154,7 @@ fn endpoint(index: u8) -> impl Strategy<Value = Endpoint> {
     )
 }
 
-fn cluster() -> impl Strategy<Value = Cluster> {
+pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
     let endpoints = (0_u8..6).map(|index| endpoint(index).boxed()).collect::<Vec<_>>();
     (endpoints, labels(), labels()).prop_map(|(mut endpoints, a, b)| {
         endpoints.sort_by(|x, y| (&x.namespace, &x.name).cmp(&(&y.namespace, &y.name)));

@@ -1,0 +1,189 @@
+//! The ends of connections that policies can tell apart, in one row.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::Range;
+
+use indexmap::IndexMap;
+use sekisho_model::{Labels, Protocol, WorkloadRef};
+
+use crate::engine::ids::{Interner, id};
+use crate::engine::nets::{NetId, Nets};
+use crate::ir::Rulebook;
+use crate::matching::is_ordinary;
+use crate::reach::{Party, cut, domains, networks};
+use crate::{Cluster, Dialect, Endpoint};
+
+/// An end with the addresses it uses that are in the same ranges. A dual-stack pod is two items if
+/// some range tells its addresses apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    /// [`V4`], [`V6`] or both.
+    pub(crate) families: u8,
+    /// The smallest range that holds the addresses; None = addresses are unknown.
+    pub(crate) net: Option<NetId>,
+    /// What kind of end it is.
+    pub(crate) kind: ItemKind,
+    /// Number of the names it gives to its ports, in [`Axis::names`].
+    pub(crate) names: u32,
+}
+
+/// What an item is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ItemKind {
+    /// Pods or hosts like the one with this index in [`Cluster::endpoints`].
+    Endpoint(usize),
+    /// Host-network pods, which count as their node, like the one with this index.
+    OnNode(usize),
+    /// External addresses.
+    Address,
+    /// An external end known by name only.
+    Domain,
+}
+
+pub(crate) const V4: u8 = 1;
+pub(crate) const V6: u8 = 2;
+
+/// Names of ports: name, protocol, number; sorted.
+pub(crate) type PortNames = Vec<(String, Protocol, u16)>;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Axis {
+    pub(crate) parties: Vec<Party>,
+    pub(crate) items: Vec<Item>,
+    /// The items of each party.
+    pub(crate) spans: Vec<Range<u32>>,
+    pub(crate) names: Interner<PortNames>,
+    pub(crate) nets: Nets,
+    /// Items by the smallest range that holds them.
+    pub(crate) by_net: Vec<(NetId, u32)>,
+}
+
+/// What tells pods and hosts apart. Pods of two workloads are never one party, so that a party has
+/// one name.
+type Key<'a> = (
+    &'a WorkloadRef,
+    &'a Labels,
+    Option<&'a str>,
+    Option<Option<&'a str>>,
+    Vec<(u8, Option<NetId>)>,
+    Vec<(&'a str, Protocol, u16)>,
+);
+
+impl Axis {
+    pub(crate) fn new(book: &Rulebook, cluster: &Cluster) -> Self {
+        let mut axis = Self {
+            parties: Vec::new(),
+            items: Vec::new(),
+            spans: Vec::new(),
+            names: Interner::default(),
+            nets: Nets::new(networks(book)),
+            by_net: Vec::new(),
+        };
+        axis.names.intern(PortNames::new());
+        axis.add_endpoints(book.dialect, cluster);
+        axis.add_addresses(book);
+        for name in domains(book) {
+            let item = Self::item(ItemKind::Domain, V4 | V6, None);
+            axis.add(Party::Domain(name), vec![item]);
+        }
+        let net_of = |(item, at): (&Item, u32)| item.net.map(|net| (net, at));
+        axis.by_net = axis.items.iter().zip(0..).filter_map(net_of).collect();
+        axis.by_net.sort_unstable();
+        axis
+    }
+
+    fn item(kind: ItemKind, families: u8, net: Option<NetId>) -> Item {
+        Item { families, net, kind, names: 0 }
+    }
+
+    fn add(&mut self, party: Party, items: Vec<Item>) {
+        let start = id(self.items.len());
+        self.items.extend(items);
+        self.spans.push(start..id(self.items.len()));
+        self.parties.push(party);
+    }
+
+    fn add_endpoints(&mut self, dialect: Dialect, cluster: &Cluster) {
+        let mut classes: IndexMap<Key<'_>, Vec<usize>, foldhash::fast::FixedState> =
+            IndexMap::default();
+        for (index, endpoint) in cluster.endpoints.iter().enumerate() {
+            let key = self.key(dialect, cluster, endpoint);
+            classes.entry(key).or_default().push(index);
+        }
+        for ((.., places, names), members) in classes {
+            let Some(first) = members.first().copied() else { continue };
+            let ordinary =
+                cluster.endpoints.get(first).is_some_and(|one| is_ordinary(dialect, one));
+            let kind = if ordinary { ItemKind::Endpoint(first) } else { ItemKind::OnNode(first) };
+            let names =
+                names.into_iter().map(|(name, protocol, port)| (name.to_owned(), protocol, port));
+            let names = self.names.intern(names.collect());
+            let item = |(families, net): &(u8, Option<NetId>)| Item {
+                names,
+                ..Self::item(kind, *families, *net)
+            };
+            let items = places.iter().map(item).collect();
+            self.add(Party::Endpoints(members), items);
+        }
+    }
+
+    fn key<'a>(&self, dialect: Dialect, cluster: &'a Cluster, endpoint: &'a Endpoint) -> Key<'a> {
+        let ordinary = is_ordinary(dialect, endpoint);
+        let mut names: Vec<_> = endpoint
+            .ports
+            .iter()
+            .filter(|port| ordinary && !port.name.is_empty())
+            .map(|port| (port.name.as_str(), port.protocol, port.port))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        (
+            &endpoint.workload,
+            &endpoint.labels,
+            endpoint.service_account.as_deref(),
+            (!ordinary).then_some(endpoint.node.as_deref()),
+            self.places(addresses(dialect, cluster, endpoint)),
+            names,
+        )
+    }
+
+    /// The families and smallest ranges of some addresses; families in one range are put together.
+    fn places(&self, addresses: &[IpAddr]) -> Vec<(u8, Option<NetId>)> {
+        if addresses.is_empty() {
+            return vec![(V4 | V6, None)];
+        }
+        let mut places: BTreeMap<NetId, u8> = BTreeMap::new();
+        for address in addresses {
+            let address = address.to_canonical();
+            let family = if address.is_ipv4() { V4 } else { V6 };
+            *places.entry(self.nets.innermost(address)).or_default() |= family;
+        }
+        places.into_iter().map(|(net, families)| (families, Some(net))).collect()
+    }
+
+    fn add_addresses(&mut self, book: &Rulebook) {
+        let mut external: BTreeMap<NetId, Vec<(IpAddr, IpAddr)>> = BTreeMap::new();
+        for ipv6 in [false, true] {
+            for (first, last) in cut(book, ipv6) {
+                external.entry(self.nets.innermost(first)).or_default().push((first, last));
+            }
+        }
+        let mut external: Vec<_> = external.into_iter().collect();
+        external.sort_unstable_by(|a, b| a.1.cmp(&b.1));
+        for (net, ranges) in external {
+            let ipv4 = ranges.first().is_some_and(|(first, _)| first.is_ipv4());
+            let item = Self::item(ItemKind::Address, if ipv4 { V4 } else { V6 }, Some(net));
+            self.add(Party::Addresses(ranges), vec![item]);
+        }
+    }
+}
+
+/// The addresses an endpoint uses. A host-network pod uses those of its node.
+fn addresses<'a>(dialect: Dialect, cluster: &'a Cluster, endpoint: &'a Endpoint) -> &'a [IpAddr] {
+    let of_node = endpoint.node.as_deref().and_then(|node| cluster.nodes.get(node));
+    match of_node {
+        Some(own) if !is_ordinary(dialect, endpoint) && !own.is_empty() => own,
+        _ => &endpoint.addresses,
+    }
+}

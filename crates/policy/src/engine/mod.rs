@@ -1,0 +1,72 @@
+//! The fast engine behind [`crate::Reach`].
+//!
+//! Ends become items ([`axis`]), selectors and address ranges sets of items ([`selectors`],
+//! [`nets`]), sets of ports numbers ([`port_ids`]). In each direction, subjects that the same
+//! policies select share a row ([`compile`], [`rows`]), and other ends that no rule tells apart
+//! share a column ([`columns`]). A cell of the matrix of all pairs is the intersection of one cell
+//! of egress and one of ingress.
+
+pub(crate) mod axis;
+mod bits;
+mod columns;
+mod compile;
+mod ids;
+mod nets;
+mod pairs;
+mod port_ids;
+mod rows;
+mod selectors;
+
+use sekisho_model::Direction;
+
+use crate::Cluster;
+use crate::engine::axis::Axis;
+use crate::engine::compile::{Compiled, Workshop};
+use crate::engine::port_ids::PortIds;
+use crate::engine::rows::Rows;
+use crate::engine::selectors::Index;
+use crate::ir::Rulebook;
+
+/// All pairs, computed.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    pub(crate) axis: Axis,
+    pub(crate) ports: PortIds,
+    pub(crate) egress: Side,
+    pub(crate) ingress: Side,
+}
+
+/// One direction.
+#[derive(Clone, Debug)]
+pub(crate) struct Side {
+    pub(crate) compiled: Compiled,
+    pub(crate) rows: Rows,
+}
+
+impl Engine {
+    pub(crate) fn new(book: &Rulebook, cluster: &Cluster) -> Self {
+        let axis = Axis::new(book, cluster);
+        let index = Index::new(&axis, cluster);
+        let mut ports = PortIds::new();
+        let mut side = |direction| {
+            let mut shop = Workshop { axis: &axis, index: &index, ports: &mut ports };
+            let mut compiled = Compiled::new(book, direction, &mut shop);
+            let rows = Rows::new(&mut compiled, &axis, &mut ports);
+            Side { compiled, rows }
+        };
+        let (egress, ingress) = (side(Direction::Egress), side(Direction::Ingress));
+        Self { axis, ports, egress, ingress }
+    }
+}
+
+impl Side {
+    /// The signature of an item; None = no subject.
+    pub(crate) fn signature(&self, item: u32) -> Option<u32> {
+        self.compiled.signature_of.get(item as usize).copied().flatten()
+    }
+
+    /// Number of the row of an item.
+    pub(crate) fn row(&self, item: u32) -> u32 {
+        self.rows.row_number(self.signature(item))
+    }
+}

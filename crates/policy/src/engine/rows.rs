@@ -1,0 +1,170 @@
+//! What each signature may do with each block of other ends.
+
+use crate::engine::axis::Axis;
+use crate::engine::columns::Columns;
+use crate::engine::compile::{Compiled, CompiledPolicy, Signature, Term};
+use crate::engine::ids::{Interner, id};
+use crate::engine::port_ids::{ALL, NONE, PortId, PortIds};
+use crate::ir::Action;
+
+/// Allowed ports by block.
+pub(crate) type Row = Vec<PortId>;
+
+/// One direction, computed.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows {
+    pub(crate) columns: Columns,
+    /// Row of each signature.
+    pub(crate) row_of: Vec<u32>,
+    pub(crate) rows: Interner<Row>,
+    /// The row of what is no subject: everything.
+    pub(crate) open: u32,
+    /// Blocks of each set of other ends.
+    blocks: Vec<Vec<u32>>,
+}
+
+impl Rows {
+    pub(crate) fn new(compiled: &mut Compiled, axis: &Axis, ids: &mut PortIds) -> Self {
+        let mut columns = Columns::new(axis.items.len());
+        for set in &compiled.sets {
+            columns.split(set);
+        }
+        let blocks = compiled.sets.iter().map(|set| columns.blocks(set)).collect();
+        let mut rows = Interner::default();
+        let open = rows.intern(vec![ALL; columns.len()]);
+        let mut all = Self { columns, row_of: Vec::new(), rows, open, blocks };
+        for number in 0..id(compiled.signatures.len()) {
+            let Some(signature) = compiled.signatures.value(number).cloned() else { continue };
+            let row = all.row(&signature, compiled, (axis, ids));
+            let row = all.rows.intern(row);
+            all.row_of.push(row);
+        }
+        all
+    }
+
+    /// What an item that is subject to `signature` may do with each block.
+    fn row(
+        &self,
+        (policies, names): &Signature,
+        compiled: &mut Compiled,
+        (axis, ids): (&Axis, &mut PortIds),
+    ) -> Row {
+        let mut fold = Fold {
+            rows: self,
+            accepted: vec![NONE; self.columns.len()],
+            open: vec![ALL; self.columns.len()],
+            ids,
+        };
+        let of = |number: &u32| compiled.policies.get(*number as usize).cloned();
+        let policies: Vec<CompiledPolicy> = policies.iter().filter_map(of).collect();
+        for tier in policies.chunk_by(|a, b| a.tier == b.tier) {
+            let mut rules = Vec::new();
+            for rule in tier.iter().flat_map(|policy| &policy.rules) {
+                for term in &rule.terms {
+                    let ports = compiled.ports_of(term.ports, *names, (axis, fold.ids));
+                    rules.push((rule.action, *term, ports));
+                }
+            }
+            if tier.iter().all(|policy| policy.unordered && policy.isolates) {
+                fold.unite(&rules);
+            } else {
+                fold.ask(&rules, tier.iter().any(|policy| policy.isolates));
+            }
+        }
+        fold.finish()
+    }
+
+    fn blocks_of(&self, set: u32) -> &[u32] {
+        self.blocks.get(set as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// The ports that an item with this signature (None = no subject) may use with an item.
+    pub(crate) fn cell(&self, signature: Option<u32>, other: u32) -> PortId {
+        let row = self.row_number(signature);
+        let block = self.columns.block(other);
+        let cell = self.rows.value(row).and_then(|row| row.get(block as usize));
+        cell.copied().unwrap_or_default()
+    }
+
+    /// The number of the row of a signature; None = no subject.
+    pub(crate) fn row_number(&self, signature: Option<u32>) -> u32 {
+        match signature {
+            Some(signature) => self.row_of.get(signature as usize).copied().unwrap_or(self.open),
+            None => self.open,
+        }
+    }
+}
+
+type BoundRule = (Action, Term, PortId);
+
+/// The state of each block while tiers are asked.
+struct Fold<'a> {
+    rows: &'a Rows,
+    accepted: Row,
+    /// What no tier decided yet.
+    open: Row,
+    ids: &'a mut PortIds,
+}
+
+impl Fold<'_> {
+    /// A tier of policies that isolate and only accept: the union of their rules.
+    fn unite(&mut self, rules: &[BoundRule]) {
+        let mut allowed = vec![NONE; self.open.len()];
+        let mut towards_all = NONE;
+        for (_, term, ports) in rules {
+            match term.peers {
+                None => towards_all = self.ids.union(towards_all, *ports),
+                Some(set) => {
+                    for block in self.rows.blocks_of(set) {
+                        if let Some(cell) = allowed.get_mut(*block as usize) {
+                            *cell = self.ids.union(*cell, *ports);
+                        }
+                    }
+                }
+            }
+        }
+        let cells = self.accepted.iter_mut().zip(&mut self.open).zip(allowed);
+        for ((accepted, open), allowed) in cells {
+            let allowed = self.ids.union(allowed, towards_all);
+            let allowed = self.ids.intersection(allowed, *open);
+            *accepted = self.ids.union(*accepted, allowed);
+            *open = NONE;
+        }
+    }
+
+    /// A tier of policies in order: the first rule that matches decides.
+    fn ask(&mut self, rules: &[BoundRule], isolates: bool) {
+        let mut rest = self.open.clone();
+        let mut passed = vec![NONE; rest.len()];
+        let everything: Vec<u32> = (0..id(rest.len())).collect();
+        for (action, term, ports) in rules {
+            let blocks = term.peers.map_or(everything.as_slice(), |set| self.rows.blocks_of(set));
+            for block in blocks {
+                let Some(rest) = rest.get_mut(*block as usize) else { continue };
+                let hit = self.ids.intersection(*rest, *ports);
+                if hit == NONE {
+                    continue;
+                }
+                *rest = self.ids.minus(*rest, hit);
+                let list = match action {
+                    Action::Accept => &mut self.accepted,
+                    Action::Pass => &mut passed,
+                    Action::Deny => continue,
+                };
+                if let Some(cell) = list.get_mut(*block as usize) {
+                    *cell = self.ids.union(*cell, hit);
+                }
+            }
+        }
+        for ((open, rest), passed) in self.open.iter_mut().zip(rest).zip(passed) {
+            *open = if isolates { passed } else { self.ids.union(passed, rest) };
+        }
+    }
+
+    fn finish(mut self) -> Row {
+        for (accepted, open) in self.accepted.iter_mut().zip(&self.open) {
+            *accepted = self.ids.union(*accepted, *open);
+        }
+        self.accepted
+    }
+}
