@@ -14,6 +14,8 @@
 #[cfg(test)]
 mod addresses;
 #[cfg(test)]
+mod cnp_conformance;
+#[cfg(test)]
 mod cyclonus;
 #[cfg(test)]
 mod engine;

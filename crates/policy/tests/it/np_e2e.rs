@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::pokes::{Family, Scene};
+use crate::pokes::{Call, Family, Scene};
 
 /// Bits of the network around an address that upstream calls large.
 const LARGE_NETWORK_BITS: u8 = 4;
@@ -145,13 +145,7 @@ fn network(scene: &Scene, family: Family, text: &str) -> String {
 }
 
 /// Asks a table; returns how many pokes it has.
-fn ask(
-    scene: &Scene,
-    family: Family,
-    case: &Case,
-    table: &Table,
-    misses: &mut Vec<String>,
-) -> usize {
+fn ask(scene: &Scene, case: &Case, table: &Table, misses: &mut Vec<String>) -> usize {
     let find = |text: &str| {
         let (namespace, name) = text.split_once('/').unwrap();
         scene.pod(namespace, name)
@@ -169,10 +163,10 @@ fn ask(
             };
             asked += 1;
             let ends = (find(client), find(server));
-            let decision = scene.decide(family, ends, (&table.protocol, table.port));
-            if decision.allows() != expected {
+            let answer = scene.ask(Call { ends, protocol: &table.protocol, port: table.port });
+            if !answer.is(expected) {
                 let call = format!("{client} {server} {} {}", table.protocol, table.port);
-                misses.push(format!("{}: {family:?} {call}: {decision:?}", case.test));
+                misses.push(format!("{}: {call}: {answer:?}", case.test));
             }
         }
     }
@@ -190,14 +184,15 @@ fn every_poke_of_the_kubernetes_network_policy_tests_comes_out_as_upstream_says(
         let (mut asked, before) = (0, misses.len());
         for case in &cases {
             let bare = State::default().text(case, &|_| panic!("no policy yet"));
-            let bare = Scene::of(&case.test, &bare);
+            let bare = Scene::of(&case.test, family, &bare);
             let mut state = State::default();
             for step in &case.steps {
                 state.take(step);
                 let text = state.text(case, &|text| network(&bare, family, text));
-                let scene = Scene::of(&format!("{}: {}", case.test, step.says), &text);
+                let name = format!("{}: {}", case.test, step.says);
+                let scene = Scene::of(&name, family, &text);
                 for table in &step.tables {
-                    asked += ask(&scene, family, case, table, &mut misses);
+                    asked += ask(&scene, case, table, &mut misses);
                 }
             }
         }
