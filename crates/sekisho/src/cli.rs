@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sekisho_model::Timestamp;
+use sekisho_policy::Dialect;
 
+use crate::commands::policy;
 use crate::config::{DEFAULT_LAB_STATE, DEFAULT_SOCKET};
 
 const ABOUT: &str = "\
@@ -84,8 +86,7 @@ pub(crate) enum Command {
     /// Go back to an earlier revision.
     Rollback(RollbackArgs),
     /// Questions about policies, on files alone.
-    #[command(subcommand)]
-    Policy(PolicyCommand),
+    Policy(PolicyArgs),
     /// A small server and client for scenarios (see `sekisho workload help`).
     #[command(disable_help_flag = true)]
     Workload {
@@ -419,6 +420,10 @@ pub(crate) struct VerifyArgs {
     /// Edges that may be blocked.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) max_would_block: u64,
+    /// How policies are read where plugins and tools differ: spec, calico, cilium, ovn, antrea,
+    /// kube-network-policies, np-guard or cyclonus.
+    #[arg(long, default_value = "spec", value_name = "DIALECT")]
+    pub(crate) dialect: Dialect,
     /// Form of the answer.
     #[arg(short, long, value_enum, default_value_t = TableOrJson::Table)]
     pub(crate) output: TableOrJson,
@@ -462,41 +467,24 @@ pub(crate) struct RollbackArgs {
     pub(crate) server: ServerArg,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct PolicyArgs {
+    /// How policies are read where plugins and tools differ: spec, calico, cilium, ovn, antrea,
+    /// kube-network-policies, np-guard or cyclonus; spec if absent.
+    #[arg(long, global = true, value_name = "DIALECT")]
+    pub(crate) dialect: Option<Dialect>,
+    #[command(subcommand)]
+    pub(crate) command: PolicyCommand,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// A verdict per flow line (JSON Lines in and out).
-    Decide {
-        /// Objects and policies: files or folders; `-` is standard input.
-        #[arg(short = 'f', required = true, value_name = "DIR|FILE")]
-        files: Vec<PathBuf>,
-        /// Flow lines; `-` is standard input.
-        #[arg(long, value_name = "FILE", default_value = "-")]
-        flows: PathBuf,
-    },
+    Decide(policy::decide::DecideArgs),
     /// Allowed or not, and by which policy, rule and line, per direction; exit code 1: denied.
-    Explain {
-        /// Objects and policies: files or folders; `-` is standard input.
-        #[arg(short = 'f', required = true, value_name = "DIR|FILE")]
-        files: Vec<PathBuf>,
-        /// Source: namespace/name of a pod or workload, or an address.
-        #[arg(long, value_name = "A")]
-        from: String,
-        /// Destination, in the same forms.
-        #[arg(long, value_name = "B")]
-        to: String,
-        /// Destination port.
-        #[arg(long, default_value_t = 0)]
-        port: u16,
-        /// Protocol.
-        #[arg(long, default_value = "tcp")]
-        protocol: sekisho_model::Protocol,
-    },
+    Explain(policy::explain::ExplainArgs),
     /// Checks manifests: every error with file, line and field; exit code 2 if there is one.
-    Check {
-        /// Files or folders; `-` is standard input.
-        #[arg(short = 'f', required = true, value_name = "DIR|FILE")]
-        files: Vec<PathBuf>,
-    },
+    Check(policy::check::CheckArgs),
 }
 
 impl HistoryArgs {

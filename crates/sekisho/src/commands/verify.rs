@@ -1,22 +1,24 @@
 //! `sekisho verify`.
 
+use sekisho_manifest::Object;
+use sekisho_policy::RuleSet;
+
 use super::{history, input, output};
 use crate::cli::{TableOrJson, VerifyArgs};
 use crate::exit::Exit;
-use crate::{pipeline, server};
+use crate::pipeline;
 
 /// Replays history against the policies in the files; `Found` if more would be blocked than
 /// allowed by `--max-would-block`.
 pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
-    let files = input::read(&args.files)?;
-    let policies = server::read_policies(&files)?;
-    if policies.is_empty() && !args.prune {
-        anyhow::bail!("the files hold no NetworkPolicy: nothing to verify");
+    let objects = input::objects(&args.files)?;
+    if RuleSet::from_objects(&objects, args.dialect).is_empty() && !args.prune {
+        anyhow::bail!("the files hold no policy: nothing to verify");
     }
     let history = history::load(&args.history, args.history.range(history::now()))?;
-    let proposed = server::proposed(&history.current, policies, args.prune);
-    let answer =
-        pipeline::what_if(&history, &history.current, &proposed, &[], args.max_would_block);
+    let current = history.current.in_dialect(args.dialect);
+    let proposed = proposed(&current, objects, args.prune);
+    let answer = pipeline::what_if(&history, &current, &proposed, &[], args.max_would_block);
     match args.output {
         TableOrJson::Table => {
             output::print(&sekisho_verify::table(&answer.report, output::width(), output::color()))?
@@ -32,4 +34,15 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Partial);
     }
     Ok(history::whole_or_partial(&history))
+}
+
+/// What would be in force: the current policies with those of `objects` added or replaced, or the
+/// latter alone.
+fn proposed(current: &RuleSet, objects: Vec<Object>, prune: bool) -> RuleSet {
+    if prune {
+        return RuleSet::from_objects(&objects, current.dialect());
+    }
+    let policies = current.policies().iter().cloned().map(Object::NetworkPolicy);
+    let kept = policies.chain(current.others().iter().cloned());
+    RuleSet::from_objects(&kept.chain(objects).collect::<Vec<_>>(), current.dialect())
 }

@@ -19,5 +19,4 @@ mod window;
 
 pub(crate) use agents::is_node_name;
 pub(crate) use offline::snapshot as read_offline;
-pub(crate) use policies::{proposed, read_policies};
 pub(crate) use run::run;

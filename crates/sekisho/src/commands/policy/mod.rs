@@ -1,0 +1,9 @@
+//! `sekisho policy`: questions about policies, on files alone; no root, no server.
+
+pub(crate) mod check;
+pub(crate) mod decide;
+pub(crate) mod explain;
+mod input;
+mod run;
+
+pub(crate) use run::run;

@@ -1,0 +1,15 @@
+//! Which question is asked.
+
+use super::{check, decide, explain};
+use crate::cli::{PolicyArgs, PolicyCommand};
+use crate::exit::Exit;
+
+/// Answers a question.
+pub(crate) fn run(args: &PolicyArgs) -> anyhow::Result<Exit> {
+    let dialect = args.dialect;
+    match &args.command {
+        PolicyCommand::Decide(args) => decide::run(args, dialect),
+        PolicyCommand::Explain(args) => explain::run(args, dialect),
+        PolicyCommand::Check(args) => check::run(args),
+    }
+}
