@@ -147,6 +147,8 @@ impl Inventory {
             | Object::TierPolicy(_)
             | Object::Exposure(_)
             | Object::ServiceAccount(_)
+            | Object::Cilium(_)
+            | Object::Calico(_)
             | Object::Host(_)
             | Object::Other(_) => true,
         });
@@ -197,6 +199,8 @@ impl Inventory {
             | Object::TierPolicy(_)
             | Object::Exposure(_)
             | Object::ServiceAccount(_)
+            | Object::Cilium(_)
+            | Object::Calico(_)
             | Object::Other(_) => {}
         }
     }
@@ -227,6 +231,8 @@ impl Inventory {
             | Object::TierPolicy(_)
             | Object::Exposure(_)
             | Object::ServiceAccount(_)
+            | Object::Cilium(_)
+            | Object::Calico(_)
             | Object::Other(_) => {}
         }
         self.history.close_object(key, time);
@@ -496,6 +502,8 @@ fn started(object: &Object) -> Option<Timestamp> {
         | Object::TierPolicy(_)
         | Object::Exposure(_)
         | Object::ServiceAccount(_)
+        | Object::Cilium(_)
+        | Object::Calico(_)
         | Object::Host(_)
         | Object::Other(_) => object.meta().created,
     }

@@ -9,6 +9,7 @@ use crate::{
     OwnerRef, Pod, PodPhase, PodSpec, PodTemplate, PolicyPeer, PolicyPort, PolicyRule, PortRef,
     Probe, ProbeAction, RestartPolicy, Service, Workload, WorkloadKind, json_exposure, json_tier,
 };
+use crate::{calico, cilium};
 
 /// Writes an object as one line of Kubernetes JSON, without a newline.
 ///
@@ -33,15 +34,25 @@ pub fn to_json(object: &Object) -> String {
             (json_exposure::version(exposure), Some(json_exposure::spec(exposure)), None)
         }
         Object::ServiceAccount(_) => ("v1", None, None),
+        Object::Cilium(_) => (cilium::VERSION, None, None),
+        Object::Calico(object) => (calico::VERSION, Some(calico::spec(object)), None),
         Object::Host(host) => ("sekisho.dev/v1alpha1", Some(host_spec(host)), None),
         Object::Other(other) => (other.api_version.as_str(), None, None),
     };
     let mut out = Fields::default();
     out.put("apiVersion", version);
-    out.put("kind", object.kind());
+    let kind = match object {
+        Object::Calico(object) => object.kind(),
+        _other => object.kind(),
+    };
+    out.put("kind", kind);
     out.put("metadata", meta(object.meta()));
     out.put_some("spec", spec);
     out.put_some("status", status);
+    if let Object::Cilium(object) = object {
+        let (name, content) = cilium::content(object);
+        out.put(name, content);
+    }
     out.done().to_string()
 }
 

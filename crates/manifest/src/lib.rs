@@ -5,7 +5,9 @@
 //! text, and `List` kinds are read. [`parse`] is pure: reading files is the caller's work.
 
 mod at;
+pub mod calico;
 mod check;
+pub mod cilium;
 mod error;
 mod exposure;
 mod json;

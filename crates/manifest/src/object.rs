@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use sekisho_model::{Labels, Protocol, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::calico::CalicoObject;
+use crate::cilium::CiliumObject;
 use crate::{
     Container, Exposure, NetworkPolicy, Pod, PortRef, ServiceAccount, TierPolicy, Workload,
 };
@@ -73,6 +75,10 @@ pub enum Object {
     Exposure(Exposure),
     /// v1 ServiceAccount.
     ServiceAccount(ServiceAccount),
+    /// A policy of Cilium, or what those refer to.
+    Cilium(CiliumObject),
+    /// A policy or tier of Calico, or what those refer to.
+    Calico(CalicoObject),
     /// sekisho.dev/v1alpha1 Host: a VM or plain host under policy.
     Host(Host),
     /// A kind we do not read: skipped by users of the list, with a count.
@@ -93,6 +99,8 @@ impl Object {
             Self::TierPolicy(object) => &object.meta,
             Self::Exposure(object) => object.meta(),
             Self::ServiceAccount(object) => &object.meta,
+            Self::Cilium(object) => object.meta(),
+            Self::Calico(object) => object.meta(),
             Self::Host(object) => &object.meta,
             Self::Other(object) => &object.meta,
         }
@@ -111,12 +119,15 @@ impl Object {
             Self::TierPolicy(object) => &mut object.meta,
             Self::Exposure(object) => object.meta_mut(),
             Self::ServiceAccount(object) => &mut object.meta,
+            Self::Cilium(object) => object.meta_mut(),
+            Self::Calico(object) => object.meta_mut(),
             Self::Host(object) => &mut object.meta,
             Self::Other(object) => &mut object.meta,
         }
     }
 
-    /// The object's kind, as Kubernetes spells it.
+    /// The object's kind, as its API spells it; but `CalicoNetworkPolicy` for Calico's
+    /// NetworkPolicy, so that no two kinds have one name.
     #[must_use]
     pub fn kind(&self) -> &str {
         match self {
@@ -129,6 +140,9 @@ impl Object {
             Self::TierPolicy(object) => object.kind.as_str(),
             Self::Exposure(object) => object.kind(),
             Self::ServiceAccount(_) => "ServiceAccount",
+            Self::Cilium(object) => object.kind(),
+            Self::Calico(object) if object.kind() == "NetworkPolicy" => "CalicoNetworkPolicy",
+            Self::Calico(object) => object.kind(),
             Self::Host(_) => "Host",
             Self::Other(object) => &object.kind,
         }

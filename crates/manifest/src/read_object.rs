@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use crate::at::{At, Context, nearest, shorten};
+use crate::calico::{self, read_calico};
+use crate::cilium::{self, read_cilium};
 use crate::read_gateway::{read_gateway, read_gateway_route, read_reference_grant};
 use crate::read_ingress::{read_ingress, read_route, read_service_account};
 use crate::read_meta::{Scope, labels, read_lenient_meta, read_meta, string};
@@ -41,6 +43,10 @@ const GROUPS: &[Group] = &[
     ("gateway.networking.k8s.io", &["v1", "v1alpha2"], &["GRPCRoute", "TCPRoute", "UDPRoute"]),
     ("gateway.networking.k8s.io", &["v1", "v1alpha3", "v1alpha2"], &["TLSRoute"]),
     ("route.openshift.io", &["v1"], &["Route"]),
+    ("cilium.io", &["v2"], cilium::KINDS),
+    ("cilium.io", &["v2", "v2alpha1"], &["CiliumCIDRGroup"]),
+    ("projectcalico.org", &["v3"], calico::KINDS),
+    ("crd.projectcalico.org", &["v1"], calico::KINDS),
     ("sekisho.dev", &["v1alpha1"], &["Host"]),
 ];
 /// Kinds that were once served by the group `extensions`, and where they went.
@@ -272,6 +278,13 @@ fn read_object(at: &At<'_>, version: &str, kind: &str) -> Option<Object> {
     let group = version.split_once('/').map_or("", |(group, _)| group);
     let workload = |kind| read_workload(at, kind).map(Object::Workload);
     let exposure = |exposure: Option<Exposure>| exposure.map(Object::Exposure);
+    let other = || {
+        Some(Object::Other(OtherObject {
+            api_version: version.to_owned(),
+            kind: kind.to_owned(),
+            meta: read_lenient_meta(at),
+        }))
+    };
     match (group, kind) {
         ("", "Namespace") => Some(Object::Namespace(read_namespace(at))),
         ("", "Node") => Some(Object::Node(read_node(at))),
@@ -300,12 +313,16 @@ fn read_object(at: &At<'_>, version: &str, kind: &str) -> Option<Object> {
         ("gateway.networking.k8s.io", _) if let Some(kind) = route_kind(kind) => {
             exposure(read_gateway_route(at, kind).map(Exposure::GatewayRoute))
         }
+        ("cilium.io", "CiliumCIDRGroup") => read_cilium(at, kind).map(Object::Cilium),
+        ("cilium.io", _) if cilium::KINDS.contains(&kind) => {
+            read_cilium(at, kind).map(Object::Cilium)
+        }
+        ("projectcalico.org" | "crd.projectcalico.org", _) if calico::KINDS.contains(&kind) => {
+            let object = read_calico(at, kind).map(Object::Calico);
+            if calico::is_staged(kind) { other() } else { object }
+        }
         ("sekisho.dev", "Host") => read_host(at).map(Object::Host),
-        _ => Some(Object::Other(OtherObject {
-            api_version: version.to_owned(),
-            kind: kind.to_owned(),
-            meta: read_lenient_meta(at),
-        })),
+        _ => other(),
     }
 }
 

@@ -263,7 +263,8 @@ fn read_requirement(at: &At<'_>) -> Option<Requirement> {
     Some(Requirement { key, operator, values })
 }
 
-fn read_operator(at: &At<'_>) -> Option<Operator> {
+/// Reads the operator of a requirement.
+pub(crate) fn read_operator(at: &At<'_>) -> Option<Operator> {
     let text = at.string()?;
     match text {
         "In" => Some(Operator::In),

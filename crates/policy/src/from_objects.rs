@@ -55,6 +55,8 @@ impl Cluster {
                 | Object::TierPolicy(_)
                 | Object::Exposure(_)
                 | Object::ServiceAccount(_)
+                | Object::Cilium(_)
+                | Object::Calico(_)
                 | Object::Other(_) => {}
             }
         }

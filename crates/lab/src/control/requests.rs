@@ -220,6 +220,8 @@ pub(super) fn add(cluster: &mut Cluster, kubelets: &Kubelets, mut object: Object
         Object::TierPolicy(it) => &mut it.meta,
         Object::Exposure(it) => it.meta_mut(),
         Object::ServiceAccount(it) => &mut it.meta,
+        Object::Cilium(it) => it.meta_mut(),
+        Object::Calico(it) => it.meta_mut(),
         Object::Node(it) => &mut it.meta,
         // Pods are made above, hosts come another way, and the rest is not ours.
         Object::Pod(_) | Object::Host(_) | Object::Other(_) => return,

@@ -146,6 +146,8 @@ impl<'a> Check<'a> {
             | Object::TierPolicy(_)
             | Object::Exposure(_)
             | Object::ServiceAccount(_)
+            | Object::Cilium(_)
+            | Object::Calico(_)
             | Object::Other(_) => {}
         }
     }

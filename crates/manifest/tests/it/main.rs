@@ -1,6 +1,10 @@
 //! Tests of reading and printing manifests, at the crate's verbs.
 
 #[cfg(test)]
+mod calico;
+#[cfg(test)]
+mod cilium;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod errors;

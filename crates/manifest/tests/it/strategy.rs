@@ -420,6 +420,8 @@ pub(crate) fn forget(object: &mut Object) {
         Object::ServiceAccount(object) => &mut object.meta,
         Object::Host(object) => &mut object.meta,
         Object::Other(object) => &mut object.meta,
+        Object::Cilium(object) => object.meta_mut(),
+        Object::Calico(object) => object.meta_mut(),
     };
     meta.position = Position::default();
 }

@@ -24,11 +24,11 @@ fn documents_and_lists_of_all_forms_are_flattened_in_order() {
 fn kinds_we_do_not_read_are_kept_by_name() {
     let objects = parse(
         "f",
-        "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: n}, data: {a: 1}}\n---\n{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: x}, spec: {tier: t}}\n---\n[1, 2]\n---\n{a: b}\n",
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: n}, data: {a: 1}}\n---\n{apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: x}, spec: {tier: t}}\n---\n[1, 2]\n---\n{a: b}\n",
     )
     .unwrap();
     let kinds: Vec<_> = objects.iter().map(Object::kind).collect();
-    assert_eq!(kinds, ["ConfigMap", "NetworkPolicy", "", ""]);
+    assert_eq!(kinds, ["ConfigMap", "IPPool", "", ""]);
     assert!(objects.iter().all(|object| matches!(object, Object::Other(_))));
     assert_eq!(objects[0].meta().namespace, "n");
 }
