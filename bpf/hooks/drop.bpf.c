@@ -6,8 +6,8 @@
  * Minimum kernel: 5.17 (a reason is given), 6.11 for the receiving socket of every drop.
  *
  * A packet is ours if its socket's cgroup is, or else its network namespace. Drops by which nobody
- * loses anything are left out: drop_harmless, copies for packet sockets, resets that reach no
- * socket, and what our own policies deny, which the deny log tells.
+ * loses anything are left out: drop_harmless, copies for packet sockets, multicast, resets that
+ * reach no socket, and what our own policies deny, which the deny log tells.
  */
 
 /* Set before load, from the kernel's BTF. */
@@ -32,6 +32,17 @@ static __always_inline bool takes_copies(const struct sock *sk)
 
 	return type == SOCK_RAW || type == SOCK_PACKET ||
 	       BPF_CORE_READ(sk, __sk_common.skc_family) == AF_PACKET;
+}
+
+/* To whom it may concern: 224.0.0.0/4, 255.255.255.255 or ff00::/8. */
+static __always_inline bool is_multicast(const __u8 *address)
+{
+	if (address[0] == 0xff)
+		return true;
+	return address[10] == 0xff && address[11] == 0xff && !address[0] && !address[1] &&
+	       ((address[12] & 0xf0) == 0xe0 ||
+		(address[12] == 0xff && address[13] == 0xff && address[14] == 0xff &&
+		 address[15] == 0xff));
 }
 
 static __always_inline bool is_inet(const struct sock *sk)
@@ -121,6 +132,8 @@ static __always_inline int on_drop(const struct sk_buff *skb, __u32 reason,
 	if ((!protocol || !read_headers(skb, &key, &tcp_flags)) && sk && is_full_socket(sk) &&
 	    is_inet(sk))
 		read_socket(sk, &key);
+	if (is_multicast(key.destination))
+		return 0;
 	/* Both ends are done with each other: nobody waits for this one. */
 	if (reason == reason_no_socket && tcp_flags & TCP_RST)
 		return 0;

@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::{
-    Ack, AgentReport, ApplyRequest, ApplyResponse, FlowPage, Order, Revision, RollbackRequest,
-    Snapshot, SnapshotQuery, Status,
+    Ack, AgentReport, ApplyRequest, ApplyResponse, DropPage, FlowPage, Order, Revision,
+    RollbackRequest, Snapshot, SnapshotQuery, Status,
 };
 
 /// Longest wait for an answer; the server holds an order question for at most 10 s, and an apply
@@ -142,6 +142,15 @@ impl Client {
     /// [`CallError`].
     pub async fn flows(&self, cursor: u64, count: usize) -> Result<FlowPage, CallError> {
         let path = format!("/v1/flows?cursor={cursor}&count={count}");
+        postcard_answer(self.call("GET", &path, Bytes::new()).await?)
+    }
+
+    /// Asks for at most `count` records of packets that kernels dropped, after `cursor`.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn drops(&self, cursor: u64, count: usize) -> Result<DropPage, CallError> {
+        let path = format!("/v1/drops?cursor={cursor}&count={count}");
         postcard_answer(self.call("GET", &path, Bytes::new()).await?)
     }
 

@@ -18,7 +18,7 @@ pub use listen::{ListenError, MetricsListenError, MetricsListener, UnixSocket, s
 pub use router::{router, router_with};
 pub use service::{Refusal, Service};
 pub use wire::{
-    Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, DatapathMode, EstablishedReport,
-    FlowPage, IngestFigures, Order, PolicyFile, Revision, RollbackRequest, Snapshot, SnapshotQuery,
-    Status, StoreFigures,
+    Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, DatapathMode, DropPage,
+    EstablishedReport, FlowPage, IngestFigures, Order, PolicyFile, Revision, RollbackRequest,
+    Snapshot, SnapshotQuery, Status, StoreFigures,
 };

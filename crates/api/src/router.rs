@@ -50,7 +50,7 @@ impl FromRef<Context> for Shared {
 /// | POST /v1/agents/{node}/report | an agent's state |
 /// | GET /v1/status, /v1/revisions | JSON |
 /// | POST /v1/snapshot | postcard |
-/// | GET /v1/flows?cursor=N&count=N | postcard |
+/// | GET /v1/flows?cursor=N&count=N, /v1/drops?cursor=N&count=N | postcard |
 /// | POST /v1/apply, /v1/rollback | JSON |
 /// | GET /metrics | Prometheus text |
 pub fn router(service: Shared) -> Router {
@@ -70,6 +70,7 @@ pub fn router_with(service: Shared, order_wait: Duration) -> Router {
         )
         .route("/v1/snapshot", post(snapshot))
         .route("/v1/flows", get(flows))
+        .route("/v1/drops", get(drops))
         .route("/v1/apply", post(apply))
         .route("/v1/rollback", post(rollback))
         .route("/metrics", get(metrics))
@@ -145,6 +146,11 @@ struct FlowQuery {
 async fn flows(State(service): State<Shared>, Query(query): Query<FlowQuery>) -> Response {
     let count = query.count.min(FLOWS_PER_PAGE_MAX);
     blocking(service, move |s| Ok(s.flows(query.cursor, count)), postcard_body).await
+}
+
+async fn drops(State(service): State<Shared>, Query(query): Query<FlowQuery>) -> Response {
+    let count = query.count.min(FLOWS_PER_PAGE_MAX);
+    blocking(service, move |s| Ok(s.drops(query.cursor, count)), postcard_body).await
 }
 
 async fn apply(State(service): State<Shared>, body: Bytes) -> Response {

@@ -3,8 +3,8 @@
 use sekisho_model::Batch;
 
 use crate::{
-    Ack, AgentReport, ApplyRequest, ApplyResponse, FlowPage, Order, Revision, RollbackRequest,
-    Snapshot, SnapshotQuery, Status,
+    Ack, AgentReport, ApplyRequest, ApplyResponse, DropPage, FlowPage, Order, Revision,
+    RollbackRequest, Snapshot, SnapshotQuery, Status,
 };
 
 /// Why a request was refused.
@@ -46,6 +46,9 @@ pub trait Service: Send + Sync + 'static {
 
     /// Flows after `cursor`, at most `count`.
     fn flows(&self, cursor: u64, count: usize) -> FlowPage;
+
+    /// Packets dropped by kernels, after `cursor`, at most `count` records.
+    fn drops(&self, cursor: u64, count: usize) -> DropPage;
 
     /// Verifies and, if that holds, puts in force.
     ///

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sekisho_manifest::Object;
-use sekisho_model::{EdgeMinute, Flow, HookCounters, LossMinute, TimeRange, Timestamp};
+use sekisho_model::{Dropped, EdgeMinute, Flow, HookCounters, LossMinute, TimeRange, Timestamp};
 use sekisho_policy::{Cluster, RuleSet};
 use sekisho_verify::{VerifiedRecord, WhatIfReport};
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,9 @@ pub struct AgentReport {
     pub tiers: Vec<String>,
     /// What the assembler holds and let go since its start, name and value.
     pub assembler: Vec<(String, u64)>,
+    /// Packets that its kernel dropped since its start, by the kernel's name of the reason; those
+    /// that policies denied are not among them.
+    pub drops: Vec<(String, u64)>,
     /// How often somebody else changed its rules, and it put them back.
     pub tampered: u64,
     /// When that was last.
@@ -203,6 +206,17 @@ pub struct FlowPage {
     pub missed: u64,
     /// Flows, oldest first.
     pub flows: Vec<Flow>,
+}
+
+/// Packets dropped by kernels, after a cursor.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DropPage {
+    /// Ask with this next time.
+    pub cursor: u64,
+    /// Records that fell out of memory between the asked cursor and the first given.
+    pub missed: u64,
+    /// Oldest first.
+    pub drops: Vec<Dropped>,
 }
 
 /// A file of policies as the user gave it.

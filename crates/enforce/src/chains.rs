@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use sekisho_model::{DecidedBy, Direction, Protocol};
+use sekisho_model::{DecidedBy, Direction, POLICY_DROP_MARK, Protocol};
 use sekisho_policy::Endpoint;
 
 use crate::address::{Family, Range};
@@ -67,8 +67,8 @@ impl<'a> Builder<'a> {
             let prefix = format!("sekisho:{}:{id}:", self.mode.letter());
             let log = format!("log prefix \"{prefix}\" group {group} snaplen {SNAPLEN_BYTES}");
             let last = match self.mode {
-                Mode::Enforce => "drop",
-                Mode::Audit => "return",
+                Mode::Enforce => drop_marked(),
+                Mode::Audit => "return".to_owned(),
             };
             let stray = format!("ct state != new counter name {STRAY} {last}");
             let rules = vec![stray, format!("counter name {chain} {log} {last}")];
@@ -267,8 +267,8 @@ impl<'a> Builder<'a> {
 
     fn stray_rule(&self, condition: &str) -> String {
         let verdict = match self.mode {
-            Mode::Enforce => "drop",
-            Mode::Audit => "accept",
+            Mode::Enforce => drop_marked(),
+            Mode::Audit => "accept".to_owned(),
         };
         format!("{condition} counter name {STRAY} {verdict}").trim_start().to_owned()
     }
@@ -278,6 +278,11 @@ impl<'a> Builder<'a> {
         let header = format!("type filter hook {name} priority {priority}; policy accept;");
         self.layout.chains.insert(name.to_owned(), ChainDef { header, rules });
     }
+}
+
+/// Drops, and tells the observer of kernel drops that this one is told by the deny log.
+fn drop_marked() -> String {
+    format!("meta mark set {POLICY_DROP_MARK:#010x} drop")
 }
 
 fn lines(rules: &[&str]) -> Vec<String> {

@@ -7,8 +7,10 @@ mod address;
 mod assemble;
 mod counts;
 mod directory;
+mod dropped;
 mod join;
 
 pub use assemble::{ATTEMPT_HELD_S, Assembler, AssemblerCounters, AssemblerLimits, OPEN_HELD_S};
 pub use directory::{Directory, ServiceTarget};
+pub use dropped::identify;
 pub use join::{JoinCheckpoint, JoinLimits, JoinStats, Joiner};

@@ -7,6 +7,7 @@
 //! All types serialise with serde in two forms: human-readable (JSON; times as RFC 3339) and
 //! compact (postcard; times as integers). No type uses serde features that postcard lacks.
 
+mod dropped;
 mod edge;
 mod event;
 mod half;
@@ -15,6 +16,7 @@ mod party;
 mod time;
 mod words;
 
+pub use dropped::{Dropped, DroppedKey, DroppedVerdict};
 pub use edge::{EdgeKey, EdgeMinute, EdgeStats, Flow, Reporters};
 pub use event::{
     DenyRecord, DnsAnswer, DropRecord, Event, HookCounters, POLICY_DROP_MARK, ProcessExec,

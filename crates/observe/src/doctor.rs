@@ -13,6 +13,7 @@ use nix::sys::utsname::uname;
 use sekisho_base::error_chain;
 use sekisho_system::command;
 
+use crate::drops::Reasons;
 use crate::privilege;
 use crate::programs::describe;
 use crate::tier::{Tier, TierStatus};
@@ -115,6 +116,7 @@ const PROBES: &[Probe] = &[
 pub fn doctor() -> Vec<Tier> {
     let mut tiers = vec![kernel(), privileges(), cgroup2()];
     tiers.extend(programs());
+    tiers.push(drops());
     tiers.push(deny_log());
     tiers.push(enforce());
     tiers
@@ -190,6 +192,29 @@ fn programs() -> Vec<Tier> {
             .collect(),
         Err(why) => PROBES.iter().map(|probe| judge(probe, Err(why.clone()))).collect(),
     }
+}
+
+/// As the observer decides it, but for the attaching: the type of program is tried above.
+fn drops() -> Tier {
+    let used = "tp_btf kfree_skb";
+    let reasons = Reasons::of_kernel();
+    if let Some(why) = reasons.missing() {
+        let reason = format!("{why}; packets that the kernel drops are not seen");
+        return Tier::new("drops", used, TierStatus::Missing, reason)
+            .with_remedy("use linux 5.17 or newer");
+    }
+    let missing = privilege::missing();
+    if !missing.is_empty() {
+        let reason = format!("could not be tried without {}", missing.join(", "));
+        return Tier::new("drops", used, TierStatus::Missing, reason)
+            .with_remedy("run `sekisho doctor` as root");
+    }
+    if !reasons.tells_socket() {
+        let reason = "drops at a socket are known by their namespace only".to_owned();
+        return Tier::new("drops", used, TierStatus::Degraded, reason)
+            .with_remedy("use linux 6.11 or newer");
+    }
+    Tier::ok("drops", used)
 }
 
 fn load_object() -> Result<(Ebpf, Btf), String> {

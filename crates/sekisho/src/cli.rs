@@ -309,9 +309,10 @@ pub(crate) struct ObserveArgs {
     /// tcp, udp, sctp or icmp.
     #[arg(long, value_name = "P")]
     pub(crate) protocol: Option<sekisho_model::Protocol>,
-    /// allowed, denied, would_deny or unknown.
+    /// allowed, denied, would_deny, unknown, or dropped: denied by a policy or dropped by the kernel
+    /// for another reason.
     #[arg(long, value_name = "V", value_parser = crate::commands::observe::verdict)]
-    pub(crate) verdict: Option<sekisho_model::Verdict>,
+    pub(crate) verdict: Option<crate::commands::observe::VerdictFilter>,
     /// Executable or command name at either end; `*` matches any characters.
     #[arg(long, value_name = "NAME")]
     pub(crate) process: Option<String>,

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sekisho_api::{
-    Ack, AgentReport, ApplyRequest, ApplyResponse, Client, FlowPage, Order, Refusal, Revision,
-    RollbackRequest, Service, Snapshot, SnapshotQuery, Status, UnixSocket,
+    Ack, AgentReport, ApplyRequest, ApplyResponse, Client, DropPage, FlowPage, Order, Refusal,
+    Revision, RollbackRequest, Service, Snapshot, SnapshotQuery, Status, UnixSocket,
 };
 use sekisho_model::{Batch, Timestamp};
 use sekisho_policy::Cluster;
@@ -76,6 +76,10 @@ impl Service for Memory {
 
     fn flows(&self, cursor: u64, count: usize) -> FlowPage {
         FlowPage { cursor: cursor + count as u64, missed: 0, flows: Vec::new() }
+    }
+
+    fn drops(&self, cursor: u64, count: usize) -> DropPage {
+        DropPage { cursor: cursor + count as u64, missed: 0, drops: Vec::new() }
     }
 
     fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Refusal> {

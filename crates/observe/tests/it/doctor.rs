@@ -9,7 +9,7 @@ fn the_doctor_finds_ok_what_the_observer_then_uses() {
     let tiers = doctor();
     let scene = Scene::new();
     let observer = Observer::start(scene.options()).unwrap();
-    for area in ["tcp", "udp", "dns", "process"] {
+    for area in ["tcp", "udp", "dns", "process", "drops"] {
         let said = tiers.iter().find(|tier| tier.area == area).unwrap();
         let used = observer.tiers().into_iter().find(|tier| tier.area == area).unwrap();
         assert_eq!(

@@ -67,6 +67,7 @@ impl Capture {
         counters.extend(self.deny.counters());
         counters.push(account(assembled));
         self.state.note_assembler(figures(assembled));
+        self.state.note_drops(self.observer.drops());
         let mut rest = std::mem::take(halves);
         while rest.len() > HALVES_PER_BATCH_MAX {
             let tail = rest.split_off(HALVES_PER_BATCH_MAX);

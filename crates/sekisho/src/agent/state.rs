@@ -53,6 +53,11 @@ impl AgentState {
         self.report().assembler = figures;
     }
 
+    /// Notes what the kernel dropped, by reason.
+    pub(crate) fn note_drops(&self, drops: Vec<(String, u64)>) {
+        self.report().drops = drops;
+    }
+
     /// Notes what the rules counted since they are in force.
     pub(crate) fn note_rules(&self, rules: Vec<(DecidedBy, u64, u64)>) {
         self.report().rules = rules;

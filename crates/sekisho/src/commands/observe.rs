@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use sekisho_api::Client;
 use sekisho_base::harmless;
-use sekisho_model::{EdgeKey, EdgeStats, Flow, Party, PartyKind, Process, Verdict};
+use sekisho_model::{
+    Dropped, EdgeKey, EdgeStats, Flow, Party, PartyKind, Process, Protocol, Timestamp, Verdict,
+};
 use sekisho_system::wait;
 
 use super::{history, output};
@@ -14,14 +16,50 @@ use crate::exit::Exit;
 const FLOWS_PER_CALL: usize = 5_000;
 const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
 
+/// What `--verdict` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VerdictFilter {
+    /// Flows with this verdict.
+    Only(Verdict),
+    /// As hubble means it: denied flows, and packets that the kernel dropped.
+    Dropped,
+}
+
 /// Reads a verdict.
-pub(crate) fn verdict(text: &str) -> Result<Verdict, String> {
+pub(crate) fn verdict(text: &str) -> Result<VerdictFilter, String> {
     match text.to_ascii_lowercase().as_str() {
-        "allowed" | "forwarded" => Ok(Verdict::Allowed),
-        "denied" | "dropped" => Ok(Verdict::Denied),
-        "would_deny" | "would-deny" | "audit" => Ok(Verdict::WouldDeny),
-        "unknown" => Ok(Verdict::Unknown),
-        _ => Err(format!("`{text}` is not one of allowed, denied, would_deny, unknown")),
+        "allowed" | "forwarded" => Ok(VerdictFilter::Only(Verdict::Allowed)),
+        "denied" => Ok(VerdictFilter::Only(Verdict::Denied)),
+        "dropped" => Ok(VerdictFilter::Dropped),
+        "would_deny" | "would-deny" | "audit" => Ok(VerdictFilter::Only(Verdict::WouldDeny)),
+        "unknown" => Ok(VerdictFilter::Only(Verdict::Unknown)),
+        _ => Err(format!("`{text}` is not one of allowed, denied, would_deny, unknown, dropped")),
+    }
+}
+
+impl VerdictFilter {
+    fn takes(self, verdict: Verdict) -> bool {
+        match self {
+            Self::Only(wanted) => verdict == wanted,
+            Self::Dropped => verdict == Verdict::Denied,
+        }
+    }
+}
+
+/// A line of live output. Untagged: both have `key`, `source`, `destination` and `stats`.
+#[derive(Debug, serde::Serialize)]
+#[serde(untagged)]
+enum Line {
+    Flow(Flow),
+    Dropped(Dropped),
+}
+
+impl Line {
+    fn time(&self) -> Timestamp {
+        match self {
+            Self::Flow(flow) => flow.stats.last_seen,
+            Self::Dropped(dropped) => dropped.stats.last_seen,
+        }
     }
 }
 
@@ -35,6 +73,11 @@ pub(crate) fn run(args: &ObserveArgs) -> anyhow::Result<Exit> {
 }
 
 fn stored(args: &ObserveArgs) -> anyhow::Result<Exit> {
+    if args.verdict == Some(VerdictFilter::Dropped) {
+        output::note(
+            "history holds what policies denied; for what kernels drop, ask without --since",
+        );
+    }
     let history = history::load(&args.history, args.history.range(history::now()))?;
     let mut rows: Vec<_> =
         history.rows.iter().filter(|row| matches(args, &row.key, None)).collect();
@@ -48,30 +91,29 @@ fn stored(args: &ObserveArgs) -> anyhow::Result<Exit> {
 
 fn live(args: &ObserveArgs) -> anyhow::Result<Exit> {
     let client = Client::new(&args.history.server.server);
-    let (mut cursor, mut missed, mut first) = (0, 0, true);
+    let mut cursors = Cursors::default();
+    let mut first = true;
     loop {
-        let mut flows: Vec<Flow> = Vec::new();
-        loop {
-            let page = history::call(client.flows(cursor, FLOWS_PER_CALL))?;
-            missed += if first { 0 } else { page.missed };
-            cursor = page.cursor;
-            let is_last = page.flows.is_empty();
-            let wanted = |flow: &Flow| {
-                matches(args, &flow.key, Some((flow.source.ip(), flow.destination.ip())))
-            };
-            flows.extend(page.flows.into_iter().filter(wanted));
-            if is_last {
-                break;
-            }
+        let mut lines = Vec::new();
+        let mut missed = read_flows(args, &client, &mut cursors.flows, &mut lines)?;
+        let flows = lines.len();
+        if wants_drops(args) {
+            missed += read_drops(args, &client, &mut cursors.drops, &mut lines)?;
+        }
+        if lines.len() > flows {
+            lines.sort_by_key(Line::time);
         }
         let skip =
-            args.last.filter(|_last| first).map_or(0, |last| flows.len().saturating_sub(last));
-        for flow in flows.iter().skip(skip) {
-            print(args, &flow.key, &flow.stats, flow)?;
+            args.last.filter(|_last| first).map_or(0, |last| lines.len().saturating_sub(last));
+        for line in lines.iter().skip(skip) {
+            match line {
+                Line::Flow(flow) => print(args, &flow.key, &flow.stats, line)?,
+                Line::Dropped(dropped) => print_dropped(args, dropped, line)?,
+            }
         }
-        if missed > 0 {
-            output::note(&format!("{missed} flows came faster than they could be shown"));
-            missed = 0;
+        // What fell out of memory before we came was not for us.
+        if missed > 0 && !first {
+            output::note(&format!("{missed} lines came faster than they could be shown"));
         }
         if !args.follow {
             return Ok(Exit::Done);
@@ -79,6 +121,60 @@ fn live(args: &ObserveArgs) -> anyhow::Result<Exit> {
         first = false;
         wait::pause_for(FOLLOW_PAUSE);
     }
+}
+
+#[derive(Debug, Default)]
+struct Cursors {
+    flows: u64,
+    drops: u64,
+}
+
+/// Appends the flows after `cursor` that are asked for; gives how many were missed.
+fn read_flows(
+    args: &ObserveArgs,
+    client: &Client,
+    cursor: &mut u64,
+    lines: &mut Vec<Line>,
+) -> anyhow::Result<u64> {
+    let mut missed = 0;
+    loop {
+        let page = history::call(client.flows(*cursor, FLOWS_PER_CALL))?;
+        missed += page.missed;
+        *cursor = page.cursor;
+        if page.flows.is_empty() {
+            return Ok(missed);
+        }
+        let wanted =
+            |flow: &Flow| matches(args, &flow.key, Some((flow.source.ip(), flow.destination.ip())));
+        lines.extend(page.flows.into_iter().filter(wanted).map(Line::Flow));
+    }
+}
+
+/// As [`read_flows`], for packets that kernels dropped.
+fn read_drops(
+    args: &ObserveArgs,
+    client: &Client,
+    cursor: &mut u64,
+    lines: &mut Vec<Line>,
+) -> anyhow::Result<u64> {
+    let mut missed = 0;
+    loop {
+        let page = history::call(client.drops(*cursor, FLOWS_PER_CALL))?;
+        missed += page.missed;
+        *cursor = page.cursor;
+        if page.drops.is_empty() {
+            return Ok(missed);
+        }
+        let wanted = |dropped: &Dropped| matches_ends(args, &ends_of(dropped));
+        lines.extend(page.drops.into_iter().filter(wanted).map(Line::Dropped));
+    }
+}
+
+/// Nobody knows which process a dropped packet was for, and no policy decided.
+fn wants_drops(args: &ObserveArgs) -> bool {
+    args.verdict.is_none_or(|wanted| wanted == VerdictFilter::Dropped)
+        && args.process.is_none()
+        && args.decided_by.is_none()
 }
 
 fn print(
@@ -98,16 +194,49 @@ fn print(
     }
 }
 
+fn print_dropped(
+    args: &ObserveArgs,
+    dropped: &Dropped,
+    whole: &impl serde::Serialize,
+) -> anyhow::Result<()> {
+    let line = match args.output {
+        FlowOutput::Json => serde_json::to_string(whole)?,
+        FlowOutput::Compact => harmless(&compact_dropped(dropped)),
+    };
+    output::print(&format!("{line}\n"))
+}
+
+/// As [`compact`], for packets that a kernel dropped.
+fn compact_dropped(dropped: &Dropped) -> String {
+    let key = &dropped.key;
+    let service = key.service.as_ref().map(|service| format!(" via {service}")).unwrap_or_default();
+    let protocol = key.protocol.map_or_else(|| "?".to_owned(), |protocol| protocol.to_string());
+    let way = dropped.direction.map(|way| format!(" {way}")).unwrap_or_default();
+    format!(
+        "{} {} -x {}:{}/{protocol}{service} dropped {} by the kernel of {}{way} {} packets from {}",
+        dropped.stats.last_seen,
+        name_of(&key.source),
+        name_of(&key.destination),
+        key.port,
+        dropped.drop_reason,
+        dropped.node,
+        dropped.stats.packets_sent,
+        dropped.source,
+    )
+}
+
+fn name_of(party: &Party) -> String {
+    if party.kind == PartyKind::Pod {
+        return format!("{}/{}", party.workload.namespace, party.pod);
+    }
+    party.to_string()
+}
+
 /// One line for people: when, who, whom, what became of it, why.
 fn compact(key: &EdgeKey, stats: &EdgeStats) -> String {
     let end = |party: &Party, process: Option<&Process>| {
-        let name = if party.kind == PartyKind::Pod {
-            format!("{}/{}", party.workload.namespace, party.pod)
-        } else {
-            party.to_string()
-        };
         let comm = process.map(|process| format!(" ({})", process.comm)).unwrap_or_default();
-        name + &comm
+        name_of(party) + &comm
     };
     let why = key.decided_by.as_ref().map(|decided| format!(" by {decided}")).unwrap_or_default();
     let service = key.service.as_ref().map(|service| format!(" via {service}")).unwrap_or_default();
@@ -134,14 +263,55 @@ fn compact(key: &EdgeKey, stats: &EdgeStats) -> String {
 
 type Addresses = Option<(std::net::IpAddr, std::net::IpAddr)>;
 
+/// What flows and dropped packets have in common.
+struct Ends<'a> {
+    source: &'a Party,
+    destination: &'a Party,
+    addresses: Addresses,
+    port: u16,
+    protocol: Option<Protocol>,
+}
+
+fn ends_of(dropped: &Dropped) -> Ends<'_> {
+    Ends {
+        source: &dropped.key.source,
+        destination: &dropped.key.destination,
+        addresses: Some((dropped.source.ip(), dropped.destination.ip())),
+        port: dropped.key.port,
+        protocol: dropped.key.protocol,
+    }
+}
+
 fn matches(args: &ObserveArgs, key: &EdgeKey, addresses: Addresses) -> bool {
-    let (source, destination) = (&key.source, &key.destination);
+    let ends = Ends {
+        source: &key.source,
+        destination: &key.destination,
+        addresses,
+        port: key.port,
+        protocol: Some(key.protocol),
+    };
+    let asked = |wanted: &Option<String>, test: &dyn Fn(&str) -> bool| {
+        wanted.as_ref().is_none_or(|wanted| test(wanted))
+    };
+    matches_ends(args, &ends)
+        && args.verdict.is_none_or(|wanted| wanted.takes(key.verdict))
+        && asked(&args.process, &|name| {
+            let ends = [&key.source_process, &key.destination_process];
+            ends.into_iter().flatten().any(|process| is_process(process, name))
+        })
+        && asked(&args.decided_by, &|name| {
+            key.decided_by.as_ref().is_some_and(|decided| decided.policy == name)
+        })
+}
+
+fn matches_ends(args: &ObserveArgs, ends: &Ends<'_>) -> bool {
+    let (source, destination) = (ends.source, ends.destination);
     let asked = |wanted: &Option<String>, test: &dyn Fn(&str) -> bool| {
         wanted.as_ref().is_none_or(|wanted| test(wanted))
     };
     let either = |test: &dyn Fn(&Party) -> bool| test(source) || test(destination);
-    let source_ip = addresses.map(|(ip, _)| ip).or(source.address);
-    let destination_ip = addresses.map(|(_, ip)| ip).or(destination.address);
+    let source_ip = ends.addresses.map(|(ip, _)| ip).or(source.address);
+    let destination_ip = ends.addresses.map(|(_, ip)| ip).or(destination.address);
     asked(&args.from_pod, &|name| is_pod(source, name))
         && asked(&args.to_pod, &|name| is_pod(destination, name))
         && asked(&args.pod, &|name| either(&|party| is_pod(party, name)))
@@ -155,16 +325,8 @@ fn matches(args: &ObserveArgs, key: &EdgeKey, addresses: Addresses) -> bool {
         && asked(&args.to_fqdn, &|name| {
             destination.dns_name.as_deref().is_some_and(|dns| glob(name, dns))
         })
-        && args.to_port.is_none_or(|port| key.port == port)
-        && args.protocol.is_none_or(|protocol| key.protocol == protocol)
-        && args.verdict.is_none_or(|verdict| key.verdict == verdict)
-        && asked(&args.process, &|name| {
-            let ends = [&key.source_process, &key.destination_process];
-            ends.into_iter().flatten().any(|process| is_process(process, name))
-        })
-        && asked(&args.decided_by, &|name| {
-            key.decided_by.as_ref().is_some_and(|decided| decided.policy == name)
-        })
+        && args.to_port.is_none_or(|port| ends.port == port)
+        && args.protocol.is_none_or(|protocol| ends.protocol == Some(protocol))
 }
 
 /// As `hubble observe --pod`: `namespace/prefix`, or a prefix of the name.

@@ -1,6 +1,7 @@
 //! `sekisho status`.
 
 use sekisho_api::{Client, Status};
+use sekisho_base::harmless;
 
 use super::{history, output};
 use crate::cli::{ServerArg, TableOrJson};
@@ -38,6 +39,7 @@ fn table(status: &Status) -> String {
     };
     text.push_str(&format!("policy: {policy}\n\n"));
     text.push_str(&agents(status));
+    text.push_str(&kernel_drops(status));
     for gap in &status.gaps {
         text.push_str(&format!("gap: {gap}\n"));
     }
@@ -71,4 +73,17 @@ fn agents(status: &Status) -> String {
         ]);
     }
     output::columns(&rows, &[false, false, true, true, true, true, true, true])
+}
+
+/// A line for each node whose kernel dropped packets, the most frequent reason first.
+fn kernel_drops(status: &Status) -> String {
+    let mut text = String::new();
+    for agent in status.agents.iter().filter(|agent| !agent.report.drops.is_empty()) {
+        let mut drops: Vec<_> = agent.report.drops.iter().collect();
+        drops.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), reason));
+        let drops: Vec<_> = drops.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        let line = format!("packets dropped by the kernel of {}: {}", agent.node, drops.join(", "));
+        text.push_str(&format!("{}\n", harmless(&line)));
+    }
+    text
 }

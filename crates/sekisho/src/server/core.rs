@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use sekisho_base::Clock;
 use sekisho_inventory::Inventory;
-use sekisho_model::{Batch, Timestamp};
+use sekisho_model::{Batch, DropRecord, Flow, Half, Timestamp};
 use sekisho_policy::Cluster;
 use sekisho_store::{FlowStore, LocalStore, StoreLimits};
 
@@ -15,11 +15,13 @@ use super::damage::{self, Damaged};
 use super::derive::{Derivation, Derived};
 use super::entry;
 use super::problems::{Duty, Troubles};
-use super::recent::RecentFlows;
+use super::recent::Recent;
 use super::revisions::Revisions;
 
 /// Flows kept for `observe`.
 const RECENT_FLOWS_MAX: usize = 65_536;
+/// Records of dropped packets kept for `observe`.
+const RECENT_DROPS_MAX: usize = 16_384;
 /// The time is logged so often if nothing else is and something waits for it, seconds.
 const PASS_S: u64 = 1;
 /// A failed rotation leaves one more log behind, so it is not tried again before, seconds.
@@ -33,7 +35,9 @@ pub(crate) struct Core {
     pub(crate) derivation: Derivation,
     pub(crate) inventory: Inventory,
     pub(crate) feed: ClusterFeed,
-    pub(crate) recent: RecentFlows,
+    pub(crate) recent: Recent<Flow>,
+    /// What kernels dropped, with the node's name. In memory only: not a part of history.
+    pub(crate) drops: Recent<(String, DropRecord)>,
     pub(crate) revisions: Revisions,
     pub(crate) started: Timestamp,
     /// The cluster as last given to the nodes, and the generation it was given as.
@@ -84,7 +88,8 @@ impl Core {
             derivation: Derivation::new(),
             inventory,
             feed,
-            recent: RecentFlows::new(RECENT_FLOWS_MAX),
+            recent: Recent::new(RECENT_FLOWS_MAX),
+            drops: Recent::new(RECENT_DROPS_MAX),
             revisions,
             started: now,
             cluster: Cluster::default(),
@@ -122,6 +127,11 @@ impl Core {
             return durable;
         }
         self.counts.taken += 1;
+        let dropped = batch.halves.iter().filter_map(|half| match half {
+            Half::Dropped(record) => Some((batch.node.clone(), record.clone())),
+            Half::Flow(_) | Half::Denied(_) => None,
+        });
+        self.drops.extend(dropped);
         let derived = self.derivation.take(received, batch, &self.inventory);
         self.record(&derived);
         Ok(())
@@ -135,7 +145,7 @@ impl Core {
 
     fn record(&mut self, derived: &Derived) {
         self.store.record(&derived.flows, &derived.losses);
-        self.recent.extend(&derived.flows);
+        self.recent.extend(derived.flows.iter().cloned());
     }
 
     /// Reads what the cluster did since, lets waiting halves go, and rotates the log when its time

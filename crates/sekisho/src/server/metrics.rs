@@ -1,5 +1,5 @@
-//! Prometheus text (exposition format 0.0.4). Labels are nodes, hooks and states only, so that the
-//! number of series is bounded by the number of agents.
+//! Prometheus text (exposition format 0.0.4). Labels are nodes, hooks, states and the kernel's
+//! drop reasons only, so that the number of series is bounded by the number of agents.
 
 use std::fmt::{Display, Write};
 
@@ -34,6 +34,7 @@ pub(crate) fn exposition(status: &Status) -> String {
     }
     store(&mut text, status);
     agents(&mut text, status);
+    kernel_drops(&mut text, status);
     text.0
 }
 
@@ -118,6 +119,17 @@ fn agents(text: &mut Text, status: &Status) {
         for (state, count) in &agent.report.assembler {
             let labels = [("node", agent.node.as_str()), ("state", state)];
             text.value("sekisho_agent_assembler", &labels, count);
+        }
+    }
+}
+
+fn kernel_drops(text: &mut Text, status: &Status) {
+    let help = "Packets dropped by the node's kernel, by its reason; denials are not among them.";
+    text.family("sekisho_kernel_dropped_packets_total", "counter", help);
+    for agent in &status.agents {
+        for (reason, count) in &agent.report.drops {
+            let labels = [("node", agent.node.as_str()), ("reason", reason)];
+            text.value("sekisho_kernel_dropped_packets_total", &labels, count);
         }
     }
 }

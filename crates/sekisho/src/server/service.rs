@@ -4,11 +4,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sekisho_api::{
-    Ack, AgentReport, ApplyRequest, ApplyResponse, DatapathMode, FlowPage, IngestFigures, Order,
-    Refusal, Revision, RollbackRequest, Service, Snapshot, SnapshotQuery, Status, StoreFigures,
+    Ack, AgentReport, ApplyRequest, ApplyResponse, DatapathMode, DropPage, FlowPage, IngestFigures,
+    Order, Refusal, Revision, RollbackRequest, Service, Snapshot, SnapshotQuery, Status,
+    StoreFigures,
 };
 use sekisho_base::{Clock, error_chain};
-use sekisho_model::{Batch, TimeRange, Timestamp};
+use sekisho_flow::identify;
+use sekisho_model::{Batch, DropRecord, TimeRange, Timestamp};
 use sekisho_store::FlowStore;
 use sekisho_system::{SystemClock, wait};
 
@@ -173,7 +175,19 @@ impl Service for LocalService {
     }
 
     fn flows(&self, cursor: u64, count: usize) -> FlowPage {
-        self.core().recent.page(cursor, count)
+        let core = self.core();
+        let page = core.recent.page(cursor, count);
+        let flows = page.items.into_iter().cloned().collect();
+        FlowPage { cursor: page.cursor, missed: page.missed, flows }
+    }
+
+    fn drops(&self, cursor: u64, count: usize) -> DropPage {
+        let core = self.core();
+        let page = core.drops.page(cursor, count);
+        // Named when asked: the cluster may tell of a pod later than its packets are dropped.
+        let name = |(node, record): &(String, DropRecord)| identify(node, record, &core.inventory);
+        let drops = page.items.into_iter().map(name).collect();
+        DropPage { cursor: page.cursor, missed: page.missed, drops }
     }
 
     fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Refusal> {
