@@ -141,7 +141,9 @@ fn section(version: &str, date: &str, fragments: Vec<Fragment>) -> String {
 
 fn fold(changelog: &str, section: &str) -> Option<String> {
     let (before, after) = changelog.split_once(MARK)?;
-    Some(format!("{before}{MARK}\n\n{section}{after}"))
+    let older = after.trim_matches('\n');
+    let older = if older.is_empty() { String::new() } else { format!("\n{older}\n") };
+    Some(format!("{before}{MARK}\n\n{section}{older}"))
 }
 
 #[cfg(test)]
@@ -168,8 +170,10 @@ mod tests {
         assert_eq!(
             folded,
             "# Changelog\n\n<!-- releases -->\n\n## 0.2.0 (2026-01-02)\n\n### Security\n\n- A lock.\n\n\
-             ### Added\n\n- A map.\n\n\n## 0.1.0\n"
+             ### Added\n\n- A map.\n\n## 0.1.0\n"
         );
+        let first = fold("# Changelog\n\n<!-- releases -->\n", "## 0.1.0\n");
+        assert_eq!(first.as_deref(), Some("# Changelog\n\n<!-- releases -->\n\n## 0.1.0\n"));
         assert_eq!(fold("# Changelog\n", &section), None);
     }
 

@@ -16,7 +16,7 @@ use crate::steps::Steps;
 use crate::{setup, tidy, workspace};
 
 /// Packages whose `tests/it` loads eBPF, mounts, or makes namespaces and tables.
-const ROOT_PACKAGES: &[&str] =
+pub(crate) const ROOT_PACKAGES: &[&str] =
     &["sekisho-observe", "sekisho-enforce", "sekisho-lab", "sekisho-store", "sekisho"];
 
 const UNIT_LIMIT: Duration = Duration::from_secs(10 * 60);
