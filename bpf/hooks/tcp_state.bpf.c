@@ -65,8 +65,8 @@ static __always_inline int on_established(struct sock *sk, int old_state)
 		memory = cgroup_id ? remember(sk, cgroup_id) : NULL;
 		if (!memory)
 			return 0;
-		begin(memory, sk, old_state == TCP_SYN_SENT ? SEKISHO_ROLE_SOURCE :
-							      SEKISHO_ROLE_DESTINATION);
+		begin(memory, sk,
+		      old_state == TCP_SYN_SENT ? SEKISHO_ROLE_SOURCE : SEKISHO_ROLE_DESTINATION);
 	} else if (memory->role == SEKISHO_ROLE_LISTENER) {
 		begin(memory, sk, SEKISHO_ROLE_DESTINATION);
 	}

@@ -25,8 +25,7 @@ static __always_inline void fill_dns(struct __sk_buff *skb, struct sekisho_dns *
 
 static __always_inline void capture_small(struct __sk_buff *skb, const struct datagram *datagram)
 {
-	struct sekisho_dns_small *record =
-		reserve(&ring_shed, sizeof(*record), SEKISHO_HOOK_DNS);
+	struct sekisho_dns_small *record = reserve(&ring_shed, sizeof(*record), SEKISHO_HOOK_DNS);
 	__u32 length = datagram->payload_length;
 
 	if (!record)
@@ -44,8 +43,7 @@ static __always_inline void capture_small(struct __sk_buff *skb, const struct da
 
 static __always_inline void capture_large(struct __sk_buff *skb, const struct datagram *datagram)
 {
-	struct sekisho_dns_large *record =
-		reserve(&ring_shed, sizeof(*record), SEKISHO_HOOK_DNS);
+	struct sekisho_dns_large *record = reserve(&ring_shed, sizeof(*record), SEKISHO_HOOK_DNS);
 	__u32 length = datagram->payload_length;
 
 	if (!record)

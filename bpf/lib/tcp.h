@@ -47,7 +47,8 @@ static __always_inline void begin(struct tcp_memory *memory, struct sock *sk, __
 }
 
 /* Direct loads: `tcp` is a typed pointer, and a probe read costs ten times as much. */
-static __always_inline void fill_addresses(struct sekisho_socket *record, const struct tcp_sock *tcp)
+static __always_inline void fill_addresses(struct sekisho_socket *record,
+					   const struct tcp_sock *tcp)
 {
 	const struct inet_sock *inet = &tcp->inet_conn.icsk_inet;
 	const struct sock_common *common = &inet->sk.__sk_common;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{run, workspace};
+use crate::{format, run, workspace};
 
 /// Older ones refuse the flexible array in the kernel's `struct cgroup` (bpf/include/vmlinux.h).
 const CLANG_MAJOR_MIN: u32 = 19;
@@ -61,6 +61,13 @@ const RUN: &[Need] = &[
 
 /// Never installed unasked: the shop runs without them.
 const OPTIONAL: &[Need] = &[
+    Need {
+        what: "clang-format 19",
+        why: "the form of bpf/ is then checked",
+        present: || format::clang_format().is_some(),
+        packages: &["clang-format-19"],
+        services: &[],
+    },
     Need {
         what: "redis-server",
         why: "the shop's cache is then a real Redis",

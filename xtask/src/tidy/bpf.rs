@@ -1,5 +1,9 @@
 //! Rules on the kernel programs in bpf/.
 
+use std::path::Path;
+
+use crate::format::{CLANG_FORMAT_MAJOR, clang_format};
+use crate::run;
 use crate::tidy::Tree;
 use crate::tidy::finding::Finding;
 use crate::tidy::tree::File;
@@ -46,9 +50,49 @@ pub(crate) fn is_not_too_long(tree: &Tree) -> Vec<Finding> {
     tree.c_sources().filter_map(finding).collect()
 }
 
+/// Formatted as .clang-format says. Not checked, and said so, where clang-format is not installed.
+pub(crate) fn is_formatted(root: &Path, tree: &Tree) -> Vec<Finding> {
+    if clang_format().is_none() {
+        println!("clang-format {CLANG_FORMAT_MAJOR} is not here: the form of bpf/ is not checked");
+        return Vec::new();
+    }
+    let is_right = |file: &&File| {
+        let Some(mut program) = clang_format() else { return true };
+        run::works(program.current_dir(root).args(["--dry-run", "-Werror", "--", &file.path]))
+    };
+    let finding = |file: &File| {
+        Finding::new(
+            (&file.path, 1),
+            "is not formatted as .clang-format says",
+            "a diff shows what changed, not who wrote it",
+            "run `cargo xtask fmt`",
+        )
+    };
+    tree.c_sources().filter(|file| !is_right(file)).map(finding).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_out_of_form_is_found_and_a_formatted_one_is_not() {
+        if clang_format().is_none() {
+            println!("did not run: no clang-format {CLANG_FORMAT_MAJOR}");
+            return;
+        }
+        let root = std::env::temp_dir().join(format!("sekisho-xtask-form-{}", std::process::id()));
+        std::fs::create_dir_all(root.join("bpf/lib")).unwrap();
+        let style = crate::workspace::root().join(".clang-format");
+        std::fs::copy(style, root.join(".clang-format")).unwrap();
+        let files = [("bpf/lib/bad.h", "int  x;\n"), ("bpf/lib/good.h", "int x;\n")];
+        for (path, text) in files {
+            std::fs::write(root.join(path), text).unwrap();
+        }
+        let paths = is_formatted(&root, &Tree::of(&files)).into_iter().map(|f| f.path);
+        assert_eq!(paths.collect::<Vec<_>>(), ["bpf/lib/bad.h"]);
+        std::fs::remove_dir_all(root).unwrap();
+    }
 
     #[test]
     fn a_missing_licence_is_found_and_the_right_one_is_not() {

@@ -33,6 +33,7 @@ const CHECKS: &[fn(&Tree) -> Vec<Finding>] = &[
 pub(crate) fn run(root: &Path, _arguments: &[String]) -> Result<()> {
     let tree = Tree::read(root)?;
     let mut findings = CHECKS.iter().flat_map(|check| check(&tree)).collect::<Vec<_>>();
+    findings.extend(bpf::is_formatted(root, &tree));
     findings.extend(purity::pure_crates_stay_pure(root, &tree)?);
     findings.extend(licences::dependencies_may_be_used(root, &tree)?);
     findings.sort();
