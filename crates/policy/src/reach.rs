@@ -27,6 +27,25 @@ pub struct Reach {
     engine: Engine,
 }
 
+/// A party in some address families, and its classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Index into [`Reach::parties`].
+    pub party: usize,
+    /// Whether it uses IPv4 here.
+    pub ipv4: bool,
+    /// Whether it uses IPv6 here.
+    pub ipv6: bool,
+    /// Class as a subject of egress; None = no subject of policy, allowed everything.
+    pub egress_class: Option<u32>,
+    /// Class as a subject of ingress, likewise.
+    pub ingress_class: Option<u32>,
+    /// Column as a destination, towards which egress is decided.
+    pub egress_column: u32,
+    /// Column as a source, from which ingress is decided.
+    pub ingress_column: u32,
+}
+
 /// Parties that may all do the same with each other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rectangle {
@@ -86,6 +105,13 @@ impl Reach {
     #[must_use]
     pub fn rectangles(&self) -> Vec<Rectangle> {
         self.engine.rectangles()
+    }
+
+    /// Each party once for each address family that policies tell apart there, with the classes it
+    /// is in. Two subjects of one class are allowed the same; two others in one column are seen
+    /// alike by every rule of that direction. So one pair per class and column answers for all.
+    pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        self.engine.places()
     }
 
     /// The number of ordered pairs of parties between which anything is allowed, of all pairs.

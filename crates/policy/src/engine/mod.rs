@@ -20,12 +20,13 @@ mod selectors;
 use sekisho_model::Direction;
 
 use crate::Cluster;
-use crate::engine::axis::Axis;
+use crate::engine::axis::{Axis, V4, V6};
 use crate::engine::compile::{Compiled, Workshop};
 use crate::engine::port_ids::PortIds;
 use crate::engine::rows::Rows;
 use crate::engine::selectors::Index;
 use crate::ir::Rulebook;
+use crate::reach::Place;
 
 /// All pairs, computed.
 #[derive(Clone, Debug)]
@@ -56,6 +57,23 @@ impl Engine {
         };
         let (egress, ingress) = (side(Direction::Egress), side(Direction::Ingress));
         Self { axis, ports, egress, ingress }
+    }
+
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        let spans = self.axis.spans.iter().enumerate();
+        let items = spans.flat_map(|(party, span)| span.clone().map(move |item| (party, item)));
+        items.map(|(party, item)| {
+            let families = self.axis.items.get(item as usize).map_or(0, |item| item.families);
+            Place {
+                party,
+                ipv4: families & V4 != 0,
+                ipv6: families & V6 != 0,
+                egress_class: self.egress.signature(item),
+                ingress_class: self.ingress.signature(item),
+                egress_column: self.egress.rows.columns.block(item),
+                ingress_column: self.ingress.rows.columns.block(item),
+            }
+        })
     }
 }
 

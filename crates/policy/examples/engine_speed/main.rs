@@ -1,0 +1,169 @@
+//! Measures the engine: `cargo run --release -p sekisho-policy --example engine_speed [DIR]`.
+//!
+//! CPU time of the whole process, medians of several runs. With DIR the inputs are written there
+//! instead, for other tools to be timed on.
+#![expect(clippy::print_stdout, reason = "a measurement is for reading")]
+
+mod generate;
+
+use std::fs;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use sekisho_manifest::{Object, read};
+use sekisho_model::Protocol;
+use sekisho_policy::{Cluster, Connection, Dialect, Pair, Peer, Reach, RuleSet};
+
+use crate::generate::Size;
+
+const SMALL: Size = Size { pods: 1_000, workloads: 100, policies: 200 };
+const USUAL: Size = Size { pods: 10_000, workloads: 1_000, policies: 1_000 };
+const DISTINCT: Size = Size { pods: 10_000, workloads: 10_000, policies: 2_000 };
+const LARGE: Size = Size { pods: 100_000, workloads: 5_000, policies: 10_000 };
+
+type Failure = Box<dyn std::error::Error>;
+
+fn cpu() -> Result<Duration, Failure> {
+    Ok(Duration::from(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?))
+}
+
+/// Median CPU time of `runs` runs, and the last result.
+fn timed<T>(runs: usize, mut run: impl FnMut() -> T) -> Result<(Duration, T), Failure> {
+    let mut times = Vec::new();
+    loop {
+        let start = cpu()?;
+        let result = run();
+        times.push(cpu()?.saturating_sub(start));
+        if times.len() >= runs {
+            times.sort_unstable();
+            let median = times.get(times.len() / 2).copied().unwrap_or_default();
+            return Ok((median, result));
+        }
+    }
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1e3)
+}
+
+/// Most memory that was resident so far (proc_pid_status(5), VmHWM).
+fn resident() -> Result<String, Failure> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    Ok(line.unwrap_or_default().trim().to_owned())
+}
+
+struct World {
+    rules: RuleSet,
+    cluster: Cluster,
+}
+
+impl World {
+    fn of(objects: &[Object]) -> Self {
+        Self {
+            rules: RuleSet::from_objects(objects, Dialect::Spec),
+            cluster: Cluster::from_objects(objects),
+        }
+    }
+}
+
+fn all_pairs(name: &str, size: Size, runs: usize) -> Result<World, Failure> {
+    let text = size.yaml();
+    let world = World::of(&read("generated.yaml", &text).objects);
+    let (time, (parties, pairs)) = timed(runs, || {
+        let reach = Reach::new(&world.rules, &world.cluster);
+        (reach.parties().len(), reach.connected_pairs())
+    })?;
+    println!(
+        "figure {name}: compile and all pairs {} ({parties} parties, {pairs} pairs connected)",
+        milliseconds(time)
+    );
+    Ok(world)
+}
+
+fn reading(size: Size) -> Result<(), Failure> {
+    let text = size.yaml();
+    let (time, pairs) = timed(5, || {
+        let world = World::of(&read("generated.yaml", &text).objects);
+        Reach::new(&world.rules, &world.cluster).connected_pairs()
+    })?;
+    let megabytes = text.len() / 1_000_000;
+    println!(
+        "figure usual_with_reading: {} for {megabytes} MB of YAML ({pairs} pairs), most resident {}",
+        milliseconds(time),
+        resident()?
+    );
+    Ok(())
+}
+
+fn flows(world: &World) -> Result<(), Failure> {
+    const FLOWS: usize = 4_000_000;
+    let reach = Reach::new(&world.rules, &world.cluster);
+    let parties = reach.parties().len();
+    let (time, allowed) = timed(3, || {
+        let mut allowed = 0_usize;
+        let (mut source, mut destination) = (0, 1);
+        for flow in 0..FLOWS {
+            source = (source + 7_919) % parties;
+            destination = (destination + 104_729) % parties;
+            let port = if flow % 2 == 0 { 8_001 } else { 443 };
+            allowed += usize::from(reach.allows(source, destination, Protocol::Tcp, port));
+        }
+        allowed
+    })?;
+    let rate = FLOWS as f64 / time.as_secs_f64() / 1e6;
+    println!("figure flow_verdicts: {rate:.1} million/s/core ({allowed} of {FLOWS} allowed)");
+    Ok(())
+}
+
+fn explain(world: &World) -> Result<(), Failure> {
+    const PAIRS: usize = 200;
+    let endpoints = &world.cluster.endpoints;
+    let (time, segments) = timed(3, || {
+        let mut segments = 0;
+        for pair in 0..PAIRS {
+            let at = |index: usize| endpoints.get(index * 31 % endpoints.len());
+            let (Some(source), Some(destination)) = (at(pair), at(pair * 3 + 1)) else { continue };
+            let pair = Pair {
+                source: Peer::Endpoint(source),
+                destination: Peer::Endpoint(destination),
+                source_address: None,
+                destination_address: None,
+            };
+            segments += world.rules.decide_pair(&world.cluster, &pair).ingress.segments.len();
+            let connection = Connection {
+                source: Peer::Endpoint(source),
+                destination: Peer::Endpoint(destination),
+                source_address: None,
+                destination_address: None,
+                protocol: Protocol::Tcp,
+                port: 443,
+            };
+            segments += usize::from(world.rules.decide(&world.cluster, &connection).allows());
+        }
+        segments
+    })?;
+    let each = time / u32::try_from(PAIRS)?;
+    println!("figure explain_one_pair: {} ({segments} segments in all)", milliseconds(each));
+    Ok(())
+}
+
+fn main() -> Result<(), Failure> {
+    if let Some(directory) = std::env::args().nth(1) {
+        for (name, size) in [("small", SMALL), ("usual", USUAL), ("distinct", DISTINCT)] {
+            let directory = format!("{directory}/{name}");
+            fs::create_dir_all(&directory)?;
+            fs::write(format!("{directory}/cluster.yaml"), size.yaml())?;
+        }
+        return Ok(());
+    }
+    reading(USUAL)?;
+    all_pairs("small", SMALL, 9)?;
+    let usual = all_pairs("usual", USUAL, 9)?;
+    flows(&usual)?;
+    explain(&usual)?;
+    all_pairs("distinct", DISTINCT, 5)?;
+    all_pairs("large", LARGE, 3)?;
+    println!("figure most_resident: {}", resident()?);
+    Ok(())
+}
