@@ -40,9 +40,8 @@ static __always_inline bool is_multicast(const __u8 *address)
 	if (address[0] == 0xff)
 		return true;
 	return address[10] == 0xff && address[11] == 0xff && !address[0] && !address[1] &&
-	       ((address[12] & 0xf0) == 0xe0 ||
-		(address[12] == 0xff && address[13] == 0xff && address[14] == 0xff &&
-		 address[15] == 0xff));
+	       ((address[12] & 0xf0) == 0xe0 || (address[12] == 0xff && address[13] == 0xff &&
+						 address[14] == 0xff && address[15] == 0xff));
 }
 
 static __always_inline bool is_inet(const struct sock *sk)
