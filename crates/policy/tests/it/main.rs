@@ -2,8 +2,8 @@
 //!
 //! The traps of NetworkPolicy semantics, numbered 1 to 47 in our notes, are tests in the modules
 //! `selectors` (1-10), `rules` (11-20), `ports` (21-27), `addresses` (28-35) and `pods` (36-47);
-//! the number stands above each test. These do not apply to an evaluator that is asked about one
-//! connection in one state of a cluster:
+//! the number stands above each test. Those of policies in tiers (48-60) are in `tiers`. These do
+//! not apply to an evaluator that is asked about one connection in one state of a cluster:
 //! - 34 SNAT: it judges the addresses it is given; who rewrote them, the flow stages know.
 //! - 39 loopback inside a pod: such flows never leave it, so nobody asks.
 //! - 41 CNIs that enforce nothing: a finding about the cluster, not a decision.
@@ -39,5 +39,11 @@ mod reference;
 mod rules;
 #[cfg(test)]
 mod selectors;
+#[cfg(test)]
+mod tier_oracle;
+#[cfg(test)]
+mod tier_properties;
+#[cfg(test)]
+mod tiers;
 #[cfg(test)]
 mod world;

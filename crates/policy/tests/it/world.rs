@@ -1,7 +1,7 @@
 //! A small cluster with policies, and questions to it in words.
 
-use sekisho_manifest::{Object, parse};
-use sekisho_policy::{Cluster, Connection, Decision, Peer, RuleSet};
+use sekisho_manifest::{Object, parse, read};
+use sekisho_policy::{Cluster, Connection, Decision, Dialect, Peer, RuleSet};
 
 /// Two namespaces with objects, one (`c`) without.
 const BASE: &str = r"
@@ -81,11 +81,21 @@ impl World {
 
     pub(crate) fn of(text: &str) -> Self {
         let objects = parse("world.yaml", text).unwrap_or_else(|errors| panic!("{errors:#?}"));
-        let policies = objects.iter().filter_map(|object| match object {
-            Object::NetworkPolicy(policy) => Some(policy.clone()),
-            _ => None,
-        });
-        Self { rules: RuleSet::new(policies), cluster: Cluster::from_objects(&objects) }
+        Self::of_objects(&objects)
+    }
+
+    /// The small cluster with documents added that an API server may refuse, as those of a newer
+    /// one.
+    pub(crate) fn refused(documents: &[String]) -> Self {
+        let reading = read("world.yaml", &format!("{BASE}---\n{}", documents.join("---\n")));
+        assert_eq!(reading.errors, []);
+        assert_ne!(reading.refusals, []);
+        Self::of_objects(&reading.objects)
+    }
+
+    fn of_objects(objects: &[Object]) -> Self {
+        let rules = RuleSet::from_objects(objects, Dialect::Spec);
+        Self { rules, cluster: Cluster::from_objects(objects) }
     }
 
     /// `ns/pod`, `ns/pod@address`, `node:name`, `node:name@address` or an address.
