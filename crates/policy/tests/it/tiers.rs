@@ -213,7 +213,7 @@ fn a_network_policy_that_selects_the_pod_decides_for_good() {
     // It denies by having no rule that allows; Baseline is not asked.
     let baseline = cnp("p", "Baseline", 1, ACCEPT_ALL);
     World::with(&[baseline.clone(), policy("{podSelector: {}}")]).denies(&["b/web a/db 80"]);
-    World::with(&[baseline.clone()]).allows(&["b/web a/db 80"]);
+    World::with(std::slice::from_ref(&baseline)).allows(&["b/web a/db 80"]);
     // In the other direction it says nothing, so there Baseline is asked.
     let egress = cnp("q", "Baseline", 1, "egress: [{action: Deny, to: [{namespaces: {}}]}]");
     World::with(&[egress.clone(), policy("{podSelector: {}, ingress: [{}]}")])
