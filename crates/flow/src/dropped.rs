@@ -48,3 +48,89 @@ pub fn identify(node: &str, record: &DropRecord, directory: &dyn Directory) -> D
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use sekisho_model::{Labels, PartyKind, ServiceRef, Timestamp, WorkloadRef};
+
+    use super::*;
+    use crate::ServiceTarget;
+
+    /// Knows the pod of cgroup `/a` and the Service at 10.96.0.1; everybody else is external.
+    struct Lab;
+
+    fn pod() -> Arc<Party> {
+        Arc::new(Party {
+            kind: PartyKind::Pod,
+            workload: WorkloadRef {
+                namespace: "shop".to_owned(),
+                name: "cart".to_owned(),
+                kind: "Deployment".to_owned(),
+            },
+            pod: "cart-1".to_owned(),
+            labels: Labels::new(),
+            address: None,
+            dns_name: None,
+        })
+    }
+
+    impl Directory for Lab {
+        fn party_of_cgroup(&self, node: &str, cgroup: &str, _: Timestamp) -> Option<Arc<Party>> {
+            (node == "n1" && cgroup == "/a").then(pod)
+        }
+
+        fn party_of_address(&self, ip: IpAddr, _: Option<&str>, _: Timestamp) -> Arc<Party> {
+            Arc::new(Party::external(ip, None))
+        }
+
+        fn service_at(&self, at: SocketAddr, _: Protocol, _: Timestamp) -> Option<ServiceTarget> {
+            (at.ip().to_string() == "10.96.0.1").then(|| ServiceTarget {
+                service: ServiceRef { namespace: "x".to_owned(), name: "y".to_owned(), port: 53 },
+                backends: Vec::new(),
+            })
+        }
+    }
+
+    fn identified(source: &str, destination: &str, direction: Option<Direction>) -> Dropped {
+        let record = DropRecord {
+            time: Timestamp::from_seconds(2),
+            first: Timestamp::from_seconds(1),
+            protocol: Some(Protocol::Udp),
+            source: source.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+            direction,
+            reason: "NO_SOCKET".to_owned(),
+            packets: 7,
+            cgroup: "/a".to_owned(),
+        };
+        identify("n1", &record, &Lab)
+    }
+
+    #[test]
+    fn the_end_with_the_socket_is_known_by_its_cgroup_and_the_other_by_its_address() {
+        let out = identified("10.0.0.1:9", "10.96.0.1:53", Some(Direction::Egress));
+        assert_eq!((out.key.source.pod.as_str(), out.key.port), ("cart-1", 53));
+        assert_eq!(out.key.source.address, Some(out.source.ip()));
+        assert_eq!(out.key.destination.kind, PartyKind::External);
+        assert_eq!(out.key.service.map(|service| service.name).as_deref(), Some("y"));
+        assert_eq!((out.stats.packets_sent, out.stats.connections), (7, 0));
+        let into = identified("192.0.2.1:9", "10.0.0.1:80", Some(Direction::Ingress));
+        assert_eq!(
+            (into.key.source.kind, into.key.destination.kind),
+            (PartyKind::External, PartyKind::Pod)
+        );
+    }
+
+    #[test]
+    fn without_a_socket_addresses_tell_and_loopback_is_the_namespaces_own() {
+        let forwarded = identified("10.0.0.1:9", "10.0.0.2:80", None);
+        assert_eq!(forwarded.key.source.kind, PartyKind::External);
+        let own = identified("127.0.0.1:9", "127.0.0.1:80", None);
+        assert_eq!(
+            (own.key.source.kind, own.key.destination.kind),
+            (PartyKind::Pod, PartyKind::Pod)
+        );
+    }
+}

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sekisho_system::{cgroup, command, netns, terminate, wait};
+use serde_json::Value;
 
 use super::halves::Pair;
-use super::served::{Served, connections};
+use super::served::{Served, block_on, connections};
 use crate::run::{Answer, run, sekisho};
 
 const WAIT: Duration = Duration::from_secs(30);
@@ -226,4 +227,47 @@ fn unprivileged(arguments: &[&str]) -> Answer {
     let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", program.to_str().unwrap()];
     let mut command = sekisho_system::process::prepare("setpriv");
     Answer::of(command.args(nobody).args(arguments).output().unwrap())
+}
+
+#[test]
+fn what_the_kernel_drops_shows_with_its_cause_and_what_arrives_does_not() {
+    let served = Served::start("");
+    let mut place = Place::new();
+    place.start(&served, "node-b");
+    place.await_log(&served, "observing");
+    let quiet = served.ask(&["observe", "--verdict", "dropped", "-o", "json"]);
+    assert_eq!((quiet.code, quiet.out.as_str()), (0, ""));
+    place.run(
+        "ip link set lo up; nft 'table inet other { chain c { type filter hook input priority 0;
+         udp dport 997 drop; }; }'
+         for n in 1 2 3; do echo x > /dev/udp/127.0.0.1/998; done; echo x > /dev/udp/127.0.0.1/997",
+    );
+    let expected = [("NETFILTER_DROP".to_owned(), 1), ("NO_SOCKET".to_owned(), 3)];
+    served.await_status(|status| status.agents.iter().any(|agent| agent.report.drops == expected));
+    let text = served.ask(&["status"]).out;
+    assert!(
+        text.contains("packets dropped by the kernel of node-b: 3 NO_SOCKET, 1 NETFILTER_DROP\n"),
+        "{text}"
+    );
+    let metrics = block_on(served.client().metrics()).unwrap();
+    let series = "sekisho_kernel_dropped_packets_total{node=\"node-b\",reason=\"NO_SOCKET\"} 3\n";
+    assert!(metrics.contains(series), "{metrics}");
+    let lines = served.ask(&["observe", "--verdict", "dropped", "-o", "json", "--to-port", "998"]);
+    let lines: Vec<Value> =
+        lines.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    for line in &lines {
+        assert_eq!((&line["drop_reason"], &line["node"]), (&"NO_SOCKET".into(), &"node-b".into()));
+        assert_eq!(line["key"]["verdict"], "dropped");
+        assert_eq!(
+            (&line["key"]["protocol"], &line["stats"]["packets_sent"]),
+            (&"UDP".into(), &1.into())
+        );
+        assert_eq!(line["destination"], "127.0.0.1:998");
+    }
+    let line = served.ask(&["observe", "--verdict", "dropped", "--to-port", "997"]).out;
+    assert!(line.contains("997/UDP dropped NETFILTER_DROP by the kernel of node-b"), "{line}");
+    // No policy of ours denied anything.
+    assert_eq!(served.ask(&["observe", "--verdict", "denied"]).out, "");
+    assert!(place.stop());
 }
