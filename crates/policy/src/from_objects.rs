@@ -9,6 +9,9 @@ use crate::cluster::default_labels;
 use crate::owners::{Owner, Owners, reference, top_of, top_of_pod};
 use crate::{Cluster, Endpoint};
 
+/// Service account of pods that name none (Kubernetes v1.34, admission plugin ServiceAccount).
+const DEFAULT_SERVICE_ACCOUNT: &str = "default";
+
 /// namespace, name, kind: what tells endpoints apart, in their order.
 type EndpointKey = (String, String, PartyKind);
 
@@ -50,11 +53,15 @@ impl Cluster {
                     let key = (service.meta.namespace.clone(), service.meta.name.clone());
                     services.insert(key, service.clone());
                 }
+                Object::ServiceAccount(account) => {
+                    let namespace = account.meta.namespace.clone();
+                    let accounts = cluster.service_accounts.entry(namespace).or_default();
+                    accounts.insert(account.meta.name.clone(), account.meta.labels.clone());
+                }
                 Object::Workload(_)
                 | Object::NetworkPolicy(_)
                 | Object::TierPolicy(_)
                 | Object::Exposure(_)
-                | Object::ServiceAccount(_)
                 | Object::Cilium(_)
                 | Object::Calico(_)
                 | Object::Other(_) => {}
@@ -113,8 +120,13 @@ fn pod_endpoint(pod: &Pod, listed: &Listed) -> Endpoint {
         ports: pod.spec.ports().cloned().collect(),
         host_network: pod.spec.host_network,
         node: pod.spec.node_name.clone(),
-        service_account: pod.spec.service_account.clone(),
+        service_account: Some(account_of(pod.spec.service_account.as_deref())),
     }
+}
+
+/// The service account of a pod; one that names none runs as `default`.
+fn account_of(given: Option<&str>) -> String {
+    given.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_SERVICE_ACCOUNT).to_owned()
 }
 
 fn host_endpoint(host: &Host) -> Endpoint {
@@ -166,7 +178,7 @@ fn template_endpoint(workload: &Workload, top: WorkloadRef) -> Endpoint {
         ports: workload.template.spec.ports().cloned().collect(),
         host_network: workload.template.spec.host_network,
         node: None,
-        service_account: workload.template.spec.service_account.clone(),
+        service_account: Some(account_of(workload.template.spec.service_account.as_deref())),
     }
 }
 

@@ -125,6 +125,9 @@ impl<'a> Question<'a> {
             PeerMatch::Domain(pattern) => {
                 matches!(self.peer, Peer::Domain(name) if is_below(name, pattern))
             }
+            PeerMatch::DomainPattern(pattern) => {
+                matches!(self.peer, Peer::Domain(name) if fits_pattern(name, pattern))
+            }
             PeerMatch::Entity(entity) => self.is_entity(*entity),
             PeerMatch::All(all) => all.iter().all(|one| self.is_peer(one)),
             PeerMatch::Not(inner) => !self.is_peer(inner),
@@ -269,6 +272,40 @@ pub(crate) fn is_below(name: &str, pattern: &str) -> bool {
         || pattern.strip_prefix('*').is_some_and(|suffix| {
             suffix.starts_with('.') && name.len() > suffix.len() && name.ends_with(suffix)
         })
+}
+
+/// Whether a DNS name is covered by a pattern in Cilium's way ([`PeerMatch::DomainPattern`]).
+pub(crate) fn fits_pattern(name: &str, pattern: &str) -> bool {
+    if name == pattern || pattern == "*" {
+        return true;
+    }
+    let names: Vec<&str> = name.split('.').collect();
+    let mut wanted: Vec<&str> = pattern.split('.').collect();
+    let mut names = names.as_slice();
+    if wanted.first() == Some(&"**") {
+        wanted.remove(0);
+        // One label or more in front.
+        let Some(from) = names.len().checked_sub(wanted.len()).filter(|from| *from > 0) else {
+            return false;
+        };
+        names = names.get(from..).unwrap_or_default();
+    }
+    names.len() == wanted.len()
+        && names.iter().zip(wanted).all(|(name, wanted)| fits_label(name, wanted))
+}
+
+/// Whether a label fits one with `*` in it: its pieces must stand in the label in their order.
+fn fits_label(label: &str, wanted: &str) -> bool {
+    let mut pieces = wanted.split('*');
+    let Some(mut rest) = label.strip_prefix(pieces.next().unwrap_or_default()) else {
+        return false;
+    };
+    let Some(last) = pieces.next_back() else { return rest.is_empty() };
+    for piece in pieces {
+        let Some((_, after)) = rest.split_once(piece) else { return false };
+        rest = after;
+    }
+    rest.ends_with(last)
 }
 
 /// The addresses used at source and destination; None = unknown.

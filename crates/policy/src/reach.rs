@@ -186,7 +186,7 @@ pub(crate) fn domains(book: &Rulebook) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for peer in peer_matches(book) {
         visit(peer, &mut |one| {
-            if let PeerMatch::Domain(name) = one {
+            if let PeerMatch::Domain(name) | PeerMatch::DomainPattern(name) = one {
                 found.insert(name.clone());
             }
         });
@@ -214,6 +214,7 @@ fn visit<'p>(peer: &'p PeerMatch, see: &mut impl FnMut(&'p PeerMatch)) {
         | PeerMatch::Networks { .. }
         | PeerMatch::Nodes(_)
         | PeerMatch::Domain(_)
+        | PeerMatch::DomainPattern(_)
         | PeerMatch::Entity(_) => {}
     }
 }

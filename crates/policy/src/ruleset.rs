@@ -54,7 +54,8 @@ impl RuleSet {
             _other => None,
         });
         let mut others = BTreeMap::new();
-        for object in objects.iter().filter(|object| lower::is_used(object)) {
+        let vendors = objects.iter().any(lower::is_of_vendor);
+        for object in objects.iter().filter(|object| lower::is_used(object, vendors)) {
             let meta = object.meta();
             let key = (object.kind().to_owned(), meta.namespace.clone(), meta.name.clone());
             others.insert(key, object.clone());

@@ -9,7 +9,7 @@ use crate::engine::axis::{Axis, ItemKind};
 use crate::engine::bits::Bits;
 use crate::engine::ids::id;
 use crate::ir::{Entity, Expr, PeerMatch, Peers, Reach, Scope, Subject, Test};
-use crate::matching::{Facts, is_below};
+use crate::matching::{Facts, fits_pattern, is_below};
 use crate::reach::Party;
 
 type Postings<'a, K> = IndexMap<K, Vec<u32>, foldhash::fast::FixedState>;
@@ -241,7 +241,8 @@ impl<'a> Index<'a> {
                 labels.is_some_and(|labels| selector.matches(labels))
                     || (selector.is_empty() && self.cluster.nodes.contains_key(node))
             }),
-            PeerMatch::Domain(pattern) => self.domains(pattern),
+            PeerMatch::Domain(pattern) => self.domains(|name| is_below(name, pattern)),
+            PeerMatch::DomainPattern(pattern) => self.domains(|name| fits_pattern(name, pattern)),
             PeerMatch::Entity(entity) => self.entity(*entity),
             PeerMatch::All(all) => {
                 all.iter().fold(Bits::all(self.axis.items.len()), |mut set, one| {
@@ -276,10 +277,10 @@ impl<'a> Index<'a> {
         set
     }
 
-    fn domains(&self, pattern: &str) -> Bits {
+    fn domains(&self, wanted: impl Fn(&str) -> bool) -> Bits {
         let mut set = self.none();
         for (party, span) in self.axis.parties.iter().zip(&self.axis.spans) {
-            if matches!(party, Party::Domain(name) if is_below(name, pattern)) {
+            if matches!(party, Party::Domain(name) if wanted(name)) {
                 span.clone().for_each(|item| set.insert(item));
             }
         }

@@ -133,6 +133,9 @@ pub enum PeerMatch {
     /// A DNS name: `example.com`, or `*.example.com` for any number of labels below it. Matches
     /// only [`crate::Peer::Domain`], since answers change with time.
     Domain(String),
+    /// DNS names, in Cilium's way: `*` stands for any characters within one label, a leading `**.`
+    /// for any number of labels, `*` alone for every name. Matches as [`PeerMatch::Domain`] does.
+    DomainPattern(String),
     /// A class of ends (Cilium).
     Entity(Entity),
     /// All of these.

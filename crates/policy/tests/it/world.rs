@@ -98,7 +98,7 @@ impl World {
         Self { rules, cluster: Cluster::from_objects(objects) }
     }
 
-    /// `ns/pod`, `ns/pod@address`, `node:name`, `node:name@address` or an address.
+    /// `ns/pod`, `ns/pod@address`, `node:name`, `node:name@address`, `domain:name` or an address.
     fn peer<'a>(&'a self, text: &'a str) -> (Peer<'a>, Option<std::net::IpAddr>) {
         let (name, address) = match text.split_once('@') {
             Some((name, address)) => (name, Some(address.parse().unwrap())),
@@ -106,6 +106,9 @@ impl World {
         };
         if let Some(name) = name.strip_prefix("node:") {
             return (Peer::Node { name, address }, None);
+        }
+        if let Some(name) = name.strip_prefix("domain:") {
+            return (Peer::Domain(name), None);
         }
         match name.split_once('/') {
             Some((namespace, pod)) => {
