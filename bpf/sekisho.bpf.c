@@ -27,5 +27,6 @@
 #include "hooks/process.bpf.c"
 #include "hooks/cgroup.bpf.c"
 #include "hooks/drop.bpf.c"
+#include "hooks/drop_sweep.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
