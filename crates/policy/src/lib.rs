@@ -12,6 +12,7 @@ mod explain;
 mod from_objects;
 pub mod ir;
 mod lines;
+pub mod lint;
 mod lower;
 mod matching;
 mod owners;

@@ -118,7 +118,7 @@ impl Rulebook {
         }
     }
 
-    fn pair_direction(
+    pub(crate) fn pair_direction(
         &self,
         cluster: &Cluster,
         pair: &Pair<'_>,

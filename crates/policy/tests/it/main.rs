@@ -22,6 +22,8 @@ mod engine;
 #[cfg(test)]
 mod lines;
 #[cfg(test)]
+mod lint;
+#[cfg(test)]
 mod np_e2e;
 #[cfg(test)]
 mod owners;
