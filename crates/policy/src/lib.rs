@@ -29,5 +29,5 @@ pub use lines::decide_line;
 pub use owners::{Owner, Owners, top_of_pod};
 pub use pair::{DirectionAnswer, MatchedRule, Pair, PairAnswer, Segment, Step};
 pub use ports::{IcmpVersion, PortSet};
-pub use reach::{Party, Place, Reach, Rectangle, atoms};
+pub use reach::{Change, Edit, Party, Place, Reach, Rectangle, atoms};
 pub use ruleset::RuleSet;

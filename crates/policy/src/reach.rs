@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use sekisho_model::{Direction, Protocol};
+use sekisho_model::Protocol;
 
 use crate::engine::Engine;
-use crate::ir::{PeerMatch, Peers, Rulebook};
-use crate::{Cluster, PortSet, RuleSet};
+use crate::ir::{PeerMatch, Peers, Policy, Rulebook};
+use crate::{Cluster, PolicyName, PortSet, RuleSet};
 
 /// Ends that no policy tells apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,11 +114,46 @@ impl Reach {
         self.engine.places()
     }
 
+    /// What changes if one policy is put, replaced or removed: every pair of parties at most once.
+    /// `cluster` must be the one this was computed for.
+    ///
+    /// None if the new version names address ranges or DNS names that no policy named before:
+    /// then parties themselves change, and all is to be computed anew.
+    #[must_use]
+    pub fn what_if(&self, cluster: &Cluster, edit: &Edit<'_>) -> Option<Vec<Change>> {
+        self.engine.edit(cluster, edit)
+    }
+
     /// The number of ordered pairs of parties between which anything is allowed, of all pairs.
     #[must_use]
     pub fn connected_pairs(&self) -> u64 {
         self.engine.connected_pairs()
     }
+}
+
+/// One policy that is put, replaced or removed.
+#[derive(Clone, Copy, Debug)]
+pub struct Edit<'a> {
+    /// Index of its tier in [`Rulebook::tiers`].
+    pub tier: usize,
+    /// What it is called; the policies of this name leave the tier.
+    pub name: &'a PolicyName,
+    /// The new version, already lowered (two halves for Cilium); empty = it is removed. In a tier
+    /// with an order it stands at its rank, before others of equal rank and later names.
+    pub policies: &'a [Policy],
+}
+
+/// What two groups of parties may do before and after an edit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    /// Initiators, as ascending indices into [`Reach::parties`].
+    pub sources: Vec<usize>,
+    /// Responders, likewise.
+    pub destinations: Vec<usize>,
+    /// What every source may open to every destination before.
+    pub before: PortSet,
+    /// And after.
+    pub after: PortSet,
 }
 
 /// Disjoint inclusive ranges of one family that no address range of the policies cuts, ascending.
@@ -170,39 +205,49 @@ fn before(address: IpAddr) -> Option<IpAddr> {
 
 /// Every address range that a rule names, exceptions included.
 pub(crate) fn networks(book: &Rulebook) -> BTreeSet<IpNet> {
-    let mut found = BTreeSet::new();
-    for peer in peer_matches(book) {
-        visit(peer, &mut |one| {
-            if let PeerMatch::Networks { nets, except, .. } = one {
-                found.extend(nets.iter().chain(except).copied());
-            }
-        });
-    }
-    found
+    let policies = book.tiers.iter().flat_map(|tier| &tier.policies);
+    policies.fold(BTreeSet::new(), |mut all, policy| {
+        collect(policy, &mut all, &mut BTreeSet::new());
+        all
+    })
 }
 
 /// Every DNS name that a rule names.
 pub(crate) fn domains(book: &Rulebook) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for peer in peer_matches(book) {
-        visit(peer, &mut |one| {
-            if let PeerMatch::Domain(name) | PeerMatch::DomainPattern(name) = one {
-                found.insert(name.clone());
-            }
-        });
-    }
-    found
+    let policies = book.tiers.iter().flat_map(|tier| &tier.policies);
+    policies.fold(BTreeSet::new(), |mut all, policy| {
+        collect(policy, &mut BTreeSet::new(), &mut all);
+        all
+    })
 }
 
-fn peer_matches(book: &Rulebook) -> impl Iterator<Item = &PeerMatch> {
-    let policies = book.tiers.iter().flat_map(|tier| &tier.policies);
-    let sides = policies.flat_map(|policy| {
-        [Direction::Ingress, Direction::Egress].into_iter().filter_map(|side| policy.side(side))
-    });
-    sides.flat_map(|side| &side.rules).flat_map(|rule| match &rule.peers {
-        Peers::Any => [].iter(),
-        Peers::List(list) => list.iter(),
-    })
+/// The address ranges and DNS names that rules of a policy name.
+pub(crate) fn named_by(policy: &Policy) -> (BTreeSet<IpNet>, BTreeSet<String>) {
+    let (mut networks, mut domains) = (BTreeSet::new(), BTreeSet::new());
+    collect(policy, &mut networks, &mut domains);
+    (networks, domains)
+}
+
+fn collect(policy: &Policy, networks: &mut BTreeSet<IpNet>, domains: &mut BTreeSet<String>) {
+    let sides = [&policy.ingress, &policy.egress].into_iter().flatten();
+    for rule in sides.flat_map(|side| &side.rules) {
+        let Peers::List(list) = &rule.peers else { continue };
+        for peer in list {
+            visit(peer, &mut |one| match one {
+                PeerMatch::Networks { nets, except, .. } => {
+                    networks.extend(nets.iter().chain(except).map(IpNet::trunc));
+                }
+                PeerMatch::Domain(name) | PeerMatch::DomainPattern(name) => {
+                    domains.insert(name.clone());
+                }
+                PeerMatch::Endpoints(_)
+                | PeerMatch::Nodes(_)
+                | PeerMatch::Entity(_)
+                | PeerMatch::All(_)
+                | PeerMatch::Not(_) => {}
+            });
+        }
+    }
 }
 
 fn visit<'p>(peer: &'p PeerMatch, see: &mut impl FnMut(&'p PeerMatch)) {

@@ -1,7 +1,5 @@
 //! A cluster as text, of any size, the same for the same numbers.
 
-use std::fmt::Write as _;
-
 /// What to make.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
@@ -37,8 +35,7 @@ impl Size {
         let mut text = String::new();
         for namespace in 0..self.namespaces() {
             let team = namespace % TEAMS;
-            let _ = write!(
-                text,
+            text += &format!(
                 "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: ns{namespace}\n  labels:\n    \
                  team: t{team}\n    env: {}\n---\n",
                 if namespace % 3 == 0 { "prod" } else { "dev" },
@@ -59,8 +56,7 @@ impl Size {
         let namespace = workload / WORKLOADS_PER_NAMESPACE;
         let tier = workload % 4;
         let [_, high, middle, low] = u32::try_from(pod).unwrap_or(0).to_be_bytes();
-        let _ = write!(
-            text,
+        *text += &format!(
             "apiVersion: v1\nkind: Pod\nmetadata:\n  name: app{workload}-{pod}\n  namespace: \
              ns{namespace}\n  labels:\n    app: app{workload}\n    tier: tier{tier}\n    version: v{}\n  \
              ownerReferences:\n  - apiVersion: apps/v1\n    kind: StatefulSet\n    name: \
@@ -75,15 +71,14 @@ impl Size {
     }
 
     /// One policy; another `edit` gives it another rule.
-    pub(crate) fn policy(self, policy: usize, edit: usize, numbers: &mut Numbers) -> String {
+    fn policy(self, policy: usize, edit: usize, numbers: &mut Numbers) -> String {
         let mut text = String::new();
         let namespaces = self.namespaces();
         let namespace = policy % namespaces;
         let first = namespace * WORKLOADS_PER_NAMESPACE;
         let count = WORKLOADS_PER_NAMESPACE.min(self.workloads - first);
         let one = |numbers: &mut Numbers| first + numbers.below(count);
-        let _ = write!(
-            text,
+        text += &format!(
             "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: p{policy}\n  \
              namespace: ns{namespace}\nspec:\n"
         );
@@ -91,17 +86,15 @@ impl Size {
         let peers = [one(numbers), one(numbers)];
         let team = numbers.below(TEAMS);
         let port = 8000 + numbers.below(7) + edit;
-        let _ = match policy % 5 {
-            0 => write!(text, "  podSelector: {{}}\n  policyTypes: [Ingress, Egress]\n"),
-            1 => write!(
-                text,
+        text += &match policy % 5 {
+            0 => "  podSelector: {}\n  policyTypes: [Ingress, Egress]\n".to_owned(),
+            1 => format!(
                 "  podSelector:\n    matchLabels: {{app: app{subject}}}\n  policyTypes: [Ingress]\n  \
                  ingress:\n  - from:\n    - podSelector: {{matchLabels: {{app: app{}}}}}\n    - \
                  podSelector: {{matchLabels: {{app: app{}}}}}\n    ports:\n    - port: {port}\n",
                 peers[0], peers[1],
             ),
-            2 => write!(
-                text,
+            2 => format!(
                 "  podSelector:\n    matchExpressions:\n    - {{key: tier, operator: In, values: \
                  [tier1, tier2]}}\n  policyTypes: [Ingress]\n  ingress:\n  - from:\n    - \
                  namespaceSelector: {{matchLabels: {{team: t{team}}}}}\n      podSelector: \
@@ -110,16 +103,14 @@ impl Size {
                 policy % 3,
                 port + 20,
             ),
-            3 => write!(
-                text,
+            3 => format!(
                 "  podSelector:\n    matchLabels: {{app: app{subject}}}\n  policyTypes: [Egress]\n  \
                  egress:\n  - to:\n    - namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: \
                  ns0}}}}\n    ports:\n    - {{port: 53, protocol: UDP}}\n    - {{port: 53}}\n  - to:\n    \
                  - podSelector: {{matchLabels: {{app: app{}}}}}\n    ports:\n    - port: http\n",
                 peers[0],
             ),
-            _ => write!(
-                text,
+            _ => format!(
                 "  podSelector:\n    matchLabels: {{app: app{subject}}}\n  policyTypes: [Ingress, \
                  Egress]\n  ingress:\n  - from:\n    - namespaceSelector: {{matchLabels: {{env: \
                  prod}}}}\n    ports:\n    - port: metrics\n  egress:\n  - to:\n    - ipBlock: {{cidr: \

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use sekisho_manifest::{Object, read};
 use sekisho_model::Protocol;
-use sekisho_policy::{Cluster, Connection, Dialect, Pair, Peer, Reach, RuleSet};
+use sekisho_policy::{Cluster, Connection, Dialect, Edit, Pair, Peer, Reach, RuleSet};
 
 use crate::generate::Size;
 
@@ -75,7 +75,7 @@ fn all_pairs(name: &str, size: Size, runs: usize) -> Result<World, Failure> {
         (reach.parties().len(), reach.connected_pairs())
     })?;
     println!(
-        "figure {name}: compile and all pairs {} ({parties} parties, {pairs} pairs connected)",
+        "{name}: compile and all pairs {} ({parties} parties, {pairs} pairs connected)",
         milliseconds(time)
     );
     Ok(world)
@@ -89,7 +89,7 @@ fn reading(size: Size) -> Result<(), Failure> {
     })?;
     let megabytes = text.len() / 1_000_000;
     println!(
-        "figure usual_with_reading: {} for {megabytes} MB of YAML ({pairs} pairs), most resident {}",
+        "usual_with_reading: {} for {megabytes} MB of YAML ({pairs} pairs), most resident {}",
         milliseconds(time),
         resident()?
     );
@@ -112,7 +112,38 @@ fn flows(world: &World) -> Result<(), Failure> {
         allowed
     })?;
     let rate = FLOWS as f64 / time.as_secs_f64() / 1e6;
-    println!("figure flow_verdicts: {rate:.1} million/s/core ({allowed} of {FLOWS} allowed)");
+    println!("flow_verdicts: {rate:.1} million/s/core ({allowed} of {FLOWS} allowed)");
+    Ok(())
+}
+
+fn edit(world: &World, size: Size) -> Result<(), Failure> {
+    let reach = Reach::new(&world.rules, &world.cluster);
+    let book = world.rules.rulebook();
+    let (mut times, mut changed) = (Vec::new(), 0_usize);
+    for policy in (0..100).map(|number| number * 7) {
+        let edited = read("edited.yaml", &size.edited(policy)).objects;
+        let start = cpu()?;
+        let edited = RuleSet::from_objects(&edited, Dialect::Spec);
+        let policies = edited.rulebook().tiers.first().map_or(&[][..], |tier| &tier.policies);
+        let Some(name) = policies.first().map(|policy| &policy.name) else { continue };
+        let known = book.tiers.iter().flat_map(|tier| &tier.policies);
+        if !known.into_iter().any(|policy| policy.name == *name) {
+            return Err(format!("{name} is no policy").into());
+        }
+        let edit = Edit { tier: 0, name, policies };
+        let Some(changes) = reach.what_if(&world.cluster, &edit) else { continue };
+        let pairs = changes.iter().map(|change| change.sources.len() * change.destinations.len());
+        changed += pairs.sum::<usize>();
+        times.push(cpu()?.saturating_sub(start));
+    }
+    times.sort_unstable();
+    let at = |part: usize| times.get(times.len() * part / 100).copied().unwrap_or_default();
+    println!(
+        "one_edit: median {}, 95 % {} ({} edits, {changed} pairs changed)",
+        milliseconds(at(50)),
+        milliseconds(at(95)),
+        times.len()
+    );
     Ok(())
 }
 
@@ -144,7 +175,7 @@ fn explain(world: &World) -> Result<(), Failure> {
         segments
     })?;
     let each = time / u32::try_from(PAIRS)?;
-    println!("figure explain_one_pair: {} ({segments} segments in all)", milliseconds(each));
+    println!("explain_one_pair: {} ({segments} segments in all)", milliseconds(each));
     Ok(())
 }
 
@@ -162,8 +193,9 @@ fn main() -> Result<(), Failure> {
     let usual = all_pairs("usual", USUAL, 9)?;
     flows(&usual)?;
     explain(&usual)?;
+    edit(&usual, USUAL)?;
     all_pairs("distinct", DISTINCT, 5)?;
     all_pairs("large", LARGE, 3)?;
-    println!("figure most_resident: {}", resident()?);
+    println!("most_resident: {}", resident()?);
     Ok(())
 }

@@ -53,6 +53,8 @@ pub(crate) struct Axis {
     pub(crate) items: Vec<Item>,
     /// The items of each party.
     pub(crate) spans: Vec<Range<u32>>,
+    /// The party of each item.
+    pub(crate) party_of: Vec<usize>,
     pub(crate) names: Interner<PortNames>,
     pub(crate) nets: Nets,
     /// Items by the smallest range that holds them.
@@ -76,6 +78,7 @@ impl Axis {
             parties: Vec::new(),
             items: Vec::new(),
             spans: Vec::new(),
+            party_of: Vec::new(),
             names: Interner::default(),
             nets: Nets::new(networks(book)),
             by_net: Vec::new(),
@@ -100,6 +103,7 @@ impl Axis {
     fn add(&mut self, party: Party, items: Vec<Item>) {
         let start = id(self.items.len());
         self.items.extend(items);
+        self.party_of.resize(self.items.len(), self.parties.len());
         self.spans.push(start..id(self.items.len()));
         self.parties.push(party);
     }

@@ -6,14 +6,17 @@ use sekisho_model::Direction;
 use crate::engine::axis::{Axis, ItemKind};
 use crate::engine::bits::Bits;
 use crate::engine::ids::{Interner, id};
-use crate::engine::port_ids::{PortId, PortIds};
-use crate::engine::selectors::{Index, PeerSets};
-use crate::ir::{Action, Peers, Policy, Ports, Rule, Rulebook};
+use crate::engine::port_ids::{NONE, PortId, PortIds};
+use crate::engine::selectors::{PeerSets, World};
+use crate::ir::{Action, Peers, Policy, Ports, Rank, Rule, Rulebook};
 use crate::matching::resolve;
+use crate::{Dialect, PolicyName};
 
 /// A policy in one direction.
 #[derive(Clone, Debug)]
 pub(crate) struct CompiledPolicy {
+    pub(crate) name: PolicyName,
+    pub(crate) rank: Option<Rank>,
     /// Index of the tier.
     pub(crate) tier: u32,
     pub(crate) isolates: bool,
@@ -60,57 +63,55 @@ pub(crate) struct Compiled {
     pub(crate) signatures: Interner<Signature>,
     /// Sets of other ends, by number.
     pub(crate) sets: Vec<Bits>,
-    named: Interner<Ports>,
+    pub(crate) named: NamedPorts,
+}
+
+/// Ports that names of the subject decide.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NamedPorts {
+    ports: Interner<Ports>,
     resolved: IndexMap<(u32, u32), PortId, foldhash::fast::FixedState>,
 }
 
 /// What compiling needs besides the policies.
 pub(crate) struct Workshop<'a> {
-    pub(crate) axis: &'a Axis,
-    pub(crate) index: &'a Index<'a>,
+    pub(crate) world: World<'a>,
     pub(crate) ports: &'a mut PortIds,
+    pub(crate) dialect: Dialect,
+    pub(crate) direction: Direction,
+    pub(crate) peers: PeerSets,
+    pub(crate) named: NamedPorts,
 }
 
 impl Compiled {
-    pub(crate) fn new(book: &Rulebook, direction: Direction, shop: &mut Workshop<'_>) -> Self {
-        let mut compiled = Self {
-            policies: Vec::new(),
-            signature_of: vec![None; shop.axis.items.len()],
-            signatures: Interner::default(),
-            sets: Vec::new(),
-            named: Interner::default(),
-            resolved: IndexMap::default(),
-        };
-        let mut peers = PeerSets::default();
-        let mut builder = Builder { book, direction, peers: &mut peers };
-        let mut selected: Vec<Vec<u32>> = vec![Vec::new(); shop.axis.items.len()];
+    pub(crate) fn new(book: &Rulebook, shop: &mut Workshop<'_>) -> Self {
+        let mut policies = Vec::new();
+        let mut selected: Vec<Vec<u32>> = vec![Vec::new(); shop.world.axis.items.len()];
         for (tier, at) in book.tiers.iter().zip(0..) {
             for policy in &tier.policies {
-                let number = id(compiled.policies.len());
-                let Some(policy_of) = builder.policy(policy, at, shop) else { continue };
-                let subjects = shop.index.select(&policy.subject);
-                for item in subjects.iter() {
+                let number = id(policies.len());
+                let Some(compiled) = shop.policy(policy, at) else { continue };
+                for item in shop.world.select(&policy.subject).iter() {
                     if let Some(list) = selected.get_mut(item as usize) {
                         list.push(number);
                     }
                 }
-                compiled.policies.push(policy_of.finish(&mut compiled.named));
+                policies.push(compiled);
             }
         }
-        compiled.sets = peers.sets;
-        compiled.sign(selected, direction, shop.axis);
+        let mut compiled = Self {
+            policies,
+            signature_of: vec![None; shop.world.axis.items.len()],
+            signatures: Interner::default(),
+            sets: std::mem::take(&mut shop.peers.sets),
+            named: std::mem::take(&mut shop.named),
+        };
+        compiled.sign(selected, shop.direction, shop.world.axis);
         compiled
     }
 
     fn sign(&mut self, selected: Vec<Vec<u32>>, direction: Direction, axis: &Axis) {
-        let uses_names: Vec<bool> = self
-            .policies
-            .iter()
-            .map(|policy| {
-                let terms = policy.rules.iter().flat_map(|rule| &rule.terms);
-                terms.into_iter().any(|term| matches!(term.ports, TermPorts::Named(_)))
-            })
-            .collect();
+        let uses_names: Vec<bool> = self.policies.iter().map(CompiledPolicy::uses_names).collect();
         for ((item, list), slot) in axis.items.iter().zip(selected).zip(&mut self.signature_of) {
             if !matches!(item.kind, ItemKind::Endpoint(_)) {
                 continue;
@@ -121,9 +122,26 @@ impl Compiled {
             *slot = Some(self.signatures.intern((list, names)));
         }
     }
+}
 
+impl CompiledPolicy {
+    /// Moves the numbers of its peer sets up.
+    pub(crate) fn shift(&mut self, by: u32) {
+        for term in self.rules.iter_mut().flat_map(|rule| &mut rule.terms) {
+            term.peers = term.peers.map(|set| set.saturating_add(by));
+        }
+    }
+
+    /// Whether names of the subject decide ports of a rule.
+    pub(crate) fn uses_names(&self) -> bool {
+        let mut terms = self.rules.iter().flat_map(|rule| &rule.terms);
+        terms.any(|term| matches!(term.ports, TermPorts::Named(_)))
+    }
+}
+
+impl NamedPorts {
     /// The ports of a term for subjects that give these names.
-    pub(crate) fn ports_of(
+    pub(crate) fn ports(
         &mut self,
         term: TermPorts,
         names: u32,
@@ -136,8 +154,8 @@ impl Compiled {
         if let Some(known) = self.resolved.get(&(number, names)) {
             return *known;
         }
-        let ports = self.named.value(number).cloned().unwrap_or(Ports::ALL);
-        let resolved = ids.intern(with_names(&ports, axis, names));
+        let Some(ports) = self.ports.value(number) else { return NONE };
+        let resolved = ids.intern(with_names(ports, axis, names));
         self.resolved.insert((number, names), resolved);
         resolved
     }
@@ -151,94 +169,50 @@ fn with_names(ports: &Ports, axis: &Axis, names: u32) -> crate::PortSet {
     })
 }
 
-struct Builder<'a> {
-    book: &'a Rulebook,
-    direction: Direction,
-    peers: &'a mut PeerSets,
-}
-
-/// A policy whose named ports have no number yet.
-struct Draft {
-    policy: CompiledPolicy,
-    /// Rule, term and ports of each named term.
-    named: Vec<(usize, usize, Ports)>,
-}
-
-impl Draft {
-    fn finish(mut self, named: &mut Interner<Ports>) -> CompiledPolicy {
-        for (rule, term, ports) in self.named {
-            let number = named.intern(ports);
-            let rule = self.policy.rules.get_mut(rule);
-            if let Some(term) = rule.and_then(|rule| rule.terms.get_mut(term)) {
-                term.ports = TermPorts::Named(number);
-            }
-        }
-        self.policy
-    }
-}
-
-impl Builder<'_> {
-    fn policy(&mut self, policy: &Policy, tier: u32, shop: &mut Workshop<'_>) -> Option<Draft> {
+impl Workshop<'_> {
+    /// Compiles a policy; None if it says nothing of the direction.
+    pub(crate) fn policy(&mut self, policy: &Policy, tier: u32) -> Option<CompiledPolicy> {
         let side = policy.side(self.direction)?;
         let accepts = |rule: &Rule| rule.action == Action::Accept;
-        let mut draft = Draft {
-            policy: CompiledPolicy {
-                tier,
-                isolates: side.isolates,
-                unordered: policy.rank.is_none() && side.rules.iter().all(accepts),
-                rules: Vec::new(),
-            },
-            named: Vec::new(),
-        };
-        for rule in &side.rules {
-            let terms = self.terms(rule, shop);
-            if self.is_named(rule) {
-                let at = draft.policy.rules.len();
-                draft.named.extend((0..terms.len()).map(|term| (at, term, rule.ports.clone())));
-            }
-            draft.policy.rules.push(CompiledRule { action: rule.action, terms });
-        }
-        Some(draft)
+        let compiled = |rule: &Rule| CompiledRule { action: rule.action, terms: self.terms(rule) };
+        Some(CompiledPolicy {
+            name: policy.name.clone(),
+            rank: policy.rank,
+            tier,
+            isolates: side.isolates,
+            unordered: policy.rank.is_none() && side.rules.iter().all(accepts),
+            rules: side.rules.iter().map(compiled).collect(),
+        })
     }
 
-    /// Whether names of the subject decide the ports of the rule.
-    fn is_named(&self, rule: &Rule) -> bool {
-        self.direction == Direction::Ingress && rule.ports.has_names()
-    }
-
-    fn terms(&mut self, rule: &Rule, shop: &mut Workshop<'_>) -> Vec<Term> {
+    fn terms(&mut self, rule: &Rule) -> Vec<Term> {
         let peers = match &rule.peers {
             Peers::Any => None,
-            list @ Peers::List(_) => Some(self.peers.intern(list, shop.index)),
+            list @ Peers::List(_) => Some(self.peers.intern(list, self.world)),
         };
-        if self.is_named(rule) {
-            // The number of the ports is filled in by `finish`.
-            return vec![Term { peers, ports: TermPorts::Named(0) }];
-        }
         if !rule.ports.has_names() {
-            let ports = shop.ports.intern(with_names(&rule.ports, shop.axis, 0));
+            let ports = self.ports.intern(with_names(&rule.ports, self.world.axis, 0));
             return vec![Term { peers, ports: TermPorts::Fixed(ports) }];
         }
-        if self.book.dialect.egress_names_are_cluster_wide() {
-            let all = || shop.axis.names.iter().flatten();
+        if self.direction == Direction::Ingress {
+            let number = self.named.ports.intern(rule.ports.clone());
+            return vec![Term { peers, ports: TermPorts::Named(number) }];
+        }
+        if self.dialect.egress_names_are_cluster_wide() {
+            let all = || self.world.axis.names.iter().flatten();
             let set = resolve(&rule.ports, || {
                 all().map(|(name, protocol, port)| (name.as_str(), *protocol, *port))
             });
-            return vec![Term { peers, ports: TermPorts::Fixed(shop.ports.intern(set)) }];
+            return vec![Term { peers, ports: TermPorts::Fixed(self.ports.intern(set)) }];
         }
-        self.by_names(peers, &rule.ports, shop)
+        self.by_names(peers, &rule.ports)
     }
 
     /// In egress the destinations' names decide: one term for each set of ports they come to.
-    fn by_names(
-        &mut self,
-        peers: Option<u32>,
-        ports: &Ports,
-        shop: &mut Workshop<'_>,
-    ) -> Vec<Term> {
-        let axis = shop.axis;
+    fn by_names(&mut self, peers: Option<u32>, ports: &Ports) -> Vec<Term> {
+        let axis = self.world.axis;
         let resolved: Vec<PortId> = (0..id(axis.names.len()))
-            .map(|names| shop.ports.intern(with_names(ports, axis, names)))
+            .map(|names| self.ports.intern(with_names(ports, axis, names)))
             .collect();
         let all = Bits::all(axis.items.len());
         let set = peers.and_then(|set| self.peers.sets.get(set as usize)).unwrap_or(&all);

@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 
-use indexmap::IndexSet;
+use indexmap::{Equivalent, IndexSet};
 
 /// An index as a number; what does not fit is the largest one, which is never given out.
 pub(crate) fn id(index: usize) -> u32 {
@@ -27,6 +27,14 @@ impl<T: Hash + Eq> Interner<T> {
         id(self.values.insert_full(value).0)
     }
 
+    /// The number of a value that is known.
+    pub(crate) fn get<Q>(&self, value: &Q) -> Option<u32>
+    where
+        Q: ?Sized + Hash + Equivalent<T>,
+    {
+        self.values.get_index_of(value).map(id)
+    }
+
     pub(crate) fn value(&self, number: u32) -> Option<&T> {
         self.values.get_index(number as usize)
     }
@@ -37,5 +45,15 @@ impl<T: Hash + Eq> Interner<T> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.values.iter()
+    }
+}
+
+impl Interner<String> {
+    /// The number of a text; copies it only if it is new.
+    pub(crate) fn of_text(&mut self, text: &str) -> u32 {
+        match self.get(text) {
+            Some(known) => known,
+            None => self.intern(text.to_owned()),
+        }
     }
 }

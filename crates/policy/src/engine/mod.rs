@@ -10,6 +10,7 @@ pub(crate) mod axis;
 mod bits;
 mod columns;
 mod compile;
+mod edit;
 mod ids;
 mod nets;
 mod pairs;
@@ -17,24 +18,30 @@ mod port_ids;
 mod rows;
 mod selectors;
 
+use std::collections::BTreeSet;
+
 use sekisho_model::Direction;
 
-use crate::Cluster;
 use crate::engine::axis::{Axis, V4, V6};
-use crate::engine::compile::{Compiled, Workshop};
+use crate::engine::compile::{Compiled, NamedPorts, Workshop};
 use crate::engine::port_ids::PortIds;
 use crate::engine::rows::Rows;
-use crate::engine::selectors::Index;
+use crate::engine::selectors::{Index, PeerSets, World};
 use crate::ir::Rulebook;
-use crate::reach::Place;
+use crate::reach::{Place, domains};
+use crate::{Cluster, Dialect};
 
 /// All pairs, computed.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
     pub(crate) axis: Axis,
+    pub(crate) index: Index,
     pub(crate) ports: PortIds,
     pub(crate) egress: Side,
     pub(crate) ingress: Side,
+    pub(crate) dialect: Dialect,
+    /// DNS names that rules name.
+    pub(crate) domains: BTreeSet<String>,
 }
 
 /// One direction.
@@ -50,13 +57,21 @@ impl Engine {
         let index = Index::new(&axis, cluster);
         let mut ports = PortIds::new();
         let mut side = |direction| {
-            let mut shop = Workshop { axis: &axis, index: &index, ports: &mut ports };
-            let mut compiled = Compiled::new(book, direction, &mut shop);
+            let mut shop = Workshop {
+                world: World { index: &index, axis: &axis, cluster },
+                ports: &mut ports,
+                dialect: book.dialect,
+                direction,
+                peers: PeerSets::default(),
+                named: NamedPorts::default(),
+            };
+            let mut compiled = Compiled::new(book, &mut shop);
             let rows = Rows::new(&mut compiled, &axis, &mut ports);
             Side { compiled, rows }
         };
         let (egress, ingress) = (side(Direction::Egress), side(Direction::Ingress));
-        Self { axis, ports, egress, ingress }
+        let (dialect, domains) = (book.dialect, domains(book));
+        Self { axis, index, ports, egress, ingress, dialect, domains }
     }
 
     pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {

@@ -61,7 +61,7 @@ impl Engine {
             row: self.egress.row(item),
             block: self.ingress.rows.columns.block(item),
             families: own.families,
-            external: matches!(own.kind, ItemKind::Address | ItemKind::Domain),
+            external: is_external(own.kind),
         })
     }
 
@@ -175,6 +175,11 @@ impl Engine {
         rectangles.sort_unstable();
         rectangles
     }
+}
+
+/// Neither a pod nor a host.
+pub(crate) fn is_external(kind: ItemKind) -> bool {
+    matches!(kind, ItemKind::Address | ItemKind::Domain)
 }
 
 /// Roles and the parties that play them.

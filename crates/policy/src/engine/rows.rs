@@ -1,8 +1,10 @@
 //! What each signature may do with each block of other ends.
 
+use std::borrow::Cow;
+
 use crate::engine::axis::Axis;
 use crate::engine::columns::Columns;
-use crate::engine::compile::{Compiled, CompiledPolicy, Signature, Term};
+use crate::engine::compile::{Compiled, CompiledPolicy, NamedPorts, Term};
 use crate::engine::ids::{Interner, id};
 use crate::engine::port_ids::{ALL, NONE, PortId, PortIds};
 use crate::ir::Action;
@@ -34,47 +36,21 @@ impl Rows {
         let open = rows.intern(vec![ALL; columns.len()]);
         let mut all = Self { columns, row_of: Vec::new(), rows, open, blocks };
         for number in 0..id(compiled.signatures.len()) {
-            let Some(signature) = compiled.signatures.value(number).cloned() else { continue };
-            let row = all.row(&signature, compiled, (axis, ids));
+            let Some((policies, names)) = compiled.signatures.value(number) else { continue };
+            let of = |number: &u32| compiled.policies.get(*number as usize);
+            let policies: Vec<&CompiledPolicy> = policies.iter().filter_map(of).collect();
+            let mut fold =
+                Fold::new(all.columns.len(), ids, |set: u32| Cow::Borrowed(all.blocks_of(set)));
+            fold.policies(&policies, *names, (axis, &mut compiled.named));
+            let row = fold.finish();
             let row = all.rows.intern(row);
             all.row_of.push(row);
         }
         all
     }
 
-    /// What an item that is subject to `signature` may do with each block.
-    fn row(
-        &self,
-        (policies, names): &Signature,
-        compiled: &mut Compiled,
-        (axis, ids): (&Axis, &mut PortIds),
-    ) -> Row {
-        let mut fold = Fold {
-            rows: self,
-            accepted: vec![NONE; self.columns.len()],
-            open: vec![ALL; self.columns.len()],
-            ids,
-        };
-        let of = |number: &u32| compiled.policies.get(*number as usize).cloned();
-        let policies: Vec<CompiledPolicy> = policies.iter().filter_map(of).collect();
-        for tier in policies.chunk_by(|a, b| a.tier == b.tier) {
-            let mut rules = Vec::new();
-            for rule in tier.iter().flat_map(|policy| &policy.rules) {
-                for term in &rule.terms {
-                    let ports = compiled.ports_of(term.ports, *names, (axis, fold.ids));
-                    rules.push((rule.action, *term, ports));
-                }
-            }
-            if tier.iter().all(|policy| policy.unordered && policy.isolates) {
-                fold.unite(&rules);
-            } else {
-                fold.ask(&rules, tier.iter().any(|policy| policy.isolates));
-            }
-        }
-        fold.finish()
-    }
-
-    fn blocks_of(&self, set: u32) -> &[u32] {
+    /// The blocks of a set of other ends.
+    pub(crate) fn blocks_of(&self, set: u32) -> &[u32] {
         self.blocks.get(set as usize).map_or(&[], Vec::as_slice)
     }
 
@@ -98,15 +74,43 @@ impl Rows {
 type BoundRule = (Action, Term, PortId);
 
 /// The state of each block while tiers are asked.
-struct Fold<'a> {
-    rows: &'a Rows,
+pub(crate) struct Fold<'a, F> {
+    /// Blocks of a set of other ends.
+    blocks_of: F,
     accepted: Row,
     /// What no tier decided yet.
     open: Row,
     ids: &'a mut PortIds,
 }
 
-impl Fold<'_> {
+impl<'b, F: Fn(u32) -> Cow<'b, [u32]>> Fold<'_, F> {
+    pub(crate) fn new(blocks: usize, ids: &mut PortIds, blocks_of: F) -> Fold<'_, F> {
+        Fold { blocks_of, accepted: vec![NONE; blocks], open: vec![ALL; blocks], ids }
+    }
+
+    /// Asks the policies that select a subject with these names, in order.
+    pub(crate) fn policies(
+        &mut self,
+        policies: &[&CompiledPolicy],
+        names: u32,
+        (axis, named): (&Axis, &mut NamedPorts),
+    ) {
+        for tier in policies.chunk_by(|a, b| a.tier == b.tier) {
+            let mut rules = Vec::new();
+            for rule in tier.iter().flat_map(|policy| &policy.rules) {
+                for term in &rule.terms {
+                    let ports = named.ports(term.ports, names, (axis, self.ids));
+                    rules.push((rule.action, *term, ports));
+                }
+            }
+            if tier.iter().all(|policy| policy.unordered && policy.isolates) {
+                self.unite(&rules);
+            } else {
+                self.ask(&rules, tier.iter().any(|policy| policy.isolates));
+            }
+        }
+    }
+
     /// A tier of policies that isolate and only accept: the union of their rules.
     fn unite(&mut self, rules: &[BoundRule]) {
         let mut allowed = vec![NONE; self.open.len()];
@@ -115,7 +119,7 @@ impl Fold<'_> {
             match term.peers {
                 None => towards_all = self.ids.union(towards_all, *ports),
                 Some(set) => {
-                    for block in self.rows.blocks_of(set) {
+                    for block in &*(self.blocks_of)(set) {
                         if let Some(cell) = allowed.get_mut(*block as usize) {
                             *cell = self.ids.union(*cell, *ports);
                         }
@@ -138,8 +142,8 @@ impl Fold<'_> {
         let mut passed = vec![NONE; rest.len()];
         let everything: Vec<u32> = (0..id(rest.len())).collect();
         for (action, term, ports) in rules {
-            let blocks = term.peers.map_or(everything.as_slice(), |set| self.rows.blocks_of(set));
-            for block in blocks {
+            let blocks = term.peers.map(&self.blocks_of);
+            for block in blocks.as_deref().unwrap_or(&everything) {
                 let Some(rest) = rest.get_mut(*block as usize) else { continue };
                 let hit = self.ids.intersection(*rest, *ports);
                 if hit == NONE {
@@ -161,7 +165,7 @@ impl Fold<'_> {
         }
     }
 
-    fn finish(mut self) -> Row {
+    pub(crate) fn finish(mut self) -> Row {
         for (accepted, open) in self.accepted.iter_mut().zip(&self.open) {
             *accepted = self.ids.union(*accepted, *open);
         }

@@ -2,49 +2,50 @@
 
 use indexmap::IndexMap;
 use sekisho_manifest::{Operator, Requirement};
-use sekisho_model::Labels;
 
-use crate::Cluster;
 use crate::engine::axis::{Axis, ItemKind};
 use crate::engine::bits::Bits;
-use crate::engine::ids::id;
+use crate::engine::ids::{Interner, id};
 use crate::ir::{Entity, Expr, PeerMatch, Peers, Reach, Scope, Subject, Test};
 use crate::matching::{Facts, fits_pattern, is_below};
 use crate::reach::Party;
+use crate::{Cluster, Endpoint};
 
-type Postings<'a, K> = IndexMap<K, Vec<u32>, foldhash::fast::FixedState>;
-type Labelled<'a> = Postings<'a, (Scope, &'a str, &'a str)>;
+type Postings<K> = IndexMap<K, Vec<u32>, foldhash::fast::FixedState>;
 
 /// Which items have which labels.
-pub(crate) struct Index<'a> {
-    axis: &'a Axis,
-    cluster: &'a Cluster,
-    facts: Vec<(u32, Facts<'a>)>,
-    by_namespace: Postings<'a, &'a str>,
-    by_label: Labelled<'a>,
-    by_key: Postings<'a, (Scope, &'a str)>,
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    /// Keys and values of labels, by number.
+    words: Interner<String>,
+    by_namespace: Postings<String>,
+    /// By key and value.
+    by_label: Postings<(u32, u32)>,
+    by_key: Postings<u32>,
     /// All pods and hosts.
     endpoints: Bits,
     /// Host-network pods.
     on_node: Bits,
 }
 
-impl<'a> Index<'a> {
-    pub(crate) fn new(axis: &'a Axis, cluster: &'a Cluster) -> Self {
+impl Index {
+    pub(crate) fn new(axis: &Axis, cluster: &Cluster) -> Self {
         let size = axis.items.len();
         let mut index = Self {
-            axis,
-            cluster,
-            facts: Vec::with_capacity(size),
+            words: Interner::default(),
             by_namespace: Postings::default(),
-            by_label: Labelled::default(),
+            by_label: Postings::default(),
             by_key: Postings::default(),
             endpoints: Bits::none(size),
             on_node: Bits::none(size),
         };
         for (item, at) in axis.items.iter().zip(0..) {
             match item.kind {
-                ItemKind::Endpoint(endpoint) => index.add(at, endpoint),
+                ItemKind::Endpoint(endpoint) => {
+                    if let Some(endpoint) = cluster.endpoints.get(endpoint) {
+                        index.add(at, endpoint);
+                    }
+                }
                 ItemKind::OnNode(_) => index.on_node.insert(at),
                 ItemKind::Address | ItemKind::Domain => {}
             }
@@ -52,40 +53,69 @@ impl<'a> Index<'a> {
         index
     }
 
-    fn add(&mut self, at: u32, endpoint: usize) {
-        let Some(endpoint) = self.cluster.endpoints.get(endpoint) else { return };
+    fn add(&mut self, at: u32, endpoint: &Endpoint) {
         self.endpoints.insert(at);
-        self.by_namespace.entry(&endpoint.namespace).or_default().push(at);
-        self.add_labels(at, Scope::Pod, &endpoint.labels);
-        self.facts.push((at, Facts::of(self.cluster, endpoint)));
-    }
-
-    fn add_labels(&mut self, at: u32, scope: Scope, labels: &'a Labels) {
-        for (key, value) in labels {
-            self.by_label.entry((scope, key, value)).or_default().push(at);
-            self.by_key.entry((scope, key)).or_default().push(at);
+        match self.by_namespace.get_mut(&endpoint.namespace) {
+            Some(items) => items.push(at),
+            None => {
+                self.by_namespace.insert(endpoint.namespace.clone(), vec![at]);
+            }
+        }
+        for (key, value) in &endpoint.labels {
+            let (key, value) = (self.words.of_text(key), self.words.of_text(value));
+            self.by_label.entry((key, value)).or_default().push(at);
+            self.by_key.entry(key).or_default().push(at);
         }
     }
 
+    fn with_key(&self, key: &str) -> &[u32] {
+        let items = self.words.get(key).and_then(|key| self.by_key.get(&key));
+        items.map_or(&[], Vec::as_slice)
+    }
+
+    fn with_label(&self, key: &str, value: &str) -> &[u32] {
+        let label = self.words.get(key).zip(self.words.get(value));
+        label.and_then(|label| self.by_label.get(&label)).map_or(&[], Vec::as_slice)
+    }
+
+    fn in_namespace(&self, name: &str) -> &[u32] {
+        self.by_namespace.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What selectors are asked about.
+#[derive(Clone, Copy)]
+pub(crate) struct World<'a> {
+    pub(crate) index: &'a Index,
+    pub(crate) axis: &'a Axis,
+    pub(crate) cluster: &'a Cluster,
+}
+
+impl World<'_> {
     fn none(&self) -> Bits {
         Bits::none(self.axis.items.len())
     }
 
-    fn of(&self, items: Option<&Vec<u32>>) -> Bits {
+    fn of(&self, items: &[u32]) -> Bits {
         let mut set = self.none();
-        for item in items.into_iter().flatten() {
-            set.insert(*item);
-        }
+        items.iter().for_each(|item| set.insert(*item));
         set
+    }
+
+    fn endpoint(&self, item: u32) -> Option<&Endpoint> {
+        match self.axis.items.get(item as usize)?.kind {
+            ItemKind::Endpoint(index) => self.cluster.endpoints.get(index),
+            ItemKind::OnNode(_) | ItemKind::Address | ItemKind::Domain => None,
+        }
     }
 
     /// The pods and hosts that an expression selects.
     pub(crate) fn select(&self, expr: &Expr) -> Bits {
         match expr {
-            Expr::All => self.endpoints.clone(),
+            Expr::All => self.index.endpoints.clone(),
             Expr::None => self.none(),
             Expr::Not(inner) => {
-                let mut set = self.endpoints.clone();
+                let mut set = self.index.endpoints.clone();
                 set.subtract(&self.select(inner));
                 set
             }
@@ -115,7 +145,7 @@ impl<'a> Index<'a> {
                 }
                 set
             }
-            _ => all.iter().fold(self.endpoints.clone(), |mut set, one| {
+            _ => all.iter().fold(self.index.endpoints.clone(), |mut set, one| {
                 set.intersect(&self.select(one));
                 set
             }),
@@ -123,31 +153,26 @@ impl<'a> Index<'a> {
     }
 
     fn holds(&self, item: u32, all: &[Expr]) -> bool {
-        let found = self.facts.binary_search_by_key(&item, |(at, _)| *at);
-        let facts = found.ok().and_then(|index| self.facts.get(index));
-        facts.is_some_and(|(_, facts)| {
+        self.endpoint(item).is_some_and(|endpoint| {
+            let facts = Facts::of(self.cluster, endpoint);
             let subject = facts.subject();
             all.iter().all(|one| one.matches(&subject))
         })
     }
 
     /// The items that can be selected at most, where a list of them is at hand.
-    fn candidates<'s>(&'s self, expr: &'s Expr) -> Option<&'s [u32]> {
+    fn candidates(&self, expr: &Expr) -> Option<&[u32]> {
         match expr {
-            Expr::Test(Test::Namespace(name)) => Some(listed(self.by_namespace.get(name.as_str()))),
+            Expr::Test(Test::Namespace(name)) => Some(self.index.in_namespace(name)),
             Expr::Test(Test::Label(Scope::Pod, requirement)) => {
                 let key = requirement.key.as_str();
                 match (requirement.operator, requirement.values.as_slice()) {
-                    (Operator::In, [value]) => {
-                        Some(listed(self.by_label.get(&(Scope::Pod, key, value.as_str()))))
-                    }
-                    (Operator::In | Operator::Exists, _) => {
-                        Some(listed(self.by_key.get(&(Scope::Pod, key))))
-                    }
+                    (Operator::In, [value]) => Some(self.index.with_label(key, value)),
+                    (Operator::In | Operator::Exists, _) => Some(self.index.with_key(key)),
                     (Operator::NotIn | Operator::DoesNotExist, _) => None,
                 }
             }
-            Expr::None => Some(EMPTY),
+            Expr::None => Some(&[]),
             Expr::All
             | Expr::Not(_)
             | Expr::And(_)
@@ -158,11 +183,11 @@ impl<'a> Index<'a> {
 
     fn test(&self, test: &Test) -> Bits {
         match test {
-            Test::Namespace(name) => self.of(self.by_namespace.get(name.as_str())),
+            Test::Namespace(name) => self.of(self.index.in_namespace(name)),
             Test::Label(Scope::Pod, requirement) => self.labelled(requirement),
             Test::Label(Scope::Namespace, requirement) => {
                 let mut set = self.none();
-                for (namespace, items) in &self.by_namespace {
+                for (namespace, items) in &self.index.by_namespace {
                     if requirement.matches(&self.cluster.labels_of_namespace(namespace)) {
                         items.iter().for_each(|item| set.insert(*item));
                     }
@@ -178,16 +203,16 @@ impl<'a> Index<'a> {
 
     fn labelled(&self, requirement: &Requirement) -> Bits {
         let key = requirement.key.as_str();
-        let with_key = || self.of(self.by_key.get(&(Scope::Pod, key)));
+        let with_key = || self.of(self.index.with_key(key));
         let with_value = || {
             requirement.values.iter().fold(self.none(), |mut set, value| {
-                let items = self.by_label.get(&(Scope::Pod, key, value.as_str()));
-                items.into_iter().flatten().for_each(|item| set.insert(*item));
+                let items = self.index.with_label(key, value);
+                items.iter().for_each(|item| set.insert(*item));
                 set
             })
         };
         let without = |some: Bits| {
-            let mut set = self.endpoints.clone();
+            let mut set = self.index.endpoints.clone();
             set.subtract(&some);
             set
         };
@@ -201,9 +226,10 @@ impl<'a> Index<'a> {
 
     fn scan(&self, passes: impl Fn(&Subject<'_>) -> bool) -> Bits {
         let mut set = self.none();
-        for (at, facts) in &self.facts {
-            if passes(&facts.subject()) {
-                set.insert(*at);
+        for at in self.index.endpoints.iter() {
+            let Some(endpoint) = self.endpoint(at) else { continue };
+            if passes(&Facts::of(self.cluster, endpoint).subject()) {
+                set.insert(at);
             }
         }
         set
@@ -228,10 +254,10 @@ impl<'a> Index<'a> {
                 set.subtract(&self.in_nets(except));
                 match reach {
                     Reach::Anything => {}
-                    Reach::NotEndpoints => set.subtract(&self.endpoints),
+                    Reach::NotEndpoints => set.subtract(&self.index.endpoints),
                     Reach::OutsideCluster => {
-                        set.subtract(&self.endpoints);
-                        set.subtract(&self.on_node);
+                        set.subtract(&self.index.endpoints);
+                        set.subtract(&self.index.on_node);
                     }
                 }
                 set
@@ -288,22 +314,16 @@ impl<'a> Index<'a> {
     }
 
     fn entity(&self, entity: Entity) -> Bits {
-        let mut inside = self.endpoints.clone();
-        inside.union(&self.on_node);
+        let mut inside = self.index.endpoints.clone();
+        inside.union(&self.index.on_node);
         match entity {
             Entity::World => inside.complement(),
             Entity::Cluster => inside,
             // Which node is a pod's own is not told apart here: host-network pods count as remote.
             Entity::Host => self.none(),
-            Entity::RemoteNode => self.on_node.clone(),
+            Entity::RemoteNode => self.index.on_node.clone(),
         }
     }
-}
-
-const EMPTY: &[u32] = &[];
-
-fn listed(items: Option<&Vec<u32>>) -> &[u32] {
-    items.map_or(EMPTY, Vec::as_slice)
 }
 
 /// How many times shorter than all items a list is that is worth asking one by one.
@@ -317,12 +337,12 @@ pub(crate) struct PeerSets {
 }
 
 impl PeerSets {
-    pub(crate) fn intern(&mut self, peers: &Peers, index: &Index<'_>) -> u32 {
+    pub(crate) fn intern(&mut self, peers: &Peers, world: World<'_>) -> u32 {
         if let Some(known) = self.numbers.get(peers) {
             return *known;
         }
         let number = id(self.sets.len());
-        self.sets.push(index.peers(peers));
+        self.sets.push(world.peers(peers));
         self.numbers.insert(peers.clone(), number);
         number
     }

@@ -14,8 +14,8 @@ use sekisho_policy::ir::{
     Rulebook, Scope, Side, Test, TextOperator, TextTest, Tier,
 };
 use sekisho_policy::{
-    Cluster, Dialect, Endpoint, IcmpVersion, Pair, Party, Peer, PolicyKind, PolicyName, PortSet,
-    Reach, Reason,
+    Cluster, Dialect, Edit, Endpoint, IcmpVersion, Pair, Party, Peer, PolicyKind, PolicyName,
+    PortSet, Reach, Reason,
 };
 
 use crate::properties::{NAMESPACES, cluster, labels, protocol, requirement, selector};
@@ -295,6 +295,60 @@ proptest! {
             for to in 0..reach.parties().len() {
                 let one = found.remove(&(from, to)).unwrap_or_default();
                 prop_assert_eq!(one, reach.ports(from, to));
+            }
+        }
+    }
+
+    #[test]
+    fn an_edit_changes_what_computing_anew_changes(
+        cluster in shared(),
+        book in book(),
+        which in any::<proptest::sample::Index>(),
+        put in vec(policy(), 0..3),
+        is_new in any::<bool>(),
+    ) {
+        let mut book = book;
+        for policies in book.tiers.iter_mut().map(|tier| &mut tier.policies) {
+            for (index, policy) in policies.iter_mut().enumerate() {
+                policy.name.name = format!("p{index}");
+            }
+        }
+        prop_assume!(!book.tiers.is_empty());
+        let tier = which.index(book.tiers.len());
+        let plain = book.tiers[tier].policies.iter().all(|policy| policy.rank.is_none());
+        let name = PolicyName {
+            name: if is_new { "o".to_owned() } else { "p0".to_owned() },
+            ..PolicyName::new(PolicyKind::CalicoGlobalNetworkPolicy, "", "")
+        };
+        let policies: Vec<Policy> = put
+            .into_iter()
+            .map(|policy| Policy { name: name.clone(), ..policy })
+            .map(|policy| if plain { unordered(policy) } else { policy })
+            .collect();
+        let reach = Reach::of_book(&book, &cluster);
+        let edit = Edit { tier, name: &name, policies: &policies };
+        let Some(changes) = reach.what_if(&cluster, &edit) else { return Ok(()) };
+        let mut after = book.clone();
+        // All ranks are equal, so that names tell the place: the first.
+        let list = &mut after.tiers[tier].policies;
+        list.retain(|policy| policy.name != name);
+        list.splice(0..0, policies.iter().cloned());
+        let mut found = std::collections::BTreeMap::new();
+        for change in changes {
+            for source in &change.sources {
+                for destination in &change.destinations {
+                    let both = (change.before.clone(), change.after.clone());
+                    prop_assert_eq!(found.insert((*source, *destination), both), None);
+                }
+            }
+        }
+        for (from, source) in reach.parties().iter().enumerate() {
+            for (to, other) in reach.parties().iter().enumerate() {
+                let Some(expected) = plainly(&after, &cluster, source, other) else { continue };
+                let before = reach.ports(from, to);
+                let changed = found.get(&(from, to)).cloned();
+                let expected = (before != expected).then_some((before, expected));
+                prop_assert_eq!(changed, expected, "{:?} -> {:?}", source, other);
             }
         }
     }
