@@ -13,6 +13,7 @@ mod from_objects;
 pub mod ir;
 mod lines;
 pub mod lint;
+pub mod list;
 mod lower;
 mod matching;
 mod owners;

@@ -480,6 +480,10 @@ pub(crate) struct PolicyArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
+    /// All allowed connections between workloads, and with external ranges.
+    List(policy::list::ListArgs),
+    /// Connections added, removed, changed; exit code 1 if anything differs.
+    Diff(policy::diff::DiffArgs),
     /// A verdict per flow line (JSON Lines in and out).
     Decide(policy::decide::DecideArgs),
     /// Allowed or not, and by which policy, rule and line, per direction; exit code 1: denied.

@@ -2,8 +2,10 @@
 
 pub(crate) mod check;
 pub(crate) mod decide;
+pub(crate) mod diff;
 pub(crate) mod explain;
 mod input;
+pub(crate) mod list;
 mod run;
 
 pub(crate) use run::run;

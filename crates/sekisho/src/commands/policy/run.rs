@@ -1,6 +1,6 @@
 //! Which question is asked.
 
-use super::{check, decide, explain};
+use super::{check, decide, diff, explain, list};
 use crate::cli::{PolicyArgs, PolicyCommand};
 use crate::exit::Exit;
 
@@ -8,6 +8,8 @@ use crate::exit::Exit;
 pub(crate) fn run(args: &PolicyArgs) -> anyhow::Result<Exit> {
     let dialect = args.dialect;
     match &args.command {
+        PolicyCommand::List(args) => list::run(args, dialect),
+        PolicyCommand::Diff(args) => diff::run(args, dialect),
         PolicyCommand::Decide(args) => decide::run(args, dialect),
         PolicyCommand::Explain(args) => explain::run(args, dialect),
         PolicyCommand::Check(args) => check::run(args),
