@@ -16,6 +16,7 @@ mod json_tier;
 mod known;
 mod known_exposure;
 mod known_tier;
+mod metered;
 mod object;
 mod outline;
 mod policy;

@@ -8,10 +8,12 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 
 use crate::at::shorten;
+use crate::metered::{self, Meter, Metered, SPAN_CHARS_MAX};
 use crate::scalar::{self, Plain};
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 
 /// Bytes of a text that is read: above what `kubectl get -o yaml` gives for 10,000 pods.
 pub const TEXT_BYTES_MAX: usize = 64 << 20;
@@ -69,7 +71,10 @@ pub(crate) struct TreeError {
 /// Reads the documents of a text one by one. After an `Err` of [`Documents::next_document`] nothing
 /// more is read; duplicate keys do not stop it and are left in `duplicates`.
 pub(crate) struct Documents<'t> {
-    parser: Parser<'t, StrInput<'t>>,
+    parser: Parser<'t, Metered<'t>>,
+    meter: Rc<Meter>,
+    /// Columns by which the scanner sees the first line moved.
+    shift: u32,
     anchors: BTreeMap<usize, Node<'t>>,
     copied: Copied,
     nodes: usize,
@@ -127,8 +132,11 @@ struct Key<'t> {
 
 impl<'t> Documents<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
+        let meter = Rc::new(Meter::new());
         Self {
-            parser: Parser::new_from_str(text),
+            parser: Parser::new(Metered::new(text, Rc::clone(&meter))),
+            meter,
+            shift: metered::shift(text),
             anchors: BTreeMap::new(),
             copied: Copied::default(),
             nodes: 0,
@@ -142,11 +150,14 @@ impl<'t> Documents<'t> {
     pub(crate) fn next_document(&mut self) -> Result<Option<Node<'t>>, TreeError> {
         self.nodes = 0;
         while let Some(event) = self.parser.next_event() {
-            let (event, span) =
-                event.map_err(|error| at(error.marker(), in_our_words(error.info())))?;
+            let (event, span) = event.map_err(|error| self.failure(&error))?;
+            if self.meter.is_over() {
+                return Err(self.at(&span.start, too_long()));
+            }
+            self.meter.reset();
             let node = match event {
                 Event::Scalar(text, style, anchor, tag) => {
-                    let (line, column) = place(&span.start);
+                    let (line, column) = self.place(&span.start);
                     let plain = is_plain(style, tag.as_deref());
                     let node = Node { line, column, value: Value::Scalar { text, plain } };
                     self.complete(node, anchor)?
@@ -176,15 +187,38 @@ impl<'t> Documents<'t> {
         Ok(None)
     }
 
+    fn place(&self, marker: &Marker) -> (u32, u32) {
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let line = small(marker.line());
+        let shift = if line == 1 { self.shift } else { 0 };
+        (line, small(marker.col()).saturating_sub(shift).saturating_add(1))
+    }
+
+    fn at(&self, marker: &Marker, message: String) -> TreeError {
+        let (line, column) = self.place(marker);
+        TreeError { line, column, message }
+    }
+
+    /// What the parser says, but for bounds.
+    fn failure(&self, error: &ScanError) -> TreeError {
+        let message = match error.info() {
+            _ if self.meter.is_over() => too_long(),
+            // A bound of its own that is wider than ours.
+            "recursion limit exceeded" => format!("nested deeper than {DEPTH_MAX} levels"),
+            message => message.to_owned(),
+        };
+        self.at(error.marker(), message)
+    }
+
     fn open(
         &mut self,
         start: &Marker,
         anchor: usize,
         kind: FrameKind<'t>,
     ) -> Result<Option<Node<'t>>, TreeError> {
-        let (line, column) = place(start);
+        let (line, column) = self.place(start);
         if self.stack.len() >= DEPTH_MAX {
-            return Err(at(start, format!("nested deeper than {DEPTH_MAX} levels")));
+            return Err(self.at(start, format!("nested deeper than {DEPTH_MAX} levels")));
         }
         self.stack.push(Frame { line, column, anchor, kind });
         Ok(None)
@@ -194,7 +228,7 @@ impl<'t> Documents<'t> {
         let Some(frame) = self.stack.pop() else { return Ok(None) };
         // The end of a block has no text of its own.
         if !end.is_empty() {
-            self.brackets.push(frame.line..=place(&end.start).0);
+            self.brackets.push(frame.line..=self.place(&end.start).0);
         }
         let value = match frame.kind {
             FrameKind::Seq(nodes) => Value::Seq(nodes),
@@ -236,9 +270,14 @@ impl<'t> Documents<'t> {
 
     fn alias(&mut self, id: usize, start: &Marker) -> Result<Node<'t>, TreeError> {
         let Some(target) = self.anchors.get(&id) else {
-            return Err(at(start, "the alias stands inside the value it refers to".to_owned()));
+            return Err(self.at(start, "the alias stands inside the value it refers to".to_owned()));
         };
-        copy(target, self.stack.len(), &mut self.copied).map_err(|error| at(start, error.message))
+        let (line, column) = self.place(start);
+        copy(target, self.stack.len(), &mut self.copied).map_err(|error| TreeError {
+            line,
+            column,
+            ..error
+        })
     }
 
     fn report_duplicates(&mut self, entries: &[Entry<'t>]) {
@@ -258,22 +297,11 @@ impl<'t> Documents<'t> {
     }
 }
 
-/// What the parser says, but for a bound of its own that is wider than ours.
-fn in_our_words(message: &str) -> String {
-    match message {
-        "recursion limit exceeded" => format!("nested deeper than {DEPTH_MAX} levels"),
-        message => message.to_owned(),
-    }
-}
-
-fn place(marker: &Marker) -> (u32, u32) {
-    let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    (small(marker.line()), small(marker.col()).saturating_add(1))
-}
-
-fn at(marker: &Marker, message: String) -> TreeError {
-    let (line, column) = place(marker);
-    TreeError { line, column, message }
+fn too_long() -> String {
+    format!(
+        "a string, a comment or what stands in brackets may not be longer than {SPAN_CHARS_MAX} \
+         characters"
+    )
 }
 
 /// `!!str 5` is a string and `!!int "5"` a number; other tags say nothing.

@@ -16,7 +16,7 @@ const MUTANT_BYTES_MAX: usize = 16 << 10;
 /// Time that one mutant may take in an unoptimised build on a slow machine; usual are 2 ms.
 const TIME_MAX: Duration = Duration::from_secs(5);
 /// Memory that the test process may ever have used, all tests of this file together.
-const MEMORY_KIB_MAX: u64 = 768 << 10;
+const MEMORY_KIB_MAX: u64 = 1 << 20;
 /// What mutations put in.
 const TOKENS: [&str; 40] = [
     "\n",
@@ -219,6 +219,39 @@ fn deep_nesting_is_refused_with_the_limit_whatever_it_is_made_of() {
     }
     let below = format!("apiVersion: v1\nkind: X\nspec: {}{}", "[".repeat(98), "]".repeat(98));
     assert_eq!(read("f", &below).errors, []);
+}
+
+#[test]
+fn brackets_that_never_close_are_refused_with_the_limit() {
+    // The scanner would keep 200 bytes for each of these.
+    for (open, item) in
+        [("- [", "a,"), ("- {", "a: 1, "), ("? [", "\"b\",\n  "), ("k: \"", "long ")]
+    {
+        let text = format!("{open}{}", item.repeat((5 << 20) / item.len()));
+        refused(&text, "may not be longer than 3145728 characters");
+    }
+    // JSON is in brackets as a whole, and may be longer.
+    let item = r#"{"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"}}"#;
+    let items = vec![item; (5 << 20) / item.len()].join(",\n");
+    let json = format!(r#"{{"apiVersion": "v1", "kind": "List", "items": [{items}]}}"#);
+    let reading = read("f", &json);
+    assert_eq!((reading.errors.len(), reading.objects.len()), (0, (5 << 20) / item.len()));
+}
+
+#[test]
+fn columns_of_a_text_in_brackets_are_those_of_the_text() {
+    for text in [r#"{"kind": X, "a": [}"#, "{\n\"kind\": X, \"a\": [}"] {
+        let errors = read("f", text).errors;
+        let line = text.lines().last().unwrap();
+        assert_eq!(
+            errors[0].column,
+            u32::try_from(line.find('}').unwrap() + 1).unwrap(),
+            "{errors:?}"
+        );
+    }
+    let reading =
+        read("f", r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": 1}, "spec": {}}"#);
+    assert_eq!((reading.errors[0].line, reading.errors[0].column), (1, 58), "{:?}", reading.errors);
 }
 
 #[test]
