@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use sekisho_manifest::ContainerPort;
 use sekisho_model::{Direction, Labels, Protocol};
 
-use crate::ir::{Entity, PeerMatch, Peers, Policy, PortMatch, Ports, Reach, Rule, Subject};
+use crate::ir::{Entity, Extent, PeerMatch, Peers, Policy, PortMatch, Ports, Rule, Subject};
 use crate::{Cluster, Connection, Dialect, Endpoint, IcmpVersion, Peer, PortSet};
 
 /// A pod or host with the labels around it, as selectors see it.
@@ -112,8 +112,8 @@ impl<'a> Question<'a> {
             PeerMatch::Endpoints(expr) => self.peer_facts.as_ref().is_some_and(|facts| {
                 is_ordinary(self.dialect, facts.endpoint) && expr.matches(&facts.subject())
             }),
-            PeerMatch::Networks { nets, except, reach } => {
-                self.is_in_reach(*reach)
+            PeerMatch::Networks { nets, except, extent } => {
+                self.is_in(*extent)
                     && self.peer_address.is_some_and(|address| {
                         contains(nets, address) && !contains(except, address)
                     })
@@ -134,12 +134,12 @@ impl<'a> Question<'a> {
         }
     }
 
-    fn is_in_reach(&self, reach: Reach) -> bool {
+    fn is_in(&self, extent: Extent) -> bool {
         let endpoint = self.is_pod_or_host();
-        match reach {
-            Reach::Anything => true,
-            Reach::NotEndpoints => !endpoint,
-            Reach::OutsideCluster => !endpoint && self.peer_node().is_none(),
+        match extent {
+            Extent::Anything => true,
+            Extent::NotEndpoints => !endpoint,
+            Extent::OutsideCluster => !endpoint && self.peer_node().is_none(),
         }
     }
 

@@ -6,7 +6,7 @@ use sekisho_manifest::{Operator, Requirement};
 use crate::engine::axis::{Axis, ItemKind};
 use crate::engine::bits::Bits;
 use crate::engine::ids::{Interner, id};
-use crate::ir::{Entity, Expr, PeerMatch, Peers, Reach, Scope, Subject, Test};
+use crate::ir::{Entity, Expr, Extent, PeerMatch, Peers, Scope, Subject, Test};
 use crate::matching::{Facts, fits_pattern, is_below};
 use crate::reach::Party;
 use crate::{Cluster, Endpoint};
@@ -249,13 +249,13 @@ impl World<'_> {
     fn peer(&self, peer: &PeerMatch) -> Bits {
         match peer {
             PeerMatch::Endpoints(expr) => self.select(expr),
-            PeerMatch::Networks { nets, except, reach } => {
+            PeerMatch::Networks { nets, except, extent } => {
                 let mut set = self.in_nets(nets);
                 set.subtract(&self.in_nets(except));
-                match reach {
-                    Reach::Anything => {}
-                    Reach::NotEndpoints => set.subtract(&self.index.endpoints),
-                    Reach::OutsideCluster => {
+                match extent {
+                    Extent::Anything => {}
+                    Extent::NotEndpoints => set.subtract(&self.index.endpoints),
+                    Extent::OutsideCluster => {
                         set.subtract(&self.index.endpoints);
                         set.subtract(&self.index.on_node);
                     }

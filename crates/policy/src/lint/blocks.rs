@@ -40,6 +40,7 @@ fn blocks<'c>(cx: &'c Context<'_>) -> impl Iterator<Item = Block<'c>> {
             PeerMatch::Endpoints(_)
             | PeerMatch::Nodes(_)
             | PeerMatch::Domain(_)
+            | PeerMatch::DomainPattern(_)
             | PeerMatch::Entity(_)
             | PeerMatch::All(_)
             | PeerMatch::Not(_) => None,
@@ -218,6 +219,7 @@ fn allowed_elsewhere(block: &Block<'_>, except: &IpNet) -> Option<String> {
             PeerMatch::Endpoints(_)
             | PeerMatch::Nodes(_)
             | PeerMatch::Domain(_)
+            | PeerMatch::DomainPattern(_)
             | PeerMatch::Entity(_)
             | PeerMatch::All(_)
             | PeerMatch::Not(_) => false,

@@ -34,10 +34,10 @@ pub(crate) fn peer_covers(cluster: &Cluster, outer: &PeerMatch, inner: &PeerMatc
             implies(cluster, narrow, wide)
         }
         (
-            PeerMatch::Networks { nets, except, reach },
-            PeerMatch::Networks { nets: inside, except: without, reach: own },
+            PeerMatch::Networks { nets, except, extent },
+            PeerMatch::Networks { nets: inside, except: without, extent: own },
         ) => {
-            reach == own
+            extent == own
                 && inside.iter().all(|net| {
                     nets.iter().any(|wide| wide.contains(net))
                         && except.iter().all(|hole| {
@@ -51,6 +51,7 @@ pub(crate) fn peer_covers(cluster: &Cluster, outer: &PeerMatch, inner: &PeerMatc
             | PeerMatch::Networks { .. }
             | PeerMatch::Nodes(_)
             | PeerMatch::Domain(_)
+            | PeerMatch::DomainPattern(_)
             | PeerMatch::Entity(_)
             | PeerMatch::All(_)
             | PeerMatch::Not(_),

@@ -83,8 +83,8 @@ impl Context<'_> {
             PeerMatch::Endpoints(expr) => {
                 expr.matches(&Facts::of(&self.cluster, endpoint).subject())
             }
-            PeerMatch::Networks { nets, except, reach } => {
-                *reach == crate::ir::Reach::Anything
+            PeerMatch::Networks { nets, except, extent } => {
+                *extent == crate::ir::Extent::Anything
                     && endpoint.addresses.iter().any(|address| {
                         let held = |net: &IpNet| net.contains(&address.to_canonical());
                         nets.iter().any(held) && !except.iter().any(held)
@@ -93,7 +93,8 @@ impl Context<'_> {
             PeerMatch::Entity(Entity::Cluster) => true,
             PeerMatch::Entity(Entity::World | Entity::Host | Entity::RemoteNode)
             | PeerMatch::Nodes(_)
-            | PeerMatch::Domain(_) => false,
+            | PeerMatch::Domain(_)
+            | PeerMatch::DomainPattern(_) => false,
             PeerMatch::All(all) => all.iter().all(|one| self.peer_is(one, endpoint)),
             PeerMatch::Not(inner) => !self.peer_is(inner, endpoint),
         }

@@ -62,6 +62,7 @@ fn holds_world(peers: &Peers) -> bool {
         PeerMatch::Endpoints(_)
         | PeerMatch::Nodes(_)
         | PeerMatch::Domain(_)
+        | PeerMatch::DomainPattern(_)
         | PeerMatch::All(_)
         | PeerMatch::Not(_) => false,
     })

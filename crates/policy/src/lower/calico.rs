@@ -22,7 +22,7 @@ use sekisho_model::{Direction, Labels, Protocol};
 use super::calico_selector::{self, expression};
 use super::context::{Context, behind};
 use crate::ir::{
-    Action, Expr, PeerMatch, Peers, Policy, PortMatch, Ports, Rank, Reach, Rule, Side, Tier,
+    Action, Expr, Extent, PeerMatch, Peers, Policy, PortMatch, Ports, Rank, Rule, Side, Tier,
 };
 use crate::{IcmpVersion, PolicyKind, PolicyName};
 
@@ -379,7 +379,7 @@ fn not(inner: PeerMatch) -> PeerMatch {
 }
 
 fn networks(nets: Vec<ipnet::IpNet>) -> PeerMatch {
-    PeerMatch::Networks { nets, except: Vec::new(), reach: Reach::Anything }
+    PeerMatch::Networks { nets, except: Vec::new(), extent: Extent::Anything }
 }
 
 /// Ends of one IP version. An end whose address is not known counts as IPv4.

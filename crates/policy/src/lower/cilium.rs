@@ -23,7 +23,7 @@ use sekisho_model::Protocol;
 use super::cilium_selector::{self, Scope};
 use super::context::Context;
 use crate::ir::{
-    Action, Entity, Expr, PeerMatch, Peers, Policy, PortMatch, Ports, Reach, Rule, Side,
+    Action, Entity, Expr, Extent, PeerMatch, Peers, Policy, PortMatch, Ports, Rule, Side,
 };
 use crate::{IcmpVersion, PolicyKind, PolicyName};
 
@@ -228,7 +228,7 @@ impl Lowering<'_> {
         (!nets.is_empty()).then(|| PeerMatch::Networks {
             nets,
             except: rule.except.clone(),
-            reach: Reach::OutsideCluster,
+            extent: Extent::OutsideCluster,
         })
     }
 
@@ -263,7 +263,7 @@ fn cidrs<'g>(group: &&'g sekisho_manifest::cilium::CidrGroup) -> impl Iterator<I
 pub(super) fn entity(entity: CiliumEntity) -> Vec<PeerMatch> {
     let family = |net: &str| {
         let nets = net.parse().into_iter().collect();
-        let nets = PeerMatch::Networks { nets, except: Vec::new(), reach: Reach::Anything };
+        let nets = PeerMatch::Networks { nets, except: Vec::new(), extent: Extent::Anything };
         vec![PeerMatch::All(vec![PeerMatch::Entity(Entity::World), nets])]
     };
     match entity {

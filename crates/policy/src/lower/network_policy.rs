@@ -3,7 +3,7 @@
 use sekisho_manifest::{LabelSelector, NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule, PortRef};
 
 use crate::ir::{
-    Action, Expr, PeerMatch, Peers, Policy, PortMatch, Ports, Reach, Rule, Scope, Side,
+    Action, Expr, Extent, PeerMatch, Peers, Policy, PortMatch, Ports, Rule, Scope, Side,
 };
 use crate::{Dialect, PolicyKind, PolicyName};
 
@@ -67,17 +67,17 @@ fn lower_peer(policy: &NetworkPolicy, peer: &PolicyPeer, dialect: Dialect) -> Pe
         PolicyPeer::IpBlock { cidr, except } => PeerMatch::Networks {
             nets: vec![*cidr],
             except: except.clone(),
-            reach: block_reach(dialect),
+            extent: block_extent(dialect),
         },
     }
 }
 
 /// What an `ipBlock` can match.
-pub(crate) fn block_reach(dialect: Dialect) -> Reach {
+pub(crate) fn block_extent(dialect: Dialect) -> Extent {
     match (dialect.ip_block_matches_pods(), dialect.ip_block_matches_nodes()) {
-        (true, _) => Reach::Anything,
-        (false, true) => Reach::NotEndpoints,
-        (false, false) => Reach::OutsideCluster,
+        (true, _) => Extent::Anything,
+        (false, true) => Extent::NotEndpoints,
+        (false, false) => Extent::OutsideCluster,
     }
 }
 

@@ -9,7 +9,7 @@ use sekisho_manifest::{
     TierRule, TierSubject,
 };
 
-use super::network_policy::block_reach;
+use super::network_policy::block_extent;
 use crate::ir::{
     Action, Expr, PeerMatch, Peers, Policy, PortMatch, Ports, Rank, Rule, Scope, Side, Tier,
 };
@@ -143,7 +143,7 @@ fn lower_peer(peer: &TierPeer, dialect: Dialect) -> Vec<PeerMatch> {
         TierPeer::Networks(nets) => vec![PeerMatch::Networks {
             nets: nets.clone(),
             except: Vec::new(),
-            reach: block_reach(dialect),
+            extent: block_extent(dialect),
         }],
         TierPeer::DomainNames(names) => {
             names.iter().map(|name| PeerMatch::Domain(domain(name))).collect()

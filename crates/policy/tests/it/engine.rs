@@ -10,8 +10,8 @@ use proptest::sample::select;
 use sekisho_manifest::Position;
 use sekisho_model::{Protocol, WorkloadRef};
 use sekisho_policy::ir::{
-    Action, Entity, Expr, PeerMatch, Peers, Policy, PortMatch, Ports, Rank, Reach as Extent, Rule,
-    Rulebook, Scope, Side, Test, TextOperator, TextTest, Tier,
+    Action, Entity, Expr, Extent, PeerMatch, Peers, Policy, PortMatch, Ports, Rank, Rule, Rulebook,
+    Scope, Side, Test, TextOperator, TextTest, Tier,
 };
 use sekisho_policy::{
     Cluster, Dialect, Edit, Endpoint, IcmpVersion, Pair, Party, Peer, PolicyKind, PolicyName,
@@ -76,7 +76,7 @@ fn peer() -> impl Strategy<Value = PeerMatch> {
     let leaf = prop_oneof![
         5 => expr().prop_map(PeerMatch::Endpoints),
         4 => (vec(net(), 1..3), vec(net(), 0..2), select(extents))
-            .prop_map(|(nets, except, reach)| PeerMatch::Networks { nets, except, reach }),
+            .prop_map(|(nets, except, extent)| PeerMatch::Networks { nets, except, extent }),
         1 => selector().prop_map(PeerMatch::Nodes),
         1 => select(domains).prop_map(|name| PeerMatch::Domain(name.to_owned())),
         1 => select(vec![Entity::World, Entity::Cluster]).prop_map(PeerMatch::Entity),

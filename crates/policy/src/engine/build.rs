@@ -1,0 +1,87 @@
+//! The parts of the engine, put together.
+
+use std::collections::BTreeSet;
+
+use sekisho_model::Direction;
+
+use crate::engine::axis::{Axis, V4, V6};
+use crate::engine::compile::{Compiled, NamedPorts, Workshop};
+use crate::engine::port_ids::PortIds;
+use crate::engine::rows::Rows;
+use crate::engine::selectors::{Index, PeerSets, World};
+use crate::ir::Rulebook;
+use crate::reach::{Place, domains};
+use crate::{Cluster, Dialect};
+
+/// All pairs, computed.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    pub(crate) axis: Axis,
+    pub(crate) index: Index,
+    pub(crate) ports: PortIds,
+    pub(crate) egress: Side,
+    pub(crate) ingress: Side,
+    pub(crate) dialect: Dialect,
+    /// DNS names that rules name.
+    pub(crate) domains: BTreeSet<String>,
+}
+
+/// One direction.
+#[derive(Clone, Debug)]
+pub(crate) struct Side {
+    pub(crate) compiled: Compiled,
+    pub(crate) rows: Rows,
+}
+
+impl Engine {
+    pub(crate) fn new(book: &Rulebook, cluster: &Cluster) -> Self {
+        let axis = Axis::new(book, cluster);
+        let index = Index::new(&axis, cluster);
+        let mut ports = PortIds::new();
+        let mut side = |direction| {
+            let mut shop = Workshop {
+                world: World { index: &index, axis: &axis, cluster },
+                ports: &mut ports,
+                dialect: book.dialect,
+                direction,
+                peers: PeerSets::default(),
+                named: NamedPorts::default(),
+            };
+            let mut compiled = Compiled::new(book, &mut shop);
+            let rows = Rows::new(&mut compiled, &axis, &mut ports);
+            Side { compiled, rows }
+        };
+        let (egress, ingress) = (side(Direction::Egress), side(Direction::Ingress));
+        let (dialect, domains) = (book.dialect, domains(book));
+        Self { axis, index, ports, egress, ingress, dialect, domains }
+    }
+
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        let spans = self.axis.spans.iter().enumerate();
+        let items = spans.flat_map(|(party, span)| span.clone().map(move |item| (party, item)));
+        items.map(|(party, item)| {
+            let families = self.axis.items.get(item as usize).map_or(0, |item| item.families);
+            Place {
+                party,
+                ipv4: families & V4 != 0,
+                ipv6: families & V6 != 0,
+                egress_class: self.egress.signature(item),
+                ingress_class: self.ingress.signature(item),
+                egress_column: self.egress.rows.columns.block(item),
+                ingress_column: self.ingress.rows.columns.block(item),
+            }
+        })
+    }
+}
+
+impl Side {
+    /// The signature of an item; None = no subject.
+    pub(crate) fn signature(&self, item: u32) -> Option<u32> {
+        self.compiled.signature_of.get(item as usize).copied().flatten()
+    }
+
+    /// Number of the row of an item.
+    pub(crate) fn row(&self, item: u32) -> u32 {
+        self.rows.row_number(self.signature(item))
+    }
+}
