@@ -25,6 +25,7 @@ mod ruleset;
 pub use cluster::{Cluster, Endpoint};
 pub use decision::{Connection, Decision, DirectionDecision, Peer, PolicyKind, PolicyName, Reason};
 pub use dialect::{Dialect, DialectError};
+pub use engine::tables::{ClassTable, Decider, Share};
 pub use explain::{DirectionExplanation, Explanation, Miss, explain};
 pub use lines::decide_line;
 pub use owners::{Owner, Owners, top_of_pod};

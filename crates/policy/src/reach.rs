@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use sekisho_model::Protocol;
+use sekisho_model::{Direction, Protocol};
 
 use crate::engine::Engine;
+use crate::engine::tables::ClassTable;
 use crate::ir::{PeerMatch, Peers, Policy, Rulebook};
 use crate::{Cluster, PolicyName, PortSet, RuleSet};
 
@@ -112,6 +113,40 @@ impl Reach {
     /// alike by every rule of that direction. So one pair per class and column answers for all.
     pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
         self.engine.places()
+    }
+
+    /// The place of a party where it uses `address`, one of its own; None if it is not.
+    #[must_use]
+    pub fn place_at(&self, party: usize, address: IpAddr) -> Option<Place> {
+        self.engine.place_at(party, address)
+    }
+
+    /// Whether `source` may open this connection to `destination`, in constant time; port 0 stands
+    /// for the protocol as a whole. The pair must be two ends of one address family; that a pod
+    /// reaches itself and a node its own pods is for the caller to know.
+    #[must_use]
+    pub fn allows_at(
+        &self,
+        source: &Place,
+        destination: &Place,
+        protocol: Protocol,
+        port: u16,
+    ) -> bool {
+        let (egress, ingress) = self.engine.cell(source, destination);
+        self.engine.ports.set(egress).contains(protocol, port)
+            && self.engine.ports.set(ingress).contains(protocol, port)
+    }
+
+    /// What the subjects of a class ([`Place::egress_class`], [`Place::ingress_class`]) may do,
+    /// with who decides. `book` must be the one this was made of; None for unknown classes.
+    #[must_use]
+    pub fn class_table(
+        &self,
+        book: &Rulebook,
+        direction: Direction,
+        class: u32,
+    ) -> Option<ClassTable> {
+        self.engine.class_table(book, direction, class)
     }
 
     /// What changes if one policy is put, replaced or removed: every pair of parties at most once.

@@ -1,12 +1,13 @@
 //! The parts of the engine, put together.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use sekisho_model::Direction;
 
 use crate::engine::axis::{Axis, V4, V6};
 use crate::engine::compile::{Compiled, NamedPorts, Workshop};
-use crate::engine::port_ids::PortIds;
+use crate::engine::port_ids::{PortId, PortIds};
 use crate::engine::rows::Rows;
 use crate::engine::selectors::{Index, PeerSets, World};
 use crate::ir::Rulebook;
@@ -59,18 +60,39 @@ impl Engine {
     pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
         let spans = self.axis.spans.iter().enumerate();
         let items = spans.flat_map(|(party, span)| span.clone().map(move |item| (party, item)));
-        items.map(|(party, item)| {
-            let families = self.axis.items.get(item as usize).map_or(0, |item| item.families);
-            Place {
-                party,
-                ipv4: families & V4 != 0,
-                ipv6: families & V6 != 0,
-                egress_class: self.egress.signature(item),
-                ingress_class: self.ingress.signature(item),
-                egress_column: self.egress.rows.columns.block(item),
-                ingress_column: self.ingress.rows.columns.block(item),
-            }
-        })
+        items.map(|(party, item)| self.place(party, item))
+    }
+
+    fn place(&self, party: usize, item: u32) -> Place {
+        let families = self.axis.items.get(item as usize).map_or(0, |item| item.families);
+        Place {
+            party,
+            ipv4: families & V4 != 0,
+            ipv6: families & V6 != 0,
+            egress_class: self.egress.signature(item),
+            ingress_class: self.ingress.signature(item),
+            egress_column: self.egress.rows.columns.block(item),
+            ingress_column: self.ingress.rows.columns.block(item),
+        }
+    }
+
+    /// The place of a party where it uses `address`, which must be one of its own.
+    pub(crate) fn place_at(&self, party: usize, address: IpAddr) -> Option<Place> {
+        let address = address.to_canonical();
+        let family = if address.is_ipv4() { V4 } else { V6 };
+        let net = Some(self.axis.nets.innermost(address));
+        let found = self.axis.spans.get(party)?.clone().find(|item| {
+            let own = self.axis.items.get(*item as usize);
+            own.is_some_and(|own| own.net == net && own.families & family != 0)
+        });
+        found.map(|item| self.place(party, item))
+    }
+
+    /// What a subject in one place may open to another, by class and column: egress and ingress.
+    pub(crate) fn cell(&self, source: &Place, destination: &Place) -> (PortId, PortId) {
+        let egress = self.egress.rows.at(source.egress_class, destination.egress_column);
+        let ingress = self.ingress.rows.at(destination.ingress_class, source.ingress_column);
+        (egress, ingress)
     }
 }
 

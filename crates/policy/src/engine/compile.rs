@@ -159,6 +159,16 @@ impl NamedPorts {
         self.resolved.insert((number, names), resolved);
         resolved
     }
+
+    /// The same once rows were made, when all are known.
+    pub(crate) fn known_ports_of(&self, term: TermPorts, names: u32) -> PortId {
+        match term {
+            TermPorts::Fixed(ports) => ports,
+            TermPorts::Named(number) => {
+                self.resolved.get(&(number, names)).copied().unwrap_or_default()
+            }
+        }
+    }
 }
 
 fn with_names(ports: &Ports, axis: &Axis, names: u32) -> crate::PortSet {

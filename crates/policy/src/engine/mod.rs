@@ -18,5 +18,6 @@ mod pairs;
 mod port_ids;
 mod rows;
 mod selectors;
+pub(crate) mod tables;
 
 pub(crate) use build::{Engine, Side};

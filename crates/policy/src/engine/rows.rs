@@ -56,8 +56,12 @@ impl Rows {
 
     /// The ports that an item with this signature (None = no subject) may use with an item.
     pub(crate) fn cell(&self, signature: Option<u32>, other: u32) -> PortId {
+        self.at(signature, self.columns.block(other))
+    }
+
+    /// The same with a block of other ends.
+    pub(crate) fn at(&self, signature: Option<u32>, block: u32) -> PortId {
         let row = self.row_number(signature);
-        let block = self.columns.block(other);
         let cell = self.rows.value(row).and_then(|row| row.get(block as usize));
         cell.copied().unwrap_or_default()
     }
