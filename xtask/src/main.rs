@@ -13,6 +13,7 @@ mod lab;
 mod libtest;
 mod release;
 mod run;
+mod score;
 mod setup;
 mod steps;
 mod test;
@@ -40,6 +41,7 @@ const VERBS: &[Verb] = &[
     },
     Verb { name: "test", does: "every check and test; --quick leaves out root's", run: test::run },
     Verb { name: "ci", does: "test, and documentation and generated files as well", run: ci::run },
+    Verb { name: "score", does: "answers that others wrote, compared with ours", run: score::run },
     Verb { name: "setup", does: "say what this machine lacks, and install it", run: setup::run },
     Verb { name: "tidy", does: "the style rules that no other tool checks", run: tidy::run },
     Verb { name: "fmt", does: "format Rust, and C if clang-format is here", run: format::run },

@@ -13,7 +13,7 @@ use crate::libtest::Tally;
 use crate::run::{self, Ended};
 use crate::setup::Scope;
 use crate::steps::Steps;
-use crate::{setup, tidy, workspace};
+use crate::{score, setup, tidy, workspace};
 
 /// Packages whose `tests/it` loads eBPF, mounts, or makes namespaces and tables.
 pub(crate) const ROOT_PACKAGES: &[&str] =
@@ -87,6 +87,7 @@ pub(crate) fn run_all(root: &Path, options: Options, steps: &mut Steps) {
         steps.run(&name(artifact), || run_program(artifact, UNIT_LIMIT, false));
     }
     steps.run("doc tests", || doc_tests(root));
+    steps.check("score", || score::step(root));
     for artifact in &root_tests {
         if options.quick {
             steps.leave_out(&name(artifact), "needs root, and --quick was given");
