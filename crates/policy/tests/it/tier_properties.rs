@@ -8,7 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use sekisho_manifest::read;
-use sekisho_policy::{Cluster, Connection, Dialect, Peer, RuleSet};
+use sekisho_policy::{Cluster, Connection, Dialect, Pair, Peer, RuleSet};
 use serde_json::{Value, json};
 
 use crate::tier_oracle::{End, Oracle, Question, addresses};
@@ -370,15 +370,14 @@ fn peer<'a>(cluster: &'a Cluster, oracle: &Oracle<'_>, end: &'a End) -> (Peer<'a
     }
 }
 
-/// Compares every `step`th question, from the `start`th on; returns how many were ambiguous.
-fn compare(objects: &[Value], start: usize, step: usize) -> Result<usize, TestCaseError> {
+/// Compares every `step`th question, from the `start`th on.
+fn compare(objects: &[Value], start: usize, step: usize) -> Result<(), TestCaseError> {
     let text: Vec<_> = objects.iter().map(ToString::to_string).collect();
     let reading = read("random.yaml", &text.join("\n---\n"));
     prop_assert_eq!(&reading.errors, &vec![]);
     let rules = RuleSet::from_objects(&reading.objects, Dialect::Spec);
     let cluster = Cluster::from_objects(&reading.objects);
     let oracle = Oracle::new(objects);
-    let mut ambiguous = 0;
     for question in questions(objects).iter().skip(start).step_by(step) {
         let (source, source_address) = peer(&cluster, &oracle, &question.source);
         let (destination, destination_address) = peer(&cluster, &oracle, &question.destination);
@@ -388,15 +387,28 @@ fn compare(objects: &[Value], start: usize, step: usize) -> Result<usize, TestCa
             Connection { source, destination, source_address, destination_address, protocol, port };
         let decision = rules.decide(&cluster, &connection);
         let (may_allow, may_deny) = oracle.verdicts(question);
-        ambiguous += usize::from(may_allow && may_deny);
+        let pair = Pair { source, destination, source_address, destination_address };
+        let open = rules.decide_pair(&cluster, &pair).allowed();
+        prop_assert_eq!(
+            open.contains(protocol, port),
+            decision.allows(),
+            "{:?}: {}",
+            question,
+            open
+        );
         let fits = if decision.allows() { may_allow } else { may_deny };
         prop_assert!(fits, "{question:?}: {decision:?}, not as in:\n{}", text.join("\n---\n"));
     }
-    Ok(ambiguous)
+    Ok(())
+}
+
+/// Long runs: `PROPTEST_CASES=10000 cargo test -p sekisho-policy tiers_are`.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
 
     #[test]
     fn tiers_are_decided_as_the_naive_judge_does(objects in objects(), start in 0_usize..23) {
