@@ -5,20 +5,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use sekisho_api::PolicyFile;
-use sekisho_manifest::{ManifestError, Object};
+use sekisho_manifest::{ManifestError, Object, TEXT_BYTES_MAX};
 
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
-/// Largest file read, bytes.
-const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// Reads all files that `paths` name: folders are walked, sorted by name; `-` is standard input.
 pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<PolicyFile>> {
     let mut files = Vec::new();
     for path in paths {
         if path == Path::new("-") {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("read standard input")?;
-            files.push(PolicyFile { name: "standard input".to_owned(), text });
+            let name = "standard input".to_owned();
+            let text = read_text(&name, std::io::stdin())?;
+            files.push(PolicyFile { name, text });
         } else if path.is_dir() {
             let found = files.len();
             walk(path, &mut files)?;
@@ -54,13 +52,23 @@ fn walk(folder: &Path, files: &mut Vec<PolicyFile>) -> anyhow::Result<()> {
 
 fn read_file(path: &Path) -> anyhow::Result<PolicyFile> {
     let name = path.display().to_string();
-    let size = std::fs::metadata(path).with_context(|| format!("read `{name}`"))?.len();
-    if size > FILE_BYTES_MAX {
-        bail!("`{name}` has {size} bytes, more than the {FILE_BYTES_MAX} that are read");
-    }
-    let bytes = std::fs::read(path).with_context(|| format!("read `{name}`"))?;
-    let text = String::from_utf8(bytes).with_context(|| format!("`{name}` is not UTF-8 text"))?;
+    let file = std::fs::File::open(path).with_context(|| format!("read `{name}`"))?;
+    let text = read_text(&name, file)?;
     Ok(PolicyFile { name, text })
+}
+
+/// Reads no more than can be parsed, so that neither a huge file nor an endless pipe fills memory.
+fn read_text(name: &str, source: impl Read) -> anyhow::Result<String> {
+    let most = u64::try_from(TEXT_BYTES_MAX).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    source
+        .take(most.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("read `{name}`"))?;
+    if bytes.len() > TEXT_BYTES_MAX {
+        bail!("`{name}` is longer than {TEXT_BYTES_MAX} bytes, the most that is read");
+    }
+    String::from_utf8(bytes).with_context(|| format!("`{name}` is not UTF-8 text"))
 }
 
 /// Parses all files as an API server would; every error of every file is told at once.
