@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use sekisho_manifest::{Object, Outline, Service};
-use sekisho_model::Direction;
+use sekisho_model::{Direction, PartyKind};
 
 use super::code::{
     CIDR_HOST_BITS, EXCEPT_ADDS_NOTHING, IP_BLOCK_FOR_PODS, IPV4_ONLY, SERVICE_ADDRESS,
@@ -69,6 +69,8 @@ pub(crate) fn inside(cx: &Context<'_>, out: &mut Vec<Finding>) {
         };
         let classes: Vec<_> = cx
             .ordinary()
+            // Hosts keep their addresses, and are often known by nothing else.
+            .filter(|(_, endpoint)| endpoint.kind == PartyKind::Pod)
             .filter(|(_, endpoint)| endpoint.addresses.iter().any(holds))
             .map(|(class, _)| class)
             .collect();

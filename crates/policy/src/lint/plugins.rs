@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use sekisho_manifest::Position;
-use sekisho_model::Direction;
+use sekisho_model::{Direction, PartyKind};
 
 use super::code::PLUGINS_DIFFER;
 use super::context::{Context, Far, Place, about, object_name, workload_name};
@@ -205,7 +205,12 @@ fn ends<'c>(cx: &'c Context<'_>) -> Vec<(String, Peer<'c>, Option<IpAddr>)> {
         match far {
             Far::Address(address) => ends.push((name, Peer::Address(address), Some(address))),
             Far::Class(index) => {
-                let endpoint = cx.classes.get(index).and_then(|class| cx.endpoint(class));
+                // Plugins know nothing of hosts: there they are addresses outside.
+                let endpoint = cx
+                    .classes
+                    .get(index)
+                    .and_then(|class| cx.endpoint(class))
+                    .filter(|endpoint| endpoint.kind == PartyKind::Pod);
                 for address in endpoint.iter().flat_map(|endpoint| {
                     let all: Vec<Option<IpAddr>> =
                         endpoint.addresses.iter().copied().map(Some).collect();

@@ -5,6 +5,7 @@ pub(crate) mod decide;
 pub(crate) mod diff;
 pub(crate) mod explain;
 mod input;
+pub(crate) mod lint;
 pub(crate) mod list;
 mod run;
 
