@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
-
 /// An IP family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Family {
@@ -20,14 +18,6 @@ pub(crate) struct Range {
 
 impl Family {
     pub(crate) const BOTH: [Self; 2] = [Self::V4, Self::V6];
-
-    /// All addresses of the family.
-    pub(crate) fn all(self) -> Range {
-        match self {
-            Self::V4 => Range { low: 0, high: u128::from(u32::MAX) },
-            Self::V6 => Range { low: 0, high: u128::MAX },
-        }
-    }
 
     /// The family of `address`, once an IPv4-mapped IPv6 address is seen as the IPv4 it is.
     pub(crate) fn of(address: IpAddr) -> Self {
@@ -81,19 +71,6 @@ impl Range {
         Self { low: value, high: value }
     }
 
-    /// The range of a CIDR block.
-    pub(crate) fn block(block: IpNet) -> Self {
-        match block {
-            IpNet::V4(block) => Self {
-                low: block.network().to_bits().into(),
-                high: block.broadcast().to_bits().into(),
-            },
-            IpNet::V6(block) => {
-                Self { low: block.network().to_bits(), high: block.broadcast().to_bits() }
-            }
-        }
-    }
-
     /// Whether the range holds one address only.
     pub(crate) fn is_single(self) -> bool {
         self.low == self.high
@@ -114,88 +91,5 @@ pub(crate) fn integer(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_bits().into(),
         IpAddr::V6(address) => address.to_bits(),
-    }
-}
-
-/// The family of a CIDR block.
-pub(crate) fn block_family(block: &IpNet) -> Family {
-    match block {
-        IpNet::V4(_) => Family::V4,
-        IpNet::V6(_) => Family::V6,
-    }
-}
-
-/// Sorts `ranges` and joins those that overlap. Neighbours stay apart: a lone address is found
-/// faster by a hash, and comes and goes without its neighbours.
-pub(crate) fn normalise(mut ranges: Vec<Range>) -> Vec<Range> {
-    ranges.sort_unstable();
-    let mut joined: Vec<Range> = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        match joined.last_mut() {
-            Some(last) if range.low <= last.high => {
-                last.high = last.high.max(range.high);
-            }
-            Some(_) | None => joined.push(range),
-        }
-    }
-    joined
-}
-
-/// The parts of `whole` that none of `holes` covers, sorted.
-pub(crate) fn subtract(whole: Range, holes: Vec<Range>) -> Vec<Range> {
-    let mut parts = Vec::new();
-    let mut next = whole.low;
-    for hole in normalise(holes) {
-        if hole.high < next {
-            continue;
-        }
-        if hole.low > whole.high {
-            break;
-        }
-        if hole.low > next {
-            parts.push(Range { low: next, high: hole.low - 1 });
-        }
-        if hole.high >= whole.high {
-            return parts;
-        }
-        next = hole.high + 1;
-    }
-    parts.push(Range { low: next, high: whole.high });
-    parts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn block(text: &str) -> Range {
-        Range::block(text.parse().unwrap())
-    }
-
-    fn check(whole: &str, holes: &[&str], expected: &[&str]) {
-        let parts = subtract(block(whole), holes.iter().map(|hole| block(hole)).collect());
-        let family = block_family(&whole.parse().unwrap());
-        let texts: Vec<_> = parts.into_iter().map(|part| part.text(family)).collect();
-        assert_eq!(texts, expected, "{whole} minus {holes:?}");
-    }
-
-    #[test]
-    fn except_leaves_what_no_hole_covers() {
-        check("10.0.0.0/24", &[], &["10.0.0.0-10.0.0.255"]);
-        check("10.0.0.0/24", &["10.0.0.0/25"], &["10.0.0.128-10.0.0.255"]);
-        check("10.0.0.0/24", &["10.0.0.128/25"], &["10.0.0.0-10.0.0.127"]);
-        check("10.0.0.0/30", &["10.0.0.1/32", "10.0.0.2/32"], &["10.0.0.0", "10.0.0.3"]);
-        check("0.0.0.0/0", &["255.255.255.255/32"], &["0.0.0.0-255.255.255.254"]);
-        check("10.0.0.0/24", &["10.0.0.0/24"], &[]);
-        check("::/0", &["8000::/1"], &["::-7fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]);
-    }
-
-    #[test]
-    fn ranges_that_overlap_are_joined_and_neighbours_are_not() {
-        let joined =
-            normalise(vec![block("10.0.0.4/30"), block("10.0.0.0/29"), block("10.0.0.8/29")]);
-        assert_eq!(joined, [block("10.0.0.0/29"), block("10.0.0.8/29")]);
-        let all = normalise(vec![Family::V6.all(), block("::/1")]);
-        assert_eq!(all, [Family::V6.all()]);
     }
 }

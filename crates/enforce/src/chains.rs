@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use sekisho_model::{DecidedBy, Direction, POLICY_DROP_MARK, Protocol};
+use sekisho_model::{DecidedBy, Direction, POLICY_DROP_MARK};
 use sekisho_policy::Endpoint;
 
 use crate::address::{Family, Range};
 use crate::layout::{ChainDef, Ids, Layout, MapDef, comment};
-use crate::ports::PortTable;
+use crate::ports::{PortTable, Verdict, Whole};
 use crate::scope::{Mode, Scope, ScopeKind};
 
 /// Bytes of a logged packet: IPv6 header, one extension header, ports.
@@ -36,60 +36,58 @@ pub(crate) struct Builder<'a> {
     layout: Layout,
     decisions: BTreeMap<u32, DecidedBy>,
     ids: Ids,
-    denial: String,
 }
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(scope: &'a Scope, mode: Mode) -> Self {
         let layout = Layout { table: mode.table(), ..Layout::default() };
         let decisions = BTreeMap::new();
-        Self { scope, mode, layout, decisions, ids: Ids::default(), denial: String::new() }
+        Self { scope, mode, layout, decisions, ids: Ids::default() }
     }
 
-    /// Gives `decided` its id and, the first time, a chain that counts and returns.
-    pub(crate) fn decision(&mut self, decided: &DecidedBy) -> u32 {
-        let (id, new) = self.id_of(decided);
-        if new {
-            let counter = format!("a_{id:08x}");
-            let rules = vec![format!("counter name {counter} return")];
-            self.layout.chains.insert(counter.clone(), ChainDef { header: String::new(), rules });
-            self.layout.counters.insert(counter, comment(&decided.to_string()));
+    /// The verdict of whoever decided, with a chain for it.
+    pub(crate) fn verdict(&mut self, allowed: bool, decided: Option<DecidedBy>) -> Verdict {
+        let Some(decided) = decided else { return Verdict::Default };
+        let id = self.id_of(&decided);
+        let verdict = if allowed { Verdict::Allow(id) } else { Verdict::Deny(id) };
+        let name = if allowed { format!("a_{id:08x}") } else { format!("d_{id:08x}") };
+        if !self.layout.chains.contains_key(&name) {
+            let rules =
+                if allowed { vec![format!("counter name {name} return")] } else { self.denial(id) };
+            self.layout.chains.insert(name.clone(), ChainDef { header: String::new(), rules });
+            self.layout.counters.insert(name, comment(&decided.to_string()));
         }
+        verdict
+    }
+
+    /// The rules that count, log and drop, in the name of a decision.
+    fn denial(&self, id: u32) -> Vec<String> {
+        let group = self.scope.log_group;
+        let prefix = format!("sekisho:{}:{id}:", self.mode.letter());
+        let log = format!("log prefix \"{prefix}\" group {group} snaplen {SNAPLEN_BYTES}");
+        let last = match self.mode {
+            Mode::Enforce => drop_marked(),
+            Mode::Audit => "return".to_owned(),
+        };
+        let stray = format!("ct state != new counter name {STRAY} {last}");
+        vec![stray, format!("counter name d_{id:08x} {log} {last}")]
+    }
+
+    fn id_of(&mut self, decided: &DecidedBy) -> u32 {
+        let rule = decided.rule.map_or_else(String::new, |rule| rule.to_string());
+        let id = self.ids.of(&format!("{}|{rule}|{}", decided.policy, decided.direction));
+        self.decisions.entry(id).or_insert_with(|| decided.clone());
         id
     }
 
-    /// Makes the chain that denies in the name of `decided` the fallback of the next group.
-    pub(crate) fn denial(&mut self, decided: &DecidedBy) {
-        let (id, new) = self.id_of(decided);
-        let chain = format!("d_{id:08x}");
-        if new {
-            let group = self.scope.log_group;
-            let prefix = format!("sekisho:{}:{id}:", self.mode.letter());
-            let log = format!("log prefix \"{prefix}\" group {group} snaplen {SNAPLEN_BYTES}");
-            let last = match self.mode {
-                Mode::Enforce => drop_marked(),
-                Mode::Audit => "return".to_owned(),
-            };
-            let stray = format!("ct state != new counter name {STRAY} {last}");
-            let rules = vec![stray, format!("counter name {chain} {log} {last}")];
-            self.layout.chains.insert(chain.clone(), ChainDef { header: String::new(), rules });
-            self.layout.counters.insert(chain.clone(), comment(&decided.to_string()));
-        }
-        self.denial = chain;
-    }
-
-    fn id_of(&mut self, decided: &DecidedBy) -> (u32, bool) {
-        let rule = decided.rule.map_or_else(String::new, |rule| rule.to_string());
-        let id = self.ids.of(&format!("{}|{rule}|{}", decided.policy, decided.direction));
-        (id, self.decisions.insert(id, decided.clone()).is_none())
-    }
-
-    /// Adds the chain of one group of subjects and returns its name.
+    /// Adds the chain of one group of subjects and returns its name: `most` is the table of every
+    /// address that `tables` leave out.
     pub(crate) fn subject_chain(
         &mut self,
         direction: Direction,
         title: &str,
         tables: &[(Family, Vec<(Range, PortTable)>)],
+        most: &PortTable,
     ) -> String {
         let letter = match direction {
             Direction::Egress => 'e',
@@ -112,59 +110,61 @@ impl<'a> Builder<'a> {
                 let map_name = format!("{name}_{}{suffix}", family.digit());
                 let mut map = MapDef::map(format!("type {} : verdict;{flags}", family.nft_type()));
                 for (range, table) in list {
-                    let verdict = format!("goto {}", self.port_chain(table));
-                    map.elements.insert(range.text(*family), verdict);
+                    map.elements.insert(range.text(*family), self.port_chain(table));
                 }
                 self.layout.maps.insert(map_name.clone(), map);
                 rules.push(format!("{header} {peer} vmap @{map_name}"));
             }
         }
-        rules.push(format!("goto {} comment \"{}\"", self.denial, comment(title)));
+        rules.push(format!("{} comment \"{}\"", self.port_chain(most), comment(title)));
         self.layout.chains.insert(name.clone(), ChainDef { header: String::new(), rules });
         name
     }
 
-    /// The chain that picks the decision by protocol and port; equal tables share one.
+    /// Where a table sends packets: to the verdict, or to a chain that picks it by protocol and
+    /// port. Equal tables share one.
     fn port_chain(&mut self, table: &PortTable) -> String {
-        if let (true, true, Some(other)) =
-            (table.ports.is_empty(), table.protocols.is_empty(), table.other)
-        {
-            return format!("a_{other:08x}");
+        if let Some(only) = table.only() {
+            return words(only);
         }
-        // A table that leaves points open ends in the denial of its group.
-        let last =
-            table.other.map_or_else(|| self.denial.clone(), |other| format!("a_{other:08x}"));
-        let name = format!("p_{:08x}", self.ids.of(&format!("{table:?} {last}")));
+        let name = format!("p_{:08x}", self.ids.of(&format!("{table:?}")));
+        let go = format!("goto {name}");
         if self.layout.chains.contains_key(&name) {
-            return name;
+            return go;
         }
         let mut rules = Vec::new();
         if !table.ports.is_empty() {
             let flags = if table.is_exact() { "" } else { " flags interval;" };
             let header = format!("type inet_proto . inet_service : verdict;{flags}");
             let mut map = MapDef::map(header);
-            for (protocol, low, high, decision) in &table.ports {
-                let ports = if low == high { low.to_string() } else { format!("{low}-{high}") };
-                for word in nft_protocols(*protocol) {
-                    map.elements
-                        .insert(format!("{word} . {ports}"), format!("goto a_{decision:08x}"));
-                }
+            for (whole, low, high, verdict) in &table.ports {
+                let key = format!("{} . {}", whole.nft(), span(*low, *high));
+                map.elements.insert(key, words(*verdict));
             }
             self.layout.maps.insert(name.clone(), map);
             rules.push(format!("meta l4proto . th dport vmap @{name}"));
         }
+        for whole in [Whole::IcmpV4, Whole::IcmpV6] {
+            let own = table.icmp.iter().filter(|(of, ..)| *of == whole);
+            let list: Vec<String> = own
+                .map(|(_, low, high, verdict)| {
+                    format!("{} : {}", span(*low, *high), words(*verdict))
+                })
+                .collect();
+            if let (Some(kind), false) = (whole.nft_type(), list.is_empty()) {
+                rules.push(format!("{kind} vmap {{ {} }}", list.join(", ")));
+            }
+        }
         if !table.protocols.is_empty() {
-            let words = table.protocols.iter().flat_map(|(protocol, decision)| {
-                nft_protocols(*protocol)
-                    .iter()
-                    .map(move |word| format!("{word} : goto a_{decision:08x}"))
-            });
-            let list: Vec<String> = words.collect();
+            let all = table.protocols.iter();
+            let list: Vec<String> = all
+                .map(|(whole, verdict)| format!("{} : {}", whole.nft(), words(*verdict)))
+                .collect();
             rules.push(format!("meta l4proto vmap {{ {} }}", list.join(", ")));
         }
-        rules.push(format!("goto {last}"));
-        self.layout.chains.insert(name.clone(), ChainDef { header: String::new(), rules });
-        name
+        rules.push(words(table.other));
+        self.layout.chains.insert(name, ChainDef { header: String::new(), rules });
+        go
     }
 
     /// Sends the subject's packets to `chain`.
@@ -306,11 +306,16 @@ fn own_pairs(local: &[&Endpoint], family: Family) -> BTreeMap<String, String> {
     pairs
 }
 
-fn nft_protocols(protocol: Protocol) -> &'static [&'static str] {
-    match protocol {
-        Protocol::Tcp => &["tcp"],
-        Protocol::Udp => &["udp"],
-        Protocol::Sctp => &["sctp"],
-        Protocol::Icmp => &["icmp", "ipv6-icmp"],
+/// A range as nft writes it.
+fn span(low: u16, high: u16) -> String {
+    if low == high { low.to_string() } else { format!("{low}-{high}") }
+}
+
+/// A verdict as nft writes it.
+fn words(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Default => "return".to_owned(),
+        Verdict::Allow(id) => format!("goto a_{id:08x}"),
+        Verdict::Deny(id) => format!("goto d_{id:08x}"),
     }
 }

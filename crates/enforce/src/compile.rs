@@ -1,29 +1,35 @@
 //! Policies and cluster to the table of one node or host.
 //!
-//! Every subject jumps from a base chain, by its address, to the chain of its compiled rules. There
-//! the peer's address picks a port table, protocol and port pick the rule's chain, which counts and
-//! returns. What picks nothing falls through to the denial. So a connection costs a fixed number of
-//! lookups, however many policies there are (docs/decisions/0004-nftables-layout.md).
+//! Every subject jumps from a base chain, by its address, to the chain of its class. There the
+//! peer's address picks a port table, protocol and port pick the rule's chain, which counts and
+//! returns, or counts, logs and drops. What no map names goes the way that most addresses go: to a
+//! denial, or back. So a connection costs a fixed number of lookups, however many policies there
+//! are (docs/decisions/0004-nftables-layout.md).
 //!
-//! Peers are expanded to addresses, cut into disjoint ranges by a sweep, so that the first rule
-//! that allows is the one that counts, exactly as `RuleSet::decide` says.
+//! The tables are those of the policy engine, row by row and column by column, so that what verify
+//! proved is what the kernel enforces, for policies of every kind
+//! (docs/decisions/0009-the-datapath-is-compiled-from-the-engine.md).
 //!
-//! Fails closed for peers (an address nobody knows is no peer), and as a whole: an error leaves the
-//! rules in force as they are.
+//! Fails closed for peers (an address nobody knows is external), and as a whole: an error leaves
+//! the rules in force as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use sekisho_model::{DecidedBy, Direction};
-use sekisho_policy::{Cluster, Endpoint, RuleSet};
+use sekisho_model::{DecidedBy, Direction, Labels, PartyKind};
+use sekisho_policy::ir::{Action, Policy, Rulebook, Subject, Tier};
+use sekisho_policy::{
+    ClassTable, Cluster, Dialect, Endpoint, Pair, Peer, PolicyKind, RuleSet, Segment, Share,
+};
 use sekisho_verify::VerifiedPolicy;
 
 use crate::address::{Family, Range};
 use crate::chains::Builder;
 use crate::layout::Layout;
-use crate::peers::{Members, RuleTerms, Term};
-use crate::ports::PortTable;
+use crate::peers::{Column, Space};
+use crate::ports::{PortTable, Verdict};
 use crate::scope::{Mode, Scope, ScopeKind};
+use crate::unenforced::{self, Unenforced};
 
 /// Most elements of all sets and maps of one table: about 150 bytes of kernel memory each.
 pub const ELEMENTS_MAX: usize = 1_000_000;
@@ -39,8 +45,10 @@ pub struct NodeTables {
     pub decisions: BTreeMap<u32, DecidedBy>,
     /// Elements of all sets and maps.
     pub elements: usize,
-    /// Endpoints of this scope that a policy isolates in at least one direction.
+    /// Endpoints of this scope that a policy selects in at least one direction.
     pub subjects: usize,
+    /// Rules about these endpoints that the table does not hold as they are written.
+    pub unenforced: Vec<Unenforced>,
     pub(crate) layout: Layout,
 }
 
@@ -70,6 +78,12 @@ pub enum CompileError {
         first: String,
         /// namespace/name.
         second: String,
+    },
+    /// A way to read policies that no network plugin has.
+    #[error("policies read in the dialect `{dialect}` can't be enforced: it knows no host network")]
+    Dialect {
+        /// The dialect.
+        dialect: Dialect,
     },
     /// More elements than [`ELEMENTS_MAX`].
     #[error("{count} set elements are needed on `{node}`, at most {ELEMENTS_MAX} are loaded")]
@@ -101,48 +115,56 @@ pub(crate) fn build(
     scope: &Scope,
     mode: Mode,
 ) -> Result<NodeTables, CompileError> {
-    let members = Members::of(cluster)?;
-    let local = subjects_of(cluster, &members, scope)?;
+    if rules.dialect().host_network_is_ordinary() {
+        return Err(CompileError::Dialect { dialect: rules.dialect() });
+    }
+    let local = subjects_of(cluster, scope)?;
+    let book = selecting(rules.rulebook(), cluster, &local);
+    let place = Compiler { space: Space::new(&book, cluster, scope)?, book, cluster, scope };
     let mut builder = Builder::new(scope, mode);
-    let mut isolated = BTreeSet::new();
+    let mut selected = BTreeSet::new();
     for direction in [Direction::Egress, Direction::Ingress] {
-        let groups = group(rules, &local, direction);
-        let mut terms = RuleTerms::new(rules, cluster, &members);
-        for (key, subjects) in groups {
-            let list = group_terms(&mut builder, &mut terms, &key, direction);
-            let tables = Family::BOTH.map(|family| (family, sweep(&list, family)));
-            let chain = builder.subject_chain(direction, &key.title(rules), &tables);
-            for subject in subjects {
-                isolated.insert((subject.namespace.as_str(), subject.name.as_str()));
+        for group in place.groups(&local, direction) {
+            let chain = place.chain(&mut builder, &group);
+            for subject in group.subjects {
+                selected.insert((subject.namespace.as_str(), subject.name.as_str()));
                 builder.subject(direction, subject, &chain);
             }
         }
     }
+    let local: Vec<&Endpoint> = local.into_iter().map(|(_, endpoint)| endpoint).collect();
     let (layout, decisions) = builder.finish(&local);
     let elements = layout.elements();
     if elements > ELEMENTS_MAX {
         return Err(CompileError::TooManyElements { node: scope.node.clone(), count: elements });
     }
     let script = layout.replace_script();
-    Ok(NodeTables { script, decisions, elements, subjects: isolated.len(), layout })
+    let unenforced = unenforced::of_book(&place.book);
+    Ok(NodeTables { script, decisions, elements, subjects: selected.len(), unenforced, layout })
 }
 
-/// The endpoints whose packets this place judges.
-fn subjects_of<'a>(
-    cluster: &Cluster,
-    members: &Members<'a>,
-    scope: &Scope,
-) -> Result<Vec<&'a Endpoint>, CompileError> {
+/// An endpoint and its index in the cluster.
+type Local<'a> = (usize, &'a Endpoint);
+
+/// The endpoints whose packets this place judges. Pods of the host's network are no subjects.
+fn subjects_of<'a>(cluster: &'a Cluster, scope: &Scope) -> Result<Vec<Local<'a>>, CompileError> {
+    let all = cluster.endpoints.iter().enumerate();
+    let own = all.filter(|(_, endpoint)| !endpoint.host_network);
     match scope.kind {
         ScopeKind::Node => {
-            let on_node = |endpoint: &Endpoint| endpoint.node.as_deref() == Some(&scope.node);
             if !cluster.nodes.contains_key(&scope.node) {
                 return Err(CompileError::UnknownNode { node: scope.node.clone() });
             }
-            Ok(members.pods().filter(|pod| on_node(pod)).collect())
+            let here = |endpoint: &Endpoint| {
+                endpoint.kind == PartyKind::Pod && endpoint.node.as_deref() == Some(&scope.node)
+            };
+            Ok(own.filter(|(_, endpoint)| here(endpoint)).collect())
         }
         ScopeKind::Host => {
-            let hosts: Vec<_> = members.hosts().filter(|host| host.name == scope.node).collect();
+            let here = |endpoint: &Endpoint| {
+                endpoint.kind == PartyKind::Host && endpoint.name == scope.node
+            };
+            let hosts: Vec<_> = own.filter(|(_, endpoint)| here(endpoint)).collect();
             match hosts.len() {
                 1 => Ok(hosts),
                 count => Err(CompileError::Host { host: scope.node.clone(), count }),
@@ -151,146 +173,231 @@ fn subjects_of<'a>(
     }
 }
 
-/// What makes two subjects compile to the same chain.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct GroupKey<'a> {
-    /// Positions in `RuleSet::policies`, ascending, so by namespace and name. Never empty.
-    policies: Vec<usize>,
-    /// Ingress only: the subject's ports, for named ones are resolved against them.
-    ports: Vec<(&'a str, sekisho_model::Protocol, u16)>,
+/// The policies that select one of these endpoints; the others cannot matter here.
+fn selecting(book: &Rulebook, cluster: &Cluster, local: &[Local<'_>]) -> Rulebook {
+    let none = Labels::new();
+    let namespaces: BTreeMap<&str, Labels> = local
+        .iter()
+        .map(|(_, one)| (one.namespace.as_str(), cluster.namespace_labels(&one.namespace)))
+        .collect();
+    let subjects: Vec<Subject<'_>> = local
+        .iter()
+        .map(|(_, one)| {
+            let account = one.service_account.as_deref();
+            let accounts = cluster.service_accounts.get(&one.namespace);
+            let labels = account.and_then(|name| accounts.and_then(|all| all.get(name)));
+            Subject {
+                namespace: &one.namespace,
+                namespace_labels: namespaces.get(one.namespace.as_str()).unwrap_or(&none),
+                labels: &one.labels,
+                service_account: account,
+                service_account_labels: labels.unwrap_or(&none),
+            }
+        })
+        .collect();
+    let selects = |policy: &&Policy| subjects.iter().any(|subject| policy.subject.matches(subject));
+    let tiers = book.tiers.iter().map(|tier| Tier {
+        name: tier.name.clone(),
+        policies: tier.policies.iter().filter(selects).cloned().collect(),
+    });
+    Rulebook {
+        tiers: tiers.filter(|tier| !tier.policies.is_empty()).collect(),
+        dialect: book.dialect,
+    }
 }
 
-impl GroupKey<'_> {
+/// Subjects that the same rules judge in the same way.
+struct Group<'a> {
+    direction: Direction,
+    table: ClassTable,
     /// Names the group in full, the same in every revision.
-    fn title(&self, rules: &RuleSet) -> String {
-        let names = self.policies.iter().filter_map(|index| rules.policies().get(*index));
-        let mut title = String::new();
-        for policy in names {
-            if !title.is_empty() {
-                title.push(',');
-            }
-            title.push_str(&format!("{}/{}", policy.meta.namespace, policy.meta.name));
-        }
-        for (name, protocol, port) in &self.ports {
-            title.push_str(&format!(" {name}={port}/{protocol}"));
-        }
-        title
-    }
+    title: String,
+    subjects: Vec<&'a Endpoint>,
 }
 
-/// Puts isolated subjects with the same rules together; subjects no policy selects are left out.
-fn group<'a>(
-    rules: &RuleSet,
-    local: &[&'a Endpoint],
-    direction: Direction,
-) -> BTreeMap<GroupKey<'a>, Vec<&'a Endpoint>> {
-    let mut groups: BTreeMap<GroupKey<'a>, Vec<&'a Endpoint>> = BTreeMap::new();
-    for endpoint in local {
-        let selecting = rules.policies().iter().enumerate().filter(|(_, policy)| {
-            let isolates = match direction {
-                Direction::Ingress => policy.isolates_ingress,
-                Direction::Egress => policy.isolates_egress,
+/// What compiling one place needs.
+struct Compiler<'a> {
+    book: Rulebook,
+    space: Space,
+    cluster: &'a Cluster,
+    scope: &'a Scope,
+}
+
+impl Compiler<'_> {
+    /// The groups of a direction by title; subjects that no policy selects are left out.
+    fn groups<'e>(&self, local: &[Local<'e>], direction: Direction) -> Vec<Group<'e>> {
+        let mut classes: BTreeMap<u32, Vec<&Endpoint>> = BTreeMap::new();
+        for (index, endpoint) in local {
+            if let Some(class) = self.space.class_of(*index, direction) {
+                classes.entry(class).or_default().push(*endpoint);
+            }
+        }
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        for (class, subjects) in classes {
+            let Some(table) = self.space.reach.class_table(&self.book, direction, class) else {
+                continue;
             };
-            isolates
-                && policy.meta.namespace == endpoint.namespace
-                && policy.pod_selector.matches(&endpoint.labels)
-        });
-        let policies: Vec<usize> = selecting.map(|(index, _)| index).collect();
-        if policies.is_empty() {
-            continue;
+            if !table.policies.is_empty() {
+                let title = title(&table);
+                groups.push(Group { direction, table, title, subjects });
+            }
         }
-        let mut ports = Vec::new();
-        if direction == Direction::Ingress && crate::peers::uses_named_ports(rules, &policies) {
-            let named = endpoint.ports.iter().filter(|port| !port.name.is_empty());
-            ports.extend(named.map(|port| (port.name.as_str(), port.protocol, port.port)));
-            ports.sort_unstable();
-            ports.dedup();
-        }
-        groups.entry(GroupKey { policies, ports }).or_default().push(endpoint);
+        groups.sort_by(|a, b| a.title.cmp(&b.title));
+        groups
     }
-    groups
-}
 
-/// The terms of a group in the order of decision, with the denial noted as the group's fallback.
-fn group_terms(
-    builder: &mut Builder<'_>,
-    terms: &mut RuleTerms<'_, '_>,
-    key: &GroupKey<'_>,
-    direction: Direction,
-) -> Vec<Term> {
-    let mut list = Vec::new();
-    for (position, index) in key.policies.iter().enumerate() {
-        let Some(policy) = terms.rules.policies().get(*index) else { continue };
-        let name = format!("{}/{}", policy.meta.namespace, policy.meta.name);
-        if position == 0 {
-            builder.denial(&DecidedBy { policy: name.clone(), rule: None, direction });
-        }
-        let rules = match direction {
-            Direction::Ingress => &policy.ingress,
-            Direction::Egress => &policy.egress,
+    /// Makes the chain of a group and returns its name.
+    fn chain(&self, builder: &mut Builder<'_>, group: &Group<'_>) -> String {
+        self.count_all(builder, group);
+        let decided = |policy: usize, rule| {
+            let policy = group.table.policies.get(policy).map(ToString::to_string);
+            let policy = policy.unwrap_or_default();
+            DecidedBy { policy, rule, direction: group.direction }
         };
-        for (number, rule) in (0_u32..).zip(rules) {
-            let decided = DecidedBy { policy: name.clone(), rule: Some(number), direction };
-            let decision = builder.decision(&decided);
-            list.extend(terms.of(policy, rule, direction, &key.ports).map(|(place, ports)| Term {
-                decision,
-                place,
-                ports,
-            }));
+        let mut tables: Vec<PortTable> = Vec::new();
+        for shares in &group.table.tables {
+            let verdict = |builder: &mut Builder<'_>, share: &Share| {
+                let by = share.decider.map(|decider| decided(decider.policy, decider.rule));
+                builder.verdict(share.allowed, by)
+            };
+            let shares: Vec<_> =
+                shares.iter().map(|share| (&share.ports, verdict(builder, share))).collect();
+            tables.push(PortTable::of(&shares));
         }
+        let own = match group.direction {
+            Direction::Egress => self.towards_own_node(builder, group),
+            // Nothing that a node sends to its own pods is forwarded.
+            Direction::Ingress => Vec::new(),
+        };
+        let of = |column| match column {
+            Column::Engine(column) => {
+                let table = group.table.table_of_column.get(usize::try_from(column).ok()?)?;
+                tables.get(*table)
+            }
+            Column::OwnNode(address) => own.get(address),
+        };
+        let most = self.most(group.direction, &of);
+        let pieces = Family::BOTH.map(|family| {
+            let atoms = self.space.atoms(family).iter();
+            let tables = atoms.map(|atom| (atom.range, of(atom.column(group.direction))));
+            (family, pieces(tables, &most))
+        });
+        builder.subject_chain(group.direction, &group.title, &pieces, &most)
     }
-    list
-}
 
-/// Cuts the family's address line where the matching terms change. Disjoint, sorted; neighbours
-/// with the same port table are joined unless both are lone addresses, which a hash finds faster.
-fn sweep(terms: &[Term], family: Family) -> Vec<(Range, PortTable)> {
-    let mut edges: BTreeMap<u128, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
-    for (index, term) in terms.iter().enumerate() {
-        for range in term.place.of(family) {
-            edges.entry(range.low).or_default().0.push(index);
-            if range.high < family.all().high {
-                edges.entry(range.high + 1).or_default().1.push(index);
+    /// Gives every rule of the group its counter, those that decide nothing today included.
+    fn count_all(&self, builder: &mut Builder<'_>, group: &Group<'_>) {
+        let direction = group.direction;
+        let names: BTreeSet<_> = group.table.policies.iter().collect();
+        let all = self.book.tiers.iter().flat_map(|tier| &tier.policies);
+        for policy in all.filter(|policy| names.contains(&policy.name)) {
+            let rules = policy.side(direction).into_iter().flat_map(|side| &side.rules);
+            for rule in rules.filter(|rule| rule.action != Action::Pass) {
+                let (policy, rule_number) = (policy.name.to_string(), Some(rule.index));
+                let by = DecidedBy { policy, rule: rule_number, direction };
+                builder.verdict(rule.action == Action::Accept, Some(by));
             }
         }
     }
-    let mut tables: BTreeMap<Vec<usize>, PortTable> = BTreeMap::new();
-    let mut active = BTreeSet::new();
+
+    /// The tables towards each address of the node that the subjects run on.
+    fn towards_own_node(&self, builder: &mut Builder<'_>, group: &Group<'_>) -> Vec<PortTable> {
+        let Some(subject) = group.subjects.first() else { return Vec::new() };
+        let own = self.space.own_node.iter();
+        own.map(|address| {
+            let node = Peer::Node { name: &self.scope.node, address: Some(*address) };
+            let pair = Pair {
+                source: Peer::Endpoint(subject),
+                destination: node,
+                source_address: None,
+                destination_address: Some(*address),
+            };
+            let answer = self.book.decide_pair(self.cluster, &pair).egress;
+            let verdicts: Vec<_> = answer
+                .segments
+                .iter()
+                .map(|part| (&part.ports, builder.verdict(part.allowed, decider(part))))
+                .collect();
+            PortTable::of(&verdicts)
+        })
+        .collect()
+    }
+
+    /// The table that holds for most addresses.
+    fn most<'t>(
+        &self,
+        direction: Direction,
+        of: &impl Fn(Column) -> Option<&'t PortTable>,
+    ) -> PortTable {
+        let mut sizes: BTreeMap<&PortTable, u128> = BTreeMap::new();
+        for atom in Family::BOTH.into_iter().flat_map(|family| self.space.atoms(family)) {
+            if let Some(table) = of(atom.column(direction)) {
+                let size = sizes.entry(table).or_default();
+                *size = size.saturating_add(atom.range.high - atom.range.low);
+            }
+        }
+        let most = sizes.into_iter().max_by_key(|(_, size)| *size);
+        most.map_or(PortTable::all(Verdict::Default), |(table, _)| table.clone())
+    }
+}
+
+/// Who decides a part of what a subject may do towards its node.
+fn decider(part: &Segment) -> Option<DecidedBy> {
+    let passes = |action| action == Action::Pass;
+    let step = part
+        .steps
+        .iter()
+        .find(|step| step.rule.as_ref().is_none_or(|rule| !passes(rule.action)))?;
+    Some(DecidedBy {
+        policy: step.policy.to_string(),
+        rule: step.rule.as_ref().map(|rule| rule.index),
+        direction: Direction::Egress,
+    })
+}
+
+/// The policies and port names of a class, in words.
+fn title(table: &ClassTable) -> String {
+    let mut names: Vec<String> = table
+        .policies
+        .iter()
+        .map(|name| match name.kind {
+            PolicyKind::NetworkPolicy => name.to_string(),
+            PolicyKind::ClusterNetworkPolicy
+            | PolicyKind::AdminNetworkPolicy
+            | PolicyKind::BaselineAdminNetworkPolicy
+            | PolicyKind::CiliumNetworkPolicy
+            | PolicyKind::CiliumClusterwideNetworkPolicy
+            | PolicyKind::CalicoNetworkPolicy
+            | PolicyKind::CalicoGlobalNetworkPolicy => format!("{} {name}", name.kind),
+        })
+        .collect();
+    names.dedup();
+    let mut title = names.join(",");
+    for (name, protocol, port) in &table.port_names {
+        title.push_str(&format!(" {name}={port}/{protocol}"));
+    }
+    title
+}
+
+/// The ranges with another table than `most`: disjoint, sorted; neighbours with the same table are
+/// joined unless both are lone addresses, which a hash finds faster.
+fn pieces<'t>(
+    tables: impl Iterator<Item = (Range, Option<&'t PortTable>)>,
+    most: &PortTable,
+) -> Vec<(Range, PortTable)> {
     let mut pieces: Vec<(Range, PortTable)> = Vec::new();
-    let mut starts = edges.iter().peekable();
-    while let Some((low, (begin, end))) = starts.next() {
-        // A term may end where it begins anew: its ranges are disjoint, so ends come first.
-        for index in end {
-            active.remove(index);
+    for (range, table) in tables {
+        let Some(table) = table.filter(|table| *table != most) else { continue };
+        match pieces.last_mut() {
+            Some((last, same))
+                if last.high.checked_add(1) == Some(range.low)
+                    && same == table
+                    && !(last.is_single() && range.is_single()) =>
+            {
+                last.high = range.high;
+            }
+            Some(_) | None => pieces.push((range, table.clone())),
         }
-        active.extend(begin);
-        let high = starts.peek().map_or(family.all().high, |(next, _)| **next - 1);
-        if active.is_empty() {
-            continue;
-        }
-        let key: Vec<usize> = active.iter().copied().collect();
-        let table = tables.entry(key).or_insert_with_key(|key| first_match(terms, key)).clone();
-        push_piece(&mut pieces, Range { low: *low, high }, table);
     }
     pieces
-}
-
-fn first_match(terms: &[Term], active: &[usize]) -> PortTable {
-    let sets: Vec<_> = active
-        .iter()
-        .filter_map(|index| terms.get(*index))
-        .map(|term| (&term.ports, term.decision))
-        .collect();
-    PortTable::first_match(&sets)
-}
-
-fn push_piece(pieces: &mut Vec<(Range, PortTable)>, range: Range, table: PortTable) {
-    if let Some((last, same)) = pieces.last_mut() {
-        let touches = last.high.checked_add(1) == Some(range.low);
-        if touches && *same == table && !(last.is_single() && range.is_single()) {
-            last.high = range.high;
-            return;
-        }
-    }
-    pieces.push((range, table));
 }

@@ -19,6 +19,7 @@ use crate::cut::{self, CutError, Established, Fate};
 use crate::executor::{Executor, InNamespace, NftError};
 use crate::layout::remove_script;
 use crate::scope::{Mode, Scope};
+use crate::unenforced::Unenforced;
 
 /// The nftables datapath of one network namespace.
 #[derive(Debug)]
@@ -50,8 +51,10 @@ pub struct Applied {
     pub compiled_in: Duration,
     /// Elements of all sets and maps.
     pub elements: usize,
-    /// Endpoints isolated in at least one direction.
+    /// Endpoints that a policy selects in at least one direction.
     pub subjects: usize,
+    /// Rules about them that are not enforced as they are written.
+    pub unenforced: Vec<Unenforced>,
     /// How.
     pub change: Change,
     /// Ids of this revision, to be added to those of earlier ones ([`NodeTables::decisions`]).
@@ -163,9 +166,13 @@ impl Datapath {
             compiled_in,
             elements: tables.elements,
             subjects: tables.subjects,
+            unenforced: tables.unenforced.clone(),
             change,
             decisions: tables.decisions.clone(),
         };
+        for gap in &applied.unenforced {
+            tracing::warn!(node = scope.node, "not enforced as written: {gap}");
+        }
         tracing::info!(
             node = scope.node,
             revision = scope.revision,

@@ -19,6 +19,7 @@ mod packet;
 mod peers;
 mod ports;
 mod scope;
+mod unenforced;
 
 pub use compile::{CompileError, ELEMENTS_MAX, NodeTables, compile};
 pub use counters::{CountersError, RuleCounters};
@@ -28,3 +29,4 @@ pub use deny_log::{DenyLog, DenyLogError, RECORDS_PER_POLL_MAX};
 pub use executor::{Executor, InNamespace, NftError};
 pub use netlink::NetlinkError;
 pub use scope::{Mode, Scope, ScopeKind};
+pub use unenforced::{Gap, Unenforced, unenforced};

@@ -1,286 +1,279 @@
-//! The peers and ports of rules, expanded to addresses and numbers.
+//! All addresses, cut where rules or the cluster tell them apart, each with its columns.
+//!
+//! The policy engine says which column an end is in; a pod or host is its own addresses, a node
+//! and the pods on its network are the node's, everything else is an external range.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use sekisho_manifest::{ContainerPort, NetworkPolicy, PolicyPeer, PolicyRule, PortRef};
-use sekisho_model::{Direction, Labels, PartyKind, Protocol};
-use sekisho_policy::{Cluster, Endpoint, RuleSet};
+use sekisho_model::{Direction, Labels, PartyKind, WorkloadRef};
+use sekisho_policy::ir::Rulebook;
+use sekisho_policy::{Cluster, Endpoint, Party, Place, Reach};
 
-use crate::address::{Family, Range, block_family, integer, normalise, subtract};
+use crate::address::{Family, Range};
 use crate::compile::CompileError;
-use crate::ports::PortSet;
+use crate::scope::{Scope, ScopeKind};
 
-/// Label that every namespace carries (Kubernetes v1.34, well-known labels).
-const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
-
-/// Addresses of both families: sorted, disjoint ranges.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
-    v4: Vec<Range>,
-    v6: Vec<Range>,
+/// What an address is for the rules of one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Column {
+    /// Column of the engine.
+    Engine(u32),
+    /// The node that the subjects run on, as an index into [`Space::own_node`]: some rules tell it
+    /// from other nodes, so no column of the engine holds it.
+    OwnNode(usize),
 }
 
-/// One thing a rule allows: these ports at these addresses.
-#[derive(Clone, Debug)]
-pub(crate) struct Term {
-    pub(crate) decision: u32,
-    pub(crate) place: Arc<Place>,
-    pub(crate) ports: PortSet,
+/// Addresses that are one thing for all rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Atom {
+    pub(crate) range: Range,
+    /// As destinations.
+    pub(crate) egress: Column,
+    /// As sources.
+    pub(crate) ingress: Column,
 }
 
-impl Place {
-    pub(crate) fn of(&self, family: Family) -> &[Range] {
+/// The engine's answers about one place, by address.
+#[derive(Debug)]
+pub(crate) struct Space {
+    pub(crate) reach: Reach,
+    /// Addresses of the node that the subjects run on; none for a host.
+    pub(crate) own_node: Vec<IpAddr>,
+    /// Party of each endpoint of the cluster.
+    party_of: Vec<usize>,
+    /// The first place of each party.
+    places: Vec<Place>,
+    v4: Vec<Atom>,
+    v6: Vec<Atom>,
+}
+
+impl Atom {
+    pub(crate) fn column(&self, direction: Direction) -> Column {
+        match direction {
+            Direction::Egress => self.egress,
+            Direction::Ingress => self.ingress,
+        }
+    }
+}
+
+impl Space {
+    /// # Errors
+    /// [`CompileError::AddressShared`].
+    pub(crate) fn new(
+        book: &Rulebook,
+        cluster: &Cluster,
+        scope: &Scope,
+    ) -> Result<Self, CompileError> {
+        let with_nodes = add_nodes(cluster);
+        let owners = owners(&with_nodes)?;
+        let reach = Reach::of_book(book, &with_nodes);
+        let mut party_of = vec![0; with_nodes.endpoints.len()];
+        for (number, party) in reach.parties().iter().enumerate() {
+            let Party::Endpoints(members) = party else { continue };
+            for member in members {
+                if let Some(slot) = party_of.get_mut(*member) {
+                    *slot = number;
+                }
+            }
+        }
+        let mut places: Vec<Place> = reach.places().collect();
+        places.dedup_by_key(|place| place.party);
+        let (own_node, v4, v6) = (Vec::new(), Vec::new(), Vec::new());
+        let mut space = Self { reach, own_node, party_of, places, v4, v6 };
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for (address, owner) in owners {
+            let atom = space.point(address, owner, &with_nodes, scope);
+            match Family::of(address) {
+                Family::V4 => v4.extend(atom),
+                Family::V6 => v6.extend(atom),
+            }
+        }
+        space.v4 = overlay(space.external(Family::V4), v4);
+        space.v6 = overlay(space.external(Family::V6), v6);
+        Ok(space)
+    }
+
+    pub(crate) fn atoms(&self, family: Family) -> &[Atom] {
         match family {
             Family::V4 => &self.v4,
             Family::V6 => &self.v6,
         }
     }
 
-    fn everywhere() -> Self {
-        Self { v4: vec![Family::V4.all()], v6: vec![Family::V6.all()] }
-    }
-
-    fn push(&mut self, family: Family, range: Range) {
-        match family {
-            Family::V4 => self.v4.push(range),
-            Family::V6 => self.v6.push(range),
+    /// Class of the endpoint with this index in the cluster: the same at all its addresses. None =
+    /// no subject.
+    pub(crate) fn class_of(&self, endpoint: usize, direction: Direction) -> Option<u32> {
+        let party = *self.party_of.get(endpoint)?;
+        let at = self.places.binary_search_by_key(&party, |place| place.party).ok()?;
+        let place = self.places.get(at)?;
+        match direction {
+            Direction::Egress => place.egress_class,
+            Direction::Ingress => place.ingress_class,
         }
     }
 
-    fn push_address(&mut self, address: IpAddr) {
-        self.push(Family::of(address), Range::single(address));
+    /// The atom of an address that belongs to an endpoint.
+    fn point(
+        &mut self,
+        address: IpAddr,
+        owner: usize,
+        cluster: &Cluster,
+        scope: &Scope,
+    ) -> Option<Atom> {
+        let range = Range::single(address);
+        let endpoint = cluster.endpoints.get(owner)?;
+        let own = scope.kind == ScopeKind::Node
+            && endpoint.host_network
+            && endpoint.node.as_deref() == Some(&scope.node);
+        let (egress, ingress) = if own {
+            self.own_node.push(address);
+            let column = Column::OwnNode(self.own_node.len() - 1);
+            (column, column)
+        } else {
+            let party = *self.party_of.get(owner)?;
+            let place = self.reach.place_at(party, address)?;
+            (Column::Engine(place.egress_column), Column::Engine(place.ingress_column))
+        };
+        Some(Atom { range, egress, ingress })
     }
 
-    fn normalised(self) -> Self {
-        Self { v4: normalise(self.v4), v6: normalise(self.v6) }
-    }
-
-    fn holds(&self, address: IpAddr) -> bool {
-        let value = integer(address);
-        let ranges = self.of(Family::of(address));
-        let after = ranges.partition_point(|range| range.low <= value);
-        after
-            .checked_sub(1)
-            .and_then(|last| ranges.get(last))
-            .is_some_and(|last| value <= last.high)
+    /// The external ranges of a family: together all its addresses, ascending.
+    fn external(&self, family: Family) -> Vec<Atom> {
+        let mut atoms = Vec::new();
+        for place in self.reach.places() {
+            let Some(Party::Addresses(ranges)) = self.reach.parties().get(place.party) else {
+                continue;
+            };
+            let own = ranges.iter().filter(|(first, _)| first.is_ipv4() == (family == Family::V4));
+            atoms.extend(own.map(|(first, last)| Atom {
+                range: Range { low: bits(*first), high: bits(*last) },
+                egress: Column::Engine(place.egress_column),
+                ingress: Column::Engine(place.ingress_column),
+            }));
+        }
+        atoms.sort_unstable();
+        atoms
     }
 }
 
-/// The endpoints that selectors can select: pods with a network of their own, and hosts.
-#[derive(Debug)]
-pub(crate) struct Members<'a> {
-    endpoints: Vec<&'a Endpoint>,
+/// The integer of an address of a range, whose family is as written.
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
 }
 
-impl<'a> Members<'a> {
-    /// # Errors
-    /// [`CompileError::AddressShared`].
-    pub(crate) fn of(cluster: &'a Cluster) -> Result<Self, CompileError> {
-        let mut owners: BTreeMap<IpAddr, &Endpoint> = BTreeMap::new();
-        let endpoints: Vec<_> = cluster.endpoints.iter().filter(|one| is_member(one)).collect();
-        for endpoint in &endpoints {
-            for address in &endpoint.addresses {
-                let address = address.to_canonical();
-                match owners.insert(address, endpoint) {
-                    Some(other) if !same(other, endpoint) => {
-                        let (first, second) = (title(other), title(endpoint));
-                        return Err(CompileError::AddressShared { address, first, second });
-                    }
-                    Some(_) | None => {}
-                }
+/// `points` in place of what `ranges` say of their addresses; both ascending, points disjoint.
+fn overlay(ranges: Vec<Atom>, points: Vec<Atom>) -> Vec<Atom> {
+    let mut atoms = Vec::with_capacity(ranges.len() + 2 * points.len());
+    let mut points = points.into_iter().peekable();
+    for around in ranges {
+        let mut next = Some(around.range.low);
+        while let Some(point) = points.next_if(|point| point.range.low <= around.range.high) {
+            let at = point.range.low;
+            if let Some(low) = next.filter(|low| *low < at) {
+                atoms.push(Atom { range: Range { low, high: at - 1 }, ..around });
+            }
+            atoms.push(point);
+            next = at.checked_add(1);
+        }
+        if let Some(low) = next.filter(|low| *low <= around.range.high) {
+            atoms.push(Atom { range: Range { low, high: around.range.high }, ..around });
+        }
+    }
+    atoms
+}
+
+/// The cluster with a pod on the network of each node: what reaches a node's address reaches what
+/// such a pod is to policies.
+fn add_nodes(cluster: &Cluster) -> Cow<'_, Cluster> {
+    let nodes = cluster.nodes.iter().filter(|(_, addresses)| !addresses.is_empty());
+    let mut added = nodes.map(|(name, _)| on_node(name)).peekable();
+    if added.peek().is_none() {
+        return Cow::Borrowed(cluster);
+    }
+    let mut cluster = cluster.clone();
+    cluster.endpoints.extend(added);
+    Cow::Owned(cluster)
+}
+
+fn on_node(name: &str) -> Endpoint {
+    let workload =
+        WorkloadRef { namespace: String::new(), name: name.to_owned(), kind: "Node".to_owned() };
+    Endpoint {
+        namespace: String::new(),
+        name: name.to_owned(),
+        workload,
+        kind: PartyKind::Node,
+        labels: Labels::new(),
+        addresses: Vec::new(),
+        ports: Vec::new(),
+        host_network: true,
+        node: Some(name.to_owned()),
+        service_account: None,
+    }
+}
+
+/// Who has each address, as an index into the endpoints. Pods of the host's network have their
+/// node's, or their own if the node's are not known; a pod or host of that address comes first.
+fn owners(cluster: &Cluster) -> Result<BTreeMap<IpAddr, usize>, CompileError> {
+    let mut owners: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    for (index, endpoint) in cluster.endpoints.iter().enumerate() {
+        if !endpoint.host_network {
+            continue;
+        }
+        let node = endpoint.node.as_ref().and_then(|node| cluster.nodes.get(node));
+        let known = node.filter(|addresses| !addresses.is_empty());
+        for address in known.unwrap_or(&endpoint.addresses) {
+            owners.entry(address.to_canonical()).or_insert(index);
+        }
+    }
+    let mut members: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    for (index, endpoint) in cluster.endpoints.iter().enumerate() {
+        for address in endpoint.addresses.iter().filter(|_| !endpoint.host_network) {
+            let address = address.to_canonical();
+            let other = members.insert(address, index).and_then(|at| cluster.endpoints.get(at));
+            if let Some(other) = other.filter(|other| !other.is(endpoint)) {
+                let (first, second) = (title(other), title(endpoint));
+                return Err(CompileError::AddressShared { address, first, second });
             }
         }
-        Ok(Self { endpoints })
     }
-
-    pub(crate) fn pods(&self) -> impl Iterator<Item = &'a Endpoint> {
-        self.endpoints.iter().copied().filter(|endpoint| endpoint.kind == PartyKind::Pod)
-    }
-
-    pub(crate) fn hosts(&self) -> impl Iterator<Item = &'a Endpoint> {
-        self.endpoints.iter().copied().filter(|endpoint| endpoint.kind == PartyKind::Host)
-    }
-}
-
-/// Pods of the host's network are no subjects, and count as their node when they are peers.
-fn is_member(endpoint: &Endpoint) -> bool {
-    match endpoint.kind {
-        PartyKind::Pod => !endpoint.host_network,
-        PartyKind::Host => true,
-        PartyKind::Service | PartyKind::Node | PartyKind::External | PartyKind::Unknown => false,
-    }
-}
-
-fn same(one: &Endpoint, other: &Endpoint) -> bool {
-    (&one.namespace, &one.name, one.kind) == (&other.namespace, &other.name, other.kind)
+    owners.append(&mut members);
+    Ok(owners)
 }
 
 fn title(endpoint: &Endpoint) -> String {
     format!("{}/{}", endpoint.namespace, endpoint.name)
 }
 
-/// Whether a rule that these policies apply to ingress names a port.
-pub(crate) fn uses_named_ports(rules: &RuleSet, policies: &[usize]) -> bool {
-    policies
-        .iter()
-        .filter_map(|index| rules.policies().get(*index))
-        .flat_map(|policy| &policy.ingress)
-        .flat_map(|rule| &rule.ports)
-        .any(|port| matches!(port.port, Some(PortRef::Name(_))))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Expands rules; what several rules and subjects share is expanded once.
-#[derive(Debug)]
-pub(crate) struct RuleTerms<'a, 'b> {
-    pub(crate) rules: &'a RuleSet,
-    cluster: &'a Cluster,
-    members: &'b Members<'a>,
-    places: BTreeMap<(String, PolicyPeer), Arc<Place>>,
-    everywhere: Arc<Place>,
-}
-
-impl<'a, 'b> RuleTerms<'a, 'b> {
-    pub(crate) fn new(rules: &'a RuleSet, cluster: &'a Cluster, members: &'b Members<'a>) -> Self {
-        let everywhere = Arc::new(Place::everywhere());
-        Self { rules, cluster, members, places: BTreeMap::new(), everywhere }
+    fn atom(low: u128, high: u128, column: u32) -> Atom {
+        let column = Column::Engine(column);
+        Atom { range: Range { low, high }, egress: column, ingress: column }
     }
 
-    /// What `rule` allows: places and the ports allowed there. `subject_ports` are the named ports
-    /// of the subject, which ingress rules refer to; egress rules refer to the peer's.
-    pub(crate) fn of(
-        &mut self,
-        policy: &NetworkPolicy,
-        rule: &PolicyRule,
-        direction: Direction,
-        subject_ports: &[(&str, Protocol, u16)],
-    ) -> impl Iterator<Item = (Arc<Place>, PortSet)> + use<> {
-        let mut places = Vec::new();
-        if rule.peers.is_empty() {
-            places.push(Arc::clone(&self.everywhere));
-        }
-        for peer in &rule.peers {
-            places.push(self.place(&policy.meta.namespace, peer));
-        }
-        let named_here = match direction {
-            Direction::Ingress => resolve(rule, subject_ports.iter().copied()),
-            Direction::Egress => Vec::new(),
-        };
-        let fixed = fixed_ports(rule, named_here);
-        let mut terms = Vec::new();
-        for place in places {
-            if direction == Direction::Egress {
-                terms.extend(self.named_terms(rule, &place));
-            }
-            if fixed != PortSet::Some(Vec::new()) {
-                terms.push((place, fixed.clone()));
-            }
-        }
-        terms.into_iter()
+    #[test]
+    fn points_replace_what_ranges_say_of_them() {
+        let ranges = vec![atom(0, 9, 1), atom(10, 10, 2), atom(11, u128::MAX, 3)];
+        let points =
+            vec![atom(0, 0, 7), atom(5, 5, 7), atom(10, 10, 7), atom(u128::MAX, u128::MAX, 8)];
+        let expected = [
+            atom(0, 0, 7),
+            atom(1, 4, 1),
+            atom(5, 5, 7),
+            atom(6, 9, 1),
+            atom(10, 10, 7),
+            atom(11, u128::MAX - 1, 3),
+            atom(u128::MAX, u128::MAX, 8),
+        ];
+        assert_eq!(overlay(ranges.clone(), points), expected);
+        assert_eq!(overlay(ranges.clone(), Vec::new()), ranges);
     }
-
-    /// The named ports of an egress rule, as each destination in `place` numbers them.
-    fn named_terms(&self, rule: &PolicyRule, place: &Place) -> Vec<(Arc<Place>, PortSet)> {
-        let mut by_ports: BTreeMap<PortSet, Place> = BTreeMap::new();
-        if !rule.ports.iter().any(|port| matches!(port.port, Some(PortRef::Name(_)))) {
-            return Vec::new();
-        }
-        for endpoint in &self.members.endpoints {
-            let ports = resolve(rule, endpoint.ports.iter().map(named));
-            let addresses = endpoint.addresses.iter().filter(|address| place.holds(**address));
-            for address in addresses.filter(|_| !ports.is_empty()) {
-                let entry = by_ports.entry(PortSet::Some(ports.clone())).or_default();
-                entry.push_address(*address);
-            }
-        }
-        by_ports.into_iter().map(|(ports, place)| (Arc::new(place.normalised()), ports)).collect()
-    }
-
-    fn place(&mut self, namespace: &str, peer: &PolicyPeer) -> Arc<Place> {
-        let key = (namespace.to_owned(), peer.clone());
-        if let Some(place) = self.places.get(&key) {
-            return Arc::clone(place);
-        }
-        let mut place = Place::default();
-        match peer {
-            PolicyPeer::Pods { namespaces, pods } => {
-                let selected = self.members.endpoints.iter().filter(|endpoint| {
-                    let in_namespace = match namespaces {
-                        None => endpoint.namespace == namespace,
-                        Some(selector) => {
-                            selector.matches(&namespace_labels(self.cluster, &endpoint.namespace))
-                        }
-                    };
-                    in_namespace && pods.as_ref().is_none_or(|pods| pods.matches(&endpoint.labels))
-                });
-                for address in selected.flat_map(|endpoint| &endpoint.addresses) {
-                    place.push_address(*address);
-                }
-            }
-            PolicyPeer::IpBlock { cidr, except } => {
-                let family = block_family(cidr);
-                let holes = except.iter().filter(|hole| block_family(hole) == family);
-                let parts =
-                    subtract(Range::block(*cidr), holes.map(|hole| Range::block(*hole)).collect());
-                for part in parts {
-                    place.push(family, part);
-                }
-            }
-        }
-        let place = Arc::new(place.normalised());
-        self.places.insert(key, Arc::clone(&place));
-        place
-    }
-}
-
-/// A namespace's labels; one without an object has the label of its name only.
-fn namespace_labels(cluster: &Cluster, namespace: &str) -> Labels {
-    let mut labels = cluster.namespaces.get(namespace).cloned().unwrap_or_default();
-    labels.entry(NAMESPACE_NAME_LABEL.to_owned()).or_insert_with(|| namespace.to_owned());
-    labels
-}
-
-fn named(port: &ContainerPort) -> (&str, Protocol, u16) {
-    (&port.name, port.protocol, port.port)
-}
-
-/// The rule's named ports by the numbers that `ports` gives them; unmatched names give none.
-fn resolve<'p>(
-    rule: &PolicyRule,
-    ports: impl Iterator<Item = (&'p str, Protocol, u16)> + Clone,
-) -> Vec<(Protocol, u16, u16)> {
-    let mut resolved = Vec::new();
-    for wanted in &rule.ports {
-        if let Some(PortRef::Name(name)) = &wanted.port {
-            let matching = ports
-                .clone()
-                .filter(|(other, protocol, _)| other == name && *protocol == wanted.protocol);
-            resolved.extend(matching.map(|(_, protocol, number)| (protocol, number, number)));
-        }
-    }
-    resolved.sort_unstable();
-    resolved.dedup();
-    resolved
-}
-
-/// The rule's numeric ports and `named`, those resolved from names. ICMP has no ports, so a number
-/// with it allows nothing.
-fn fixed_ports(rule: &PolicyRule, named: Vec<(Protocol, u16, u16)>) -> PortSet {
-    if rule.ports.is_empty() {
-        return PortSet::All;
-    }
-    let mut list = named;
-    for wanted in &rule.ports {
-        match &wanted.port {
-            None => list.push((wanted.protocol, 0, u16::MAX)),
-            Some(PortRef::Number(low)) if wanted.protocol != Protocol::Icmp => {
-                list.push((wanted.protocol, *low, wanted.end_port.unwrap_or(*low)));
-            }
-            Some(PortRef::Number(_) | PortRef::Name(_)) => {}
-        }
-    }
-    list.retain(|(_, low, high)| low <= high);
-    list.sort_unstable();
-    PortSet::Some(list)
 }

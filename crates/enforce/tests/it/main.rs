@@ -14,5 +14,7 @@ mod lifecycle;
 mod model;
 mod poke;
 mod policies;
+mod sctp;
+mod tiers;
 mod topology;
 mod truth;

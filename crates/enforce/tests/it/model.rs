@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use sekisho_enforce::{Mode, compile};
-use sekisho_manifest::{PolicyPeer, PortRef};
 use sekisho_model::{Direction, Protocol};
+use sekisho_policy::ir::{PeerMatch, Peers, PortMatch, Rule};
 use sekisho_policy::{Cluster, Connection, Peer, RuleSet};
 
-use crate::policies;
 use crate::topology;
+use crate::{policies, tiers};
 
 /// Maps and chains of a script, as text.
 #[derive(Default)]
@@ -65,10 +65,12 @@ impl Script {
         let mut chain = verdict.strip_prefix("jump ").unwrap();
         loop {
             let next = self.chains[chain].iter().find_map(|rule| self.step(rule, packet));
-            let Some(target) = next.unwrap().strip_prefix("goto ") else {
-                return Some(chain.to_owned());
-            };
-            chain = target;
+            match next.unwrap().strip_prefix("goto ") {
+                Some(target) => chain = target,
+                // Back to the base chain without a word, or what a decision does.
+                None if next == Some("return") => return None,
+                None => return Some(chain.to_owned()),
+            }
         }
     }
 
@@ -95,7 +97,7 @@ impl Script {
                 let mut pairs = list.split(',').map(|pair| pair.trim().split_once(" : ").unwrap());
                 pairs.find(|(protocol, _)| *protocol == packet.protocol).map(|(_, verdict)| verdict)
             }
-            ["goto", ..] => Some(rule.split(" comment").next().unwrap()),
+            ["goto" | "return", ..] => Some(rule.split(" comment").next().unwrap()),
             ["counter", ..] => Some("end"),
             ["ct", ..] => None,
             other => panic!("the interpreter does not know {other:?}"),
@@ -109,17 +111,27 @@ fn holds(key: &str, address: IpAddr) -> bool {
     low.is_ipv4() == address.is_ipv4() && low <= address && address <= high
 }
 
+fn rules_of(rules: &RuleSet) -> impl Iterator<Item = &Rule> {
+    let policies = rules.rulebook().tiers.iter().flat_map(|tier| &tier.policies);
+    let sides = policies.flat_map(|policy| {
+        [Direction::Ingress, Direction::Egress].into_iter().filter_map(|side| policy.side(side))
+    });
+    sides.flat_map(|side| &side.rules)
+}
+
 /// Both sides of every edge of every block, and every address of the cluster.
 fn addresses(rules: &RuleSet, cluster: &Cluster) -> BTreeSet<IpAddr> {
     let mut list: BTreeSet<IpAddr> =
         cluster.endpoints.iter().flat_map(|endpoint| endpoint.addresses.clone()).collect();
-    let all =
-        rules.policies().iter().flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
-    for peer in all.flat_map(|rule| &rule.peers) {
-        let PolicyPeer::IpBlock { cidr, except } = peer else { continue };
-        for block in std::iter::once(cidr).chain(except) {
-            for (edge, step) in [(block.network(), -1), (block.broadcast(), 1)] {
-                list.extend([Some(edge), neighbour(edge, step)].into_iter().flatten());
+    list.extend(cluster.nodes.values().flatten());
+    for rule in rules_of(rules) {
+        let Peers::List(peers) = &rule.peers else { continue };
+        for peer in peers {
+            let PeerMatch::Networks { nets, except, .. } = peer else { continue };
+            for block in nets.iter().chain(except) {
+                for (edge, step) in [(block.network(), -1), (block.broadcast(), 1)] {
+                    list.extend([Some(edge), neighbour(edge, step)].into_iter().flatten());
+                }
             }
         }
     }
@@ -139,12 +151,9 @@ fn neighbour(address: IpAddr, step: i32) -> Option<IpAddr> {
 /// Both sides of every edge of every port range.
 fn ports(rules: &RuleSet) -> BTreeSet<u16> {
     let mut list = BTreeSet::from([0, 53, 80, 8080, 8085, 9090, u16::MAX]);
-    let all =
-        rules.policies().iter().flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
-    for port in all.flat_map(|rule| &rule.ports) {
-        if let Some(PortRef::Number(low)) = port.port {
-            let high = port.end_port.unwrap_or(low);
-            list.extend([low.saturating_sub(1), low, high, high.saturating_add(1)]);
+    for port in rules_of(rules).flat_map(|rule| rule.ports.include.iter().flatten()) {
+        if let PortMatch::Range { first, last, .. } = *port {
+            list.extend([first.saturating_sub(1), first, last, last.saturating_add(1)]);
         }
     }
     list
@@ -164,11 +173,11 @@ fn check(rules: &RuleSet, title: &str) -> u64 {
             .iter()
             .flat_map(|own| [(own, Direction::Ingress), (own, Direction::Egress)])
         {
-            // Its own addresses, and those of its node, never get that far.
+            // Its own addresses, and its node as a source, never get that far.
             let others = addresses.iter().filter(|one| {
                 one.is_ipv4() == own.is_ipv4()
                     && !subject.addresses.contains(one)
-                    && !cluster.nodes["node-1"].contains(one)
+                    && !(direction == Direction::Ingress && cluster.nodes["node-1"].contains(one))
             });
             for other in others {
                 count += check_pair(
@@ -203,7 +212,12 @@ fn peer_of(cluster: &Cluster, address: IpAddr) -> Peer<'_> {
         .endpoints
         .iter()
         .find(|endpoint| !endpoint.host_network && endpoint.addresses.contains(&address));
-    owner.map_or(Peer::Address(address), Peer::Endpoint)
+    let node = cluster.nodes.iter().find(|(_, own)| own.contains(&address));
+    match (owner, node) {
+        (Some(owner), _) => Peer::Endpoint(owner),
+        (None, Some((name, _))) => Peer::Node { name, address: Some(address) },
+        (None, None) => Peer::Address(address),
+    }
 }
 
 fn check_pair(
@@ -217,7 +231,8 @@ fn check_pair(
         Direction::Egress => (pair.subject, pair.other),
         Direction::Ingress => (pair.other, pair.subject),
     };
-    let mut points = vec![(Protocol::Icmp, "icmp", 0)];
+    let icmp = if source.1.is_ipv4() { "icmp" } else { "ipv6-icmp" };
+    let mut points = vec![(Protocol::Icmp, icmp, 0)];
     let words = [(Protocol::Tcp, "tcp"), (Protocol::Udp, "udp"), (Protocol::Sctp, "sctp")];
     for (protocol, word) in words {
         points.extend(ports.iter().map(|port| (protocol, word, *port)));
@@ -255,6 +270,15 @@ fn the_script_agrees_with_the_evaluator_at_every_edge() {
     let mut count = check(&policies::shop(), "shop");
     for seed in 1..=30 {
         count += check(&policies::random(seed), &format!("seed {seed}"));
+    }
+    assert!(count > 100_000, "{count}");
+}
+
+#[test]
+fn the_script_agrees_with_the_evaluator_on_policies_in_tiers() {
+    let mut count = check(&tiers::shop(), "shop");
+    for seed in 1..=60 {
+        count += check(&tiers::random(seed), &format!("seed {seed}"));
     }
     assert!(count > 100_000, "{count}");
 }

@@ -16,6 +16,8 @@ use nix::sys::socket::{
 use sekisho_model::Protocol;
 use sekisho_system::netns;
 
+use crate::sctp::Ear;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Target {
     pub(crate) source: IpAddr,
@@ -28,6 +30,8 @@ pub(crate) struct Target {
 enum Probe {
     Tcp(OwnedFd),
     Datagram(UdpSocket),
+    /// An SCTP packet on its way.
+    Sctp,
     Refused,
 }
 
@@ -38,8 +42,9 @@ pub(crate) fn all(path: &Path, targets: &[Target], deadline: Duration) -> Vec<bo
 }
 
 fn run(targets: &[Target], deadline: Duration) -> Vec<bool> {
-    let probes: Vec<Probe> = targets.iter().map(|target| start(target).unwrap()).collect();
     let end = Instant::now() + deadline;
+    let ear = targets.iter().any(|target| target.protocol == Protocol::Sctp).then(Ear::new);
+    let probes: Vec<Probe> = targets.iter().map(|target| start(target).unwrap()).collect();
     let mut answered: Vec<Option<bool>> =
         probes.iter().map(|probe| matches!(probe, Probe::Refused).then_some(false)).collect();
     loop {
@@ -48,10 +53,21 @@ fn run(targets: &[Target], deadline: Duration) -> Vec<bool> {
         if open.is_empty() || left.is_zero() {
             break;
         }
-        let mut waiting: Vec<PollFd<'_>> = open.iter().map(|i| watch(&probes[*i])).collect();
-        let timeout = PollTimeout::try_from(left).unwrap();
+        for heard in ear.iter().flat_map(Ear::heard) {
+            let same = |target: &Target| {
+                target.protocol == Protocol::Sctp && (target.destination, target.port) == heard
+            };
+            for i in open.iter().filter(|i| same(&targets[**i])) {
+                answered[*i] = Some(true);
+            }
+        }
+        let watched: Vec<usize> =
+            open.into_iter().filter(|i| !matches!(probes[*i], Probe::Sctp)).collect();
+        let mut waiting: Vec<PollFd<'_>> = watched.iter().map(|i| watch(&probes[*i])).collect();
+        // Errors about SCTP are looked for now and then.
+        let timeout = PollTimeout::try_from(left.min(Duration::from_millis(20))).unwrap();
         poll(&mut waiting, timeout).unwrap();
-        for (fd, i) in waiting.iter().zip(&open) {
+        for (fd, i) in waiting.iter().zip(&watched) {
             if fd.revents().is_some_and(|events| !events.is_empty()) {
                 answered[*i] = Some(finish(&probes[*i], &targets[*i]));
             }
@@ -64,18 +80,21 @@ fn watch(probe: &Probe) -> PollFd<'_> {
     match probe {
         Probe::Tcp(fd) => PollFd::new(fd.as_fd(), PollFlags::POLLOUT),
         Probe::Datagram(socket) => PollFd::new(socket.as_fd(), PollFlags::POLLIN),
-        Probe::Refused => unreachable!("a refused probe is not waited for"),
+        Probe::Sctp | Probe::Refused => unreachable!("has no socket to wait for"),
     }
 }
 
 fn start(target: &Target) -> io::Result<Probe> {
+    if target.protocol == Protocol::Sctp {
+        return Ok(if Ear::send(target) { Probe::Sctp } else { Probe::Refused });
+    }
     let family = if target.source.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let (kind, protocol) = match target.protocol {
         Protocol::Tcp => (SockType::Stream, SockProtocol::Tcp),
         Protocol::Udp => (SockType::Datagram, SockProtocol::Udp),
         Protocol::Icmp if target.source.is_ipv4() => (SockType::Datagram, SockProtocol::Icmp),
         Protocol::Icmp => (SockType::Datagram, SockProtocol::IcmpV6),
-        Protocol::Sctp => panic!("not every kernel speaks SCTP"),
+        Protocol::Sctp => unreachable!("sent by hand"),
     };
     let fd = socket(family, kind, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, protocol)?;
     let local = SockaddrStorage::from(SocketAddr::new(target.source, 0));
@@ -115,7 +134,7 @@ fn finish(probe: &Probe, target: &Target) -> bool {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => true,
             Err(error) => panic!("{target:?}: {error}"),
         },
-        Probe::Refused => false,
+        Probe::Sctp | Probe::Refused => false,
     }
 }
 

@@ -197,7 +197,11 @@ pub(crate) fn cluster() -> Cluster {
             ("node-2".to_owned(), vec!["10.77.0.2".parse().unwrap()]),
         ]
         .into(),
-        services: Vec::new(),
+        node_labels: [
+            (NODE.to_owned(), labels(&[("pool", "a")])),
+            ("node-2".to_owned(), labels(&[("pool", "b")])),
+        ]
+        .into(),
         ..Cluster::default()
     }
 }
