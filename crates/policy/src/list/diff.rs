@@ -132,8 +132,7 @@ impl PolicyDiff {
             ChangeKind::Added => &self.appeared,
             ChangeKind::Removed => &self.vanished,
         };
-        let whole = whole(end);
-        ends.iter().any(|one| *one == whole)
+        ends.contains(&whole(end))
     }
 }
 

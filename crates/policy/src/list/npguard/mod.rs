@@ -6,30 +6,13 @@
 //! makes answers ambiguous is refused.
 
 mod cluster;
+mod make;
 mod print;
 mod ranges;
 mod refuse;
 
-use sekisho_manifest::Object;
-
-use super::build::{ListError, Listing, Scope};
-use super::gateway::ControllerTargets;
-use crate::{Dialect, RuleSet};
-
 pub use cluster::cluster;
+pub use make::list;
 pub(crate) use print::quoted;
 pub use print::{Form, connections, end_name, print};
 pub use refuse::check;
-
-/// Lists what policies allow, as np-guard/netpol-analyzer does.
-///
-/// # Errors
-/// [`ListError::Refused`] if that tool refuses the objects, else as [`Listing::new`].
-pub fn list(objects: &[Object], dialect: Dialect, scope: &Scope) -> Result<Listing, ListError> {
-    let rules = RuleSet::from_objects(objects, dialect);
-    let cluster = cluster(objects);
-    check(objects, &rules, &cluster).map_err(ListError::Refused)?;
-    let targets = ControllerTargets::of(objects, &cluster);
-    let ranges = ranges::ranges(&rules);
-    Listing::build(&rules, &cluster, scope, Some(&ranges), &targets)
-}

@@ -2,11 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sekisho_manifest::{Object, Position, TierPolicyKind};
+use sekisho_manifest::{
+    LabelSelector, NetworkPolicy, Object, PolicyPeer, PortRef, Position, TierPeer, TierPolicy,
+    TierPolicyKind, TierSubject,
+};
 use sekisho_model::{Labels, WorkloadRef};
 
 use crate::ir::{Expr, PeerMatch, Peers, Policy, Subject};
 use crate::{Cluster, Endpoint, RuleSet};
+
+const LABEL_VALUE_CHARS_MAX: usize = 63;
 
 /// Checks objects of which that tool would make no list.
 ///
@@ -15,14 +20,19 @@ use crate::{Cluster, Endpoint, RuleSet};
 pub fn check(objects: &[Object], rules: &RuleSet, cluster: &Cluster) -> Result<(), String> {
     check_names(objects)?;
     check_priorities(objects)?;
+    check_selectors(objects)?;
+    check_named_ports(rules, cluster)?;
     check_owners(rules, cluster)
 }
 
-/// Two policies of one kind and name.
+/// Two policies or namespaces of one kind and name.
 fn check_names(objects: &[Object]) -> Result<(), String> {
     let mut known = BTreeMap::new();
     for object in objects {
-        if !matches!(object, Object::NetworkPolicy(_) | Object::TierPolicy(_)) {
+        if !matches!(
+            object,
+            Object::NetworkPolicy(_) | Object::TierPolicy(_) | Object::Namespace(_)
+        ) {
             continue;
         }
         let meta = object.meta();
@@ -56,6 +66,109 @@ fn check_priorities(objects: &[Object]) -> Result<(), String> {
                 at(&policy.meta.position),
                 policy.priority
             ));
+        }
+    }
+    Ok(())
+}
+
+/// Selectors of policies with values that no label can have.
+fn check_selectors(objects: &[Object]) -> Result<(), String> {
+    for object in objects {
+        let selectors = match object {
+            Object::NetworkPolicy(policy) => network_policy_selectors(policy),
+            Object::TierPolicy(policy) => tier_policy_selectors(policy),
+            Object::Namespace(_)
+            | Object::Node(_)
+            | Object::Pod(_)
+            | Object::Workload(_)
+            | Object::Service(_)
+            | Object::Exposure(_)
+            | Object::ServiceAccount(_)
+            | Object::Host(_)
+            | Object::Cilium(_)
+            | Object::Calico(_)
+            | Object::Other(_) => continue,
+        };
+        for selector in selectors {
+            let equal = selector.match_labels.iter();
+            let listed = selector.match_expressions.iter();
+            let listed =
+                listed.flat_map(|one| one.values.iter().map(move |value| (&one.key, value)));
+            if let Some((key, value)) =
+                equal.chain(listed).find(|(_, value)| !is_label_value(value))
+            {
+                let meta = object.meta();
+                return Err(format!(
+                    "{}: {} `{}` has a selector with the invalid value `{value}` of label `{key}`",
+                    at(&meta.position),
+                    object.kind(),
+                    meta.name
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn network_policy_selectors(policy: &NetworkPolicy) -> Vec<&LabelSelector> {
+    let rules = policy.ingress.iter().chain(&policy.egress);
+    let peers = rules.flat_map(|rule| &rule.peers).flat_map(|peer| match peer {
+        PolicyPeer::Pods { namespaces, pods } => [namespaces.as_ref(), pods.as_ref()],
+        PolicyPeer::IpBlock { .. } => [None, None],
+    });
+    [&policy.pod_selector].into_iter().chain(peers.flatten()).collect()
+}
+
+fn tier_policy_selectors(policy: &TierPolicy) -> Vec<&LabelSelector> {
+    let subject = match &policy.subject {
+        TierSubject::Namespaces(selector) => vec![selector],
+        TierSubject::Pods { namespaces, pods } => vec![namespaces, pods],
+    };
+    let rules = policy.ingress.iter().chain(&policy.egress);
+    let peers = rules.flat_map(|rule| &rule.peers).flat_map(|peer| match peer {
+        TierPeer::Namespaces(selector) | TierPeer::Nodes(selector) => vec![selector],
+        TierPeer::Pods { namespaces, pods } => vec![namespaces, pods],
+        TierPeer::Networks(_) | TierPeer::DomainNames(_) | TierPeer::Unknown => Vec::new(),
+    });
+    subject.into_iter().chain(peers).collect()
+}
+
+/// Whether a label may have this value (Kubernetes v1.34, apimachinery IsValidLabelValue).
+fn is_label_value(text: &str) -> bool {
+    let is_end = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    text.len() <= LABEL_VALUE_CHARS_MAX
+        && is_end(text.chars().next())
+        && is_end(text.chars().last())
+        && text.chars().all(is_inner)
+}
+
+/// Named ports in egress rules that reach addresses: they have no names.
+fn check_named_ports(rules: &RuleSet, cluster: &Cluster) -> Result<(), String> {
+    for policy in rules.policies().iter().filter(|policy| policy.isolates_egress) {
+        let selects = |endpoint: &Endpoint| {
+            endpoint.namespace == policy.meta.namespace
+                && policy.pod_selector.matches(&endpoint.labels)
+        };
+        if !cluster.endpoints.iter().any(selects) {
+            continue;
+        }
+        for rule in &policy.egress {
+            let is_block = |peer: &PolicyPeer| matches!(peer, PolicyPeer::IpBlock { .. });
+            let reaches_addresses = rule.peers.is_empty() || rule.peers.iter().any(is_block);
+            let named = rule.ports.iter().find_map(|port| match &port.port {
+                Some(PortRef::Name(name)) => Some(name),
+                Some(PortRef::Number(_)) | None => None,
+            });
+            if let Some(name) = named.filter(|_| reaches_addresses) {
+                return Err(format!(
+                    "{}: NetworkPolicy `{}/{}` allows the named port `{name}` towards addresses, \
+                     which have no named ports",
+                    at(&rule.position),
+                    policy.meta.namespace,
+                    policy.meta.name
+                ));
+            }
         }
     }
     Ok(())
