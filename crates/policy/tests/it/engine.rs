@@ -73,12 +73,14 @@ fn net() -> impl Strategy<Value = IpNet> {
 fn peer() -> impl Strategy<Value = PeerMatch> {
     let extents = vec![Extent::Anything, Extent::NotEndpoints, Extent::OutsideCluster];
     let domains = vec!["example.com", "*.example.com", "a.example.com", "*.a.example.com"];
+    let patterns = vec!["*", "*.example.com", "**.example.com", "*a*.*.com", "example.com"];
     let leaf = prop_oneof![
         5 => expr().prop_map(PeerMatch::Endpoints),
         4 => (vec(net(), 1..3), vec(net(), 0..2), select(extents))
             .prop_map(|(nets, except, extent)| PeerMatch::Networks { nets, except, extent }),
         1 => selector().prop_map(PeerMatch::Nodes),
         1 => select(domains).prop_map(|name| PeerMatch::Domain(name.to_owned())),
+        1 => select(patterns).prop_map(|name| PeerMatch::DomainPattern(name.to_owned())),
         1 => select(vec![Entity::World, Entity::Cluster]).prop_map(PeerMatch::Entity),
     ];
     leaf.prop_recursive(1, 4, 2, |inner| {

@@ -14,6 +14,10 @@
 #[cfg(test)]
 mod addresses;
 #[cfg(test)]
+mod calico;
+#[cfg(test)]
+mod cilium;
+#[cfg(test)]
 mod cnp_conformance;
 #[cfg(test)]
 mod cyclonus;
@@ -47,5 +51,9 @@ mod tier_oracle;
 mod tier_properties;
 #[cfg(test)]
 mod tiers;
+#[cfg(test)]
+mod vendor_oracle;
+#[cfg(test)]
+mod vendor_properties;
 #[cfg(test)]
 mod world;

@@ -26,7 +26,7 @@ pub(crate) enum End {
 pub(crate) struct Oracle<'v> {
     namespaces: Vec<&'v Value>,
     pub(crate) pods: Vec<&'v Value>,
-    nodes: Vec<&'v Value>,
+    pub(crate) nodes: Vec<&'v Value>,
     network_policies: Vec<&'v Value>,
     /// ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy.
     tiers: Vec<&'v Value>,
@@ -44,7 +44,7 @@ pub(crate) struct Question {
 
 /// What a tier, or all of them, may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Say {
+pub(crate) enum Say {
     Accept,
     Deny,
     /// Ask the next one.
@@ -52,30 +52,30 @@ enum Say {
 }
 
 /// A direction seen from the subject.
-struct Side<'q> {
-    question: &'q Question,
-    subject: usize,
-    other: &'q End,
-    is_egress: bool,
+pub(crate) struct Side<'q> {
+    pub(crate) question: &'q Question,
+    pub(crate) subject: usize,
+    pub(crate) other: &'q End,
+    pub(crate) is_egress: bool,
 }
 
-fn list<'v>(value: &'v Value, field: &str) -> &'v [Value] {
+pub(crate) fn list<'v>(value: &'v Value, field: &str) -> &'v [Value] {
     value[field].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+pub(crate) fn text<'v>(value: &'v Value, field: &str) -> &'v str {
     value[field].as_str().unwrap_or_default()
 }
 
-fn namespace_of(object: &Value) -> &str {
+pub(crate) fn namespace_of(object: &Value) -> &str {
     text(&object["metadata"], "namespace")
 }
 
-fn name_of(object: &Value) -> &str {
+pub(crate) fn name_of(object: &Value) -> &str {
     text(&object["metadata"], "name")
 }
 
-fn is_on_host(pod: &Value) -> bool {
+pub(crate) fn is_on_host(pod: &Value) -> bool {
     pod["spec"]["hostNetwork"] == true
 }
 
@@ -84,7 +84,7 @@ fn label<'v>(labels: &'v Value, key: &str) -> Option<&'v str> {
 }
 
 /// Label selector semantics (meta/v1 LabelSelector); `labels` is a JSON object or null.
-fn selects(selector: &Value, labels: &Value) -> bool {
+pub(crate) fn selects(selector: &Value, labels: &Value) -> bool {
     let pairs = selector["matchLabels"].as_object();
     let equal =
         pairs.is_none_or(|pairs| pairs.iter().all(|(key, value)| labels.get(key) == Some(value)));
@@ -104,7 +104,7 @@ fn selects(selector: &Value, labels: &Value) -> bool {
 }
 
 /// `address/bits`, bit by bit.
-fn is_in(net: &str, address: IpAddr) -> bool {
+pub(crate) fn is_in(net: &str, address: IpAddr) -> bool {
     let (base, bits) = net.split_once('/').unwrap();
     let bytes = |address: IpAddr| match address {
         IpAddr::V4(v4) => v4.octets().to_vec(),
@@ -137,7 +137,10 @@ impl<'v> Oracle<'v> {
             namespaces: of(&["Namespace"]),
             pods: of(&["Pod"]),
             nodes: of(&["Node"]),
-            network_policies: of(&["NetworkPolicy"]),
+            network_policies: of(&["NetworkPolicy"])
+                .into_iter()
+                .filter(|policy| text(policy, "apiVersion") == "networking.k8s.io/v1")
+                .collect(),
             tiers: of(&[
                 "ClusterNetworkPolicy",
                 "AdminNetworkPolicy",
@@ -153,6 +156,22 @@ impl<'v> Oracle<'v> {
         let both = [&egress, &ingress];
         let allowed = both.iter().all(|says| says.contains(&true));
         (allowed, both.iter().any(|says| says.contains(&false)))
+    }
+
+    /// Whether both directions accept, if `accepts` says so wherever a policy may say anything.
+    pub(crate) fn allows(&self, question: &Question, accepts: &dyn Fn(&Side<'_>) -> bool) -> bool {
+        let ends = [
+            (&question.source, &question.destination, true),
+            (&question.destination, &question.source, false),
+        ];
+        ends.iter().all(|(subject, other, is_egress)| {
+            let End::Pod(index, _) = subject else { return true };
+            let is_itself = matches!(other, End::Pod(peer, _) if peer == index);
+            is_on_host(self.pods[*index])
+                || is_itself
+                || (!is_egress && self.is_own_node(self.pods[*index], other))
+                || accepts(&Side { question, subject: *index, other, is_egress: *is_egress })
+        })
     }
 
     /// What one direction may say: accepted, denied or, in an ambiguity, both.
@@ -218,7 +237,7 @@ impl<'v> Oracle<'v> {
     }
 
     /// Labels of a namespace, which always has its name as a label.
-    fn namespace_labels(&self, name: &str) -> Value {
+    pub(crate) fn namespace_labels(&self, name: &str) -> Value {
         let found = self.namespaces.iter().find(|namespace| name_of(namespace) == name);
         let mut labels =
             found.map_or(Value::Null, |namespace| namespace["metadata"]["labels"].clone());
@@ -354,7 +373,7 @@ impl<'v> Oracle<'v> {
     }
 
     /// Whether the destination pod has the port under this name.
-    fn is_named_port(&self, name: &str, side: &Side<'_>) -> bool {
+    pub(crate) fn is_named_port(&self, name: &str, side: &Side<'_>) -> bool {
         let Question { protocol, port, .. } = side.question;
         let End::Pod(index, _) = &side.question.destination else { return false };
         let pod = self.pods[*index];
@@ -370,7 +389,7 @@ impl<'v> Oracle<'v> {
     }
 
     /// "v1.NetworkPolicy always makes a final decision for selected pods."
-    fn network_policies_say(&self, side: &Side<'_>) -> Say {
+    pub(crate) fn network_policies_say(&self, side: &Side<'_>) -> Say {
         let pod = self.pods[side.subject];
         let direction = if side.is_egress { "Egress" } else { "Ingress" };
         let own: Vec<_> = self
@@ -436,7 +455,7 @@ fn is_between(port: u16, (first, last): (&Value, &Value)) -> bool {
 }
 
 /// The address in use; a DNS name has none that stays.
-fn address(end: &End) -> Option<IpAddr> {
+pub(crate) fn address(end: &End) -> Option<IpAddr> {
     match end {
         End::Pod(_, address) | End::Node(_, address) | End::Address(address) => Some(*address),
         End::Domain(_) => None,

@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 
 use crate::tier_oracle::{End, Oracle, Question, addresses};
 
-const PODS: usize = 6;
-const PORTS: [u16; 5] = [79, 80, 81, 443, 65535];
+pub(crate) const PODS: usize = 6;
+pub(crate) const PORTS: [u16; 5] = [79, 80, 81, 443, 65535];
 
-fn labels() -> impl Strategy<Value = Value> {
+pub(crate) fn labels() -> impl Strategy<Value = Value> {
     btree_map(select(vec!["k", "l"]), select(vec!["x", "yes", ""]), 0..3).prop_map(|map| json!(map))
 }
 
-fn selector() -> impl Strategy<Value = Value> {
+pub(crate) fn selector() -> impl Strategy<Value = Value> {
     let requirement =
         (select(vec!["k", "l"]), select(vec!["In", "NotIn", "Exists", "DoesNotExist"])).prop_map(
             |(key, operator)| match operator {
@@ -36,7 +36,7 @@ fn selector() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn pod(index: usize) -> impl Strategy<Value = Value> {
+pub(crate) fn pod(index: usize) -> impl Strategy<Value = Value> {
     let port = (select(vec!["p", "q"]), select(PORTS.to_vec()), select(vec!["TCP", "UDP", "SCTP"]))
         .prop_map(|(name, port, protocol)| {
             json!({"name": name, "containerPort": port, "protocol": protocol})
@@ -65,7 +65,10 @@ fn pod(index: usize) -> impl Strategy<Value = Value> {
     )
 }
 
-fn node(name: &'static str, ips: &'static [&'static str]) -> impl Strategy<Value = Value> {
+pub(crate) fn node(
+    name: &'static str,
+    ips: &'static [&'static str],
+) -> impl Strategy<Value = Value> {
     labels().prop_map(move |labels| {
         let mut addresses: Vec<_> =
             ips.iter().map(|ip| json!({"type": "InternalIP", "address": ip})).collect();
@@ -77,7 +80,7 @@ fn node(name: &'static str, ips: &'static [&'static str]) -> impl Strategy<Value
     })
 }
 
-fn namespace(name: &'static str) -> impl Strategy<Value = Value> {
+pub(crate) fn namespace(name: &'static str) -> impl Strategy<Value = Value> {
     labels().prop_map(move |labels| {
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     })
@@ -228,7 +231,7 @@ fn tier_policy(kind: Kind) -> impl Strategy<Value = Value> {
     })
 }
 
-fn network_policy() -> impl Strategy<Value = Value> {
+pub(crate) fn network_policy() -> impl Strategy<Value = Value> {
     let block = select(vec!["0.0.0.0/0", "10.0.0.0/30", "fd00::/125"])
         .prop_map(|cidr| json!({"ipBlock": {"cidr": cidr}}));
     let peer = prop_oneof![
@@ -334,7 +337,7 @@ fn family(end: &End) -> Option<bool> {
 }
 
 /// All questions between ends of one family.
-fn questions(objects: &[Value]) -> Vec<Question> {
+pub(crate) fn questions(objects: &[Value]) -> Vec<Question> {
     let ends = ends(objects);
     let mut all = Vec::new();
     for source in ends.iter().filter(|end| family(end).is_some()) {
@@ -356,7 +359,11 @@ fn questions(objects: &[Value]) -> Vec<Question> {
 }
 
 /// The end as the crate has it, and the address it uses.
-fn peer<'a>(cluster: &'a Cluster, oracle: &Oracle<'_>, end: &'a End) -> (Peer<'a>, Option<IpAddr>) {
+pub(crate) fn peer<'a>(
+    cluster: &'a Cluster,
+    oracle: &Oracle<'_>,
+    end: &'a End,
+) -> (Peer<'a>, Option<IpAddr>) {
     match end {
         End::Pod(index, address) => {
             let meta = &oracle.pods[*index]["metadata"];
