@@ -237,12 +237,12 @@ impl Entity {
     }
 }
 
-/// An item of toServices; what is given must all hold.
+/// An item of toServices; if both are given, only the selector counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceMatch {
-    /// k8sService: namespace (empty if none was given) and name.
+    /// k8sService: namespace (empty = any) and name.
     pub service: Option<(String, String)>,
-    /// k8sServiceSelector: namespace (empty = all) and the selector over labels of Services.
+    /// k8sServiceSelector: namespace (empty = any) and the selector over labels of Services.
     pub selector: Option<(String, EndpointSelector)>,
 }
 

@@ -232,24 +232,25 @@ impl Lowering<'_> {
         })
     }
 
-    /// The pods behind Services.
+    /// The pods behind Services. A Service given by name does not count beside a selector; without
+    /// a namespace it may be in any.
     fn services(&self, wanted: &ServiceMatch) -> Vec<PeerMatch> {
-        let own = self.namespace().unwrap_or_default();
-        let named = |service: &Service| {
-            wanted.service.as_ref().is_none_or(|(namespace, name)| {
-                let namespace = if namespace.is_empty() { own } else { namespace };
-                service.meta.namespace == namespace && service.meta.name == *name
-            })
+        let within = |namespace: &str, service: &Service| {
+            namespace.is_empty() || service.meta.namespace == namespace
         };
-        let selected = |service: &Service| {
-            wanted.selector.as_ref().is_none_or(|(namespace, selector)| {
-                (namespace.is_empty() || service.meta.namespace == *namespace)
+        let is_meant = |service: &&&Service| match (&wanted.selector, &wanted.service) {
+            (Some((namespace, selector)), _) => {
+                within(namespace, service)
                     && cilium_selector::plain(selector).matches(&service.meta.labels)
-            })
+            }
+            (None, Some((namespace, name))) => {
+                within(namespace, service) && service.meta.name == *name
+            }
+            (None, None) => false,
         };
-        let services = self.context.services.iter();
+        let services = self.context.services.iter().filter(is_meant);
         services
-            .filter(|service| named(service) && selected(service) && !service.selector.is_empty())
+            .filter(|service| !service.selector.is_empty())
             .map(|service| PeerMatch::Endpoints(super::context::behind(service)))
             .collect()
     }

@@ -379,6 +379,9 @@ fn services_stand_for_the_pods_behind_them() {
         "{k8sService: {serviceName: db, namespace: a}}",
         "{k8sServiceSelector: {selector: {matchLabels: {env: staging}}, namespace: a}}",
         "{k8sServiceSelector: {selector: {matchLabels: {env: staging}}}}",
+        "{k8sService: {serviceName: db}}",
+        "{k8sService: {serviceName: x}, k8sServiceSelector: {selector: {matchLabels: {env: \
+         staging}}}}",
     ] {
         to(item).allows(&["a/web a/db 5432"]).denies(&["a/web b/web 5432"]);
     }
