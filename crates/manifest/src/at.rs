@@ -25,6 +25,18 @@ pub(crate) struct Context<'f> {
     refusals: RefCell<Vec<ManifestError>>,
 }
 
+/// Kinds with so many fields that one unknown to us says little.
+const WORKLOAD_KINDS: [&str; 8] = [
+    "CronJob",
+    "DaemonSet",
+    "Deployment",
+    "Job",
+    "Pod",
+    "ReplicaSet",
+    "ReplicationController",
+    "StatefulSet",
+];
+
 /// How a place is reached from its parent.
 #[derive(Clone, Copy)]
 enum Step<'a> {
@@ -255,6 +267,24 @@ impl<'a> At<'a> {
         fits
     }
 
+    /// Whether this is part of a workload. What an unknown field of a policy or of what exposes a
+    /// Service was meant to say nobody can guess; in a workload it is dropped with a warning, as an
+    /// API server does unless told to be strict (Kubernetes v1.34, fieldValidation).
+    fn is_of_workload(&self) -> bool {
+        let mut at = Some(self);
+        while let Some(here) = at {
+            if let Value::Map(entries) = &here.node.value
+                && entries.iter().any(|entry| entry.key == "apiVersion")
+                && let Some(kind) = entries.iter().find(|entry| entry.key == "kind")
+                && let Value::Scalar { text, .. } = &kind.node.value
+            {
+                return WORKLOAD_KINDS.contains(&text.as_ref());
+            }
+            at = here.parent;
+        }
+        false
+    }
+
     /// Checks that this is a mapping (nothing counts as an empty one) with fields of `known` only.
     pub(crate) fn check_fields(&self, known: &[&str]) -> bool {
         if self.is_null() {
@@ -268,13 +298,16 @@ impl<'a> At<'a> {
             if known.contains(&entry.key.as_ref()) {
                 continue;
             }
-            if self.context.errors.borrow().len() > ERRORS_MAX {
+            let found = self.context.errors.borrow().len() + self.context.refusals.borrow().len();
+            if found > ERRORS_MAX {
                 break;
             }
             let mut field = self.path();
             add_step(&mut field, Step::Key(&shorten(&entry.key)));
+            let list =
+                if self.is_of_workload() { &self.context.refusals } else { &self.context.errors };
             self.context.push(
-                &self.context.errors,
+                list,
                 ManifestError {
                     file: self.context.file.to_owned(),
                     line: entry.line,

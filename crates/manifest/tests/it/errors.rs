@@ -181,3 +181,16 @@ spec: {}
     assert_eq!(reading.errors.len(), 1);
     assert_eq!(reading.objects.len(), 2);
 }
+
+#[test]
+fn an_unknown_field_spoils_a_policy_but_not_a_workload() {
+    let counts = |text: &str| {
+        let reading = read("f.yaml", text);
+        (reading.objects.len(), reading.errors.len(), reading.refusals.len())
+    };
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, imag: i, image: i}]}\n";
+    assert_eq!(counts(pod), (1, 0, 1));
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec: {podSelector: {}, ingres: []}\n";
+    assert_eq!(counts(policy).1, 1);
+    assert!(parse("f.yaml", pod).is_err(), "an API server told to be strict");
+}
