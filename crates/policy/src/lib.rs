@@ -8,7 +8,7 @@ mod decide;
 mod decision;
 mod dialect;
 mod engine;
-mod explain;
+pub mod explain;
 mod from_objects;
 pub mod ir;
 mod lines;

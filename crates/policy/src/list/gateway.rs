@@ -13,6 +13,19 @@ use crate::{Cluster, Endpoint, Party, PortSet, Reach};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ControllerTargets {
     ports: BTreeMap<End, PortSet>,
+    /// What each object exposes.
+    exposed: BTreeMap<End, BTreeMap<Exposed, PortSet>>,
+}
+
+/// An object and the Service through which it exposes a workload.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Exposed {
+    /// Kind of the object.
+    pub(crate) kind: &'static str,
+    /// `namespace/name` of the object.
+    pub(crate) name: String,
+    /// Name of the Service.
+    pub(crate) service: String,
 }
 
 /// A Service that an object exposes.
@@ -38,14 +51,18 @@ impl ControllerTargets {
                     continue;
                 }
             };
+            let meta = exposure.meta();
+            let name = format!("{}/{}", meta.namespace, meta.name);
             for backend in backends {
-                targets.add(&backend, cluster);
+                let service = backend.service.to_owned();
+                let by = Exposed { kind: exposure.kind(), name: name.clone(), service };
+                targets.add(&backend, &by, cluster);
             }
         }
         targets
     }
 
-    fn add(&mut self, backend: &Backend<'_>, cluster: &Cluster) {
+    fn add(&mut self, backend: &Backend<'_>, by: &Exposed, cluster: &Cluster) {
         let called = |service: &&Service| {
             service.meta.namespace == backend.namespace && service.meta.name == backend.service
         };
@@ -62,7 +79,15 @@ impl ControllerTargets {
             let reached = reached_ports(service, backend.port, endpoint);
             let known = self.ports.entry(End::workload(&endpoint.workload)).or_default();
             *known = known.union(&reached);
+            let exposed = self.exposed.entry(End::workload(&endpoint.workload)).or_default();
+            let known = exposed.entry(by.clone()).or_default();
+            *known = known.union(&reached);
         }
+    }
+
+    /// The workloads that are exposed, and by what.
+    pub(crate) fn exposed(&self) -> impl Iterator<Item = (&End, &BTreeMap<Exposed, PortSet>)> {
+        self.exposed.iter()
     }
 
     /// The exposed ports of a workload.

@@ -10,7 +10,7 @@ mod diff_text;
 mod end;
 mod externals;
 mod focus;
-mod gateway;
+pub(crate) mod gateway;
 pub mod npguard;
 mod text;
 mod units;

@@ -30,6 +30,8 @@ mod lint;
 #[cfg(test)]
 mod np_e2e;
 #[cfg(test)]
+mod npguard_words;
+#[cfg(test)]
 mod owners;
 #[cfg(test)]
 mod pods;

@@ -15,4 +15,5 @@ pub use cluster::cluster;
 pub use make::list;
 pub(crate) use print::quoted;
 pub use print::{Form, connections, end_name, print};
+pub(crate) use ranges::ranges;
 pub use refuse::check;

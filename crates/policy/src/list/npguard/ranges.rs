@@ -11,7 +11,7 @@ use crate::list::externals::{Range, after, before, cut};
 const ALL: Range = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::BROADCAST));
 
 /// Ranges of sources (cut by ingress rules) and of destinations (by egress rules), IPv4 only.
-pub(super) fn ranges(rules: &RuleSet) -> (Vec<Range>, Vec<Range>) {
+pub(crate) fn ranges(rules: &RuleSet) -> (Vec<Range>, Vec<Range>) {
     let mut sources = Vec::new();
     let mut destinations = Vec::new();
     for policy in rules.policies() {
