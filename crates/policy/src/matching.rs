@@ -1,7 +1,7 @@
 //! Whether a rule speaks about the other end and the port of a connection.
 //!
-//! Fails closed: a range does not match an end whose address is unknown, and a named port does not
-//! match where it can't be resolved.
+//! An end whose address is unknown is only matched by ranges that hold all of a family, and a named
+//! port does not match where it can't be resolved.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -114,9 +114,10 @@ impl<'a> Question<'a> {
             }),
             PeerMatch::Networks { nets, except, extent } => {
                 self.is_in(*extent)
-                    && self.peer_address.is_some_and(|address| {
-                        contains(nets, address) && !contains(except, address)
-                    })
+                    && match self.peer_address {
+                        Some(address) => contains(nets, address) && !contains(except, address),
+                        None => holds_unknown(nets, except),
+                    }
             }
             PeerMatch::Nodes(selector) => self.peer_node().is_some_and(|node| {
                 self.cluster.node_labels.get(node).is_some_and(|labels| selector.matches(labels))
@@ -264,6 +265,11 @@ pub(crate) fn is_ordinary(dialect: Dialect, endpoint: &Endpoint) -> bool {
 /// Whether one of the ranges holds `address`; a range of one family holds nothing of the other.
 fn contains(nets: &[IpNet], address: IpAddr) -> bool {
     nets.iter().any(|net| net.contains(&address))
+}
+
+/// Whether ranges hold an address that is not known: only if they hold all of a family.
+pub(crate) fn holds_unknown(nets: &[IpNet], except: &[IpNet]) -> bool {
+    except.is_empty() && nets.iter().any(|net| net.prefix_len() == 0)
 }
 
 /// Whether a DNS name (or the names below it, for `*.`) is covered by a pattern.

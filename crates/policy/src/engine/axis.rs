@@ -63,14 +63,19 @@ pub(crate) struct Axis {
 
 /// What tells pods and hosts apart. Pods of two workloads are never one party, so that a party has
 /// one name.
-type Key<'a> = (
-    &'a WorkloadRef,
-    &'a Labels,
-    Option<&'a str>,
-    Option<Option<&'a str>>,
-    Vec<(u8, Option<NetId>)>,
-    Vec<(&'a str, Protocol, u16)>,
-);
+type Key<'a> = (&'a WorkloadRef, &'a Labels, Option<&'a str>, Option<Option<&'a str>>, (u32, u32));
+
+/// Families and smallest ranges of addresses.
+type Places = Vec<(u8, Option<NetId>)>;
+
+/// Lists that many pods share, by number.
+#[derive(Default)]
+struct Lists<'a> {
+    places: Interner<Places>,
+    names: Interner<Vec<(&'a str, Protocol, u16)>>,
+    /// Room to put a list together in.
+    scratch: (Places, Vec<(&'a str, Protocol, u16)>),
+}
 
 impl Axis {
     pub(crate) fn new(book: &Rulebook, cluster: &Cluster) -> Self {
@@ -109,61 +114,71 @@ impl Axis {
     }
 
     fn add_endpoints(&mut self, dialect: Dialect, cluster: &Cluster) {
+        let mut lists = Lists::default();
         let mut classes: IndexMap<Key<'_>, Vec<usize>, foldhash::fast::FixedState> =
             IndexMap::default();
         for (index, endpoint) in cluster.endpoints.iter().enumerate() {
-            let key = self.key(dialect, cluster, endpoint);
+            let key = self.key((dialect, cluster), endpoint, &mut lists);
             classes.entry(key).or_default().push(index);
         }
-        for ((.., places, names), members) in classes {
+        for ((.., (places, names)), members) in classes {
             let Some(first) = members.first().copied() else { continue };
             let ordinary =
                 cluster.endpoints.get(first).is_some_and(|one| is_ordinary(dialect, one));
             let kind = if ordinary { ItemKind::Endpoint(first) } else { ItemKind::OnNode(first) };
-            let names =
-                names.into_iter().map(|(name, protocol, port)| (name.to_owned(), protocol, port));
+            let names = lists.names.value(names).map_or(&[][..], Vec::as_slice).iter();
+            let names = names.map(|(name, protocol, port)| ((*name).to_owned(), *protocol, *port));
             let names = self.names.intern(names.collect());
             let item = |(families, net): &(u8, Option<NetId>)| Item {
                 names,
                 ..Self::item(kind, *families, *net)
             };
+            let places = lists.places.value(places).map_or(&[][..], Vec::as_slice);
             let items = places.iter().map(item).collect();
             self.add(Party::Endpoints(members), items);
         }
     }
 
-    fn key<'a>(&self, dialect: Dialect, cluster: &'a Cluster, endpoint: &'a Endpoint) -> Key<'a> {
+    fn key<'a>(
+        &self,
+        (dialect, cluster): (Dialect, &'a Cluster),
+        endpoint: &'a Endpoint,
+        lists: &mut Lists<'a>,
+    ) -> Key<'a> {
         let ordinary = is_ordinary(dialect, endpoint);
-        let mut names: Vec<_> = endpoint
-            .ports
-            .iter()
-            .filter(|port| ordinary && !port.name.is_empty())
-            .map(|port| (port.name.as_str(), port.protocol, port.port))
-            .collect();
+        let (places, names) = &mut lists.scratch;
+        names.clear();
+        let named = endpoint.ports.iter().filter(|port| ordinary && !port.name.is_empty());
+        names.extend(named.map(|port| (port.name.as_str(), port.protocol, port.port)));
         names.sort_unstable();
         names.dedup();
+        self.place(addresses(dialect, cluster, endpoint), places);
         (
             &endpoint.workload,
             &endpoint.labels,
             endpoint.service_account.as_deref(),
             (!ordinary).then_some(endpoint.node.as_deref()),
-            self.places(addresses(dialect, cluster, endpoint)),
-            names,
+            (lists.places.of_list(places), lists.names.of_list(names)),
         )
     }
 
-    /// The families and smallest ranges of some addresses; families in one range are put together.
-    fn places(&self, addresses: &[IpAddr]) -> Vec<(u8, Option<NetId>)> {
+    /// Puts the families and smallest ranges of some addresses into `places`; families in one
+    /// range are put together.
+    fn place(&self, addresses: &[IpAddr], places: &mut Places) {
+        places.clear();
         if addresses.is_empty() {
-            return vec![(V4 | V6, None)];
+            places.push((V4 | V6, None));
         }
-        let mut places: BTreeMap<NetId, u8> = BTreeMap::new();
         for address in addresses {
             let address = address.to_canonical();
             let family = if address.is_ipv4() { V4 } else { V6 };
-            *places.entry(self.nets.innermost(address)).or_default() |= family;
+            let net = Some(self.nets.innermost(address));
+            match places.iter_mut().find(|(_, known)| *known == net) {
+                Some((families, _)) => *families |= family,
+                None => places.push((family, net)),
+            }
         }
-        places.into_iter().map(|(net, families)| (families, Some(net))).collect()
+        places.sort_unstable_by_key(|(_, net)| *net);
     }
 
     fn add_addresses(&mut self, book: &Rulebook) {

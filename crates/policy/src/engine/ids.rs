@@ -57,3 +57,13 @@ impl Interner<String> {
         }
     }
 }
+
+impl<T: Hash + Eq + Clone> Interner<Vec<T>> {
+    /// The number of a list; copies it only if it is new.
+    pub(crate) fn of_list(&mut self, list: &[T]) -> u32 {
+        match self.get(list) {
+            Some(known) => known,
+            None => self.intern(list.to_vec()),
+        }
+    }
+}

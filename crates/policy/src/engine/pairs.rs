@@ -15,7 +15,7 @@ use crate::reach::Rectangle;
 /// Parties with equal roles have equal cells.
 type Role = Vec<RoleItem>;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct RoleItem {
     /// Row of the side that the party is subject of.
     row: u32,
@@ -77,7 +77,14 @@ impl Engine {
         for (party, span) in self.axis.spans.iter().enumerate() {
             roles.entry(span.clone().filter_map(&of).collect()).or_default().push(party);
         }
-        Roles { roles }
+        let (mut first, mut more) = (Vec::new(), Vec::new());
+        for (role, at) in roles.keys().zip(0..) {
+            let mut items = role.iter().copied();
+            // A role without items meets nobody.
+            first.push(items.next().unwrap_or(RoleItem { families: 0, ..RoleItem::default() }));
+            more.extend(items.map(|item| (at, item)));
+        }
+        Roles { roles, first, more }
     }
 
     /// Calls `see` with the parties of each source role and its cell towards each destination role.
@@ -107,7 +114,6 @@ impl Engine {
     ) {
         const EMPTY: &[PortId] = &[];
         let egress = self.egress.rows.rows.value(source.row).map_or(EMPTY, Vec::as_slice);
-        // The source's column of ingress, by row.
         let ingress: Vec<PortId> = self
             .ingress
             .rows
@@ -115,16 +121,21 @@ impl Engine {
             .iter()
             .map(|row| row.get(source.block as usize).copied().unwrap_or_default())
             .collect();
-        for (cell, role) in cells.iter_mut().zip(destinations.roles.keys()) {
-            for item in role {
-                let apart = item.families & source.families == 0;
-                if apart || (item.external && source.external) {
-                    continue;
-                }
-                let out = egress.get(item.block as usize).copied().unwrap_or_default();
-                let into = ingress.get(item.row as usize).copied().unwrap_or_default();
-                let both = meet.intersection(out, into);
-                *cell = if *cell == NONE { both } else { meet.ids.union(*cell, both) };
+        let from = SourceItem { source, egress, ingress };
+        if cells.iter().all(|cell| *cell == NONE) {
+            for (slot, item) in cells.iter_mut().zip(&destinations.first) {
+                *slot = from.cell(item, meet);
+            }
+        } else {
+            for (slot, item) in cells.iter_mut().zip(&destinations.first) {
+                let found = from.cell(item, meet);
+                *slot = meet.ids.union(*slot, found);
+            }
+        }
+        for (at, item) in &destinations.more {
+            let found = from.cell(item, meet);
+            if let Some(slot) = cells.get_mut(*at) {
+                *slot = meet.ids.union(*slot, found);
             }
         }
     }
@@ -182,9 +193,34 @@ pub(crate) fn is_external(kind: ItemKind) -> bool {
     matches!(kind, ItemKind::Address | ItemKind::Domain)
 }
 
+/// An item as a source, with what decides its cells.
+struct SourceItem<'a> {
+    source: RoleItem,
+    /// Its row of egress, by block.
+    egress: &'a [PortId],
+    /// Its column of ingress, by row.
+    ingress: Vec<PortId>,
+}
+
+impl SourceItem<'_> {
+    fn cell(&self, item: &RoleItem, meet: &mut Meet) -> PortId {
+        let apart = item.families & self.source.families == 0;
+        if apart || (item.external && self.source.external) {
+            return NONE;
+        }
+        let out = self.egress.get(item.block as usize).copied().unwrap_or_default();
+        let into = self.ingress.get(item.row as usize).copied().unwrap_or_default();
+        meet.intersection(out, into)
+    }
+}
+
 /// Roles and the parties that play them.
 struct Roles {
     roles: IndexMap<Role, Vec<usize>, foldhash::fast::FixedState>,
+    /// The first item of each role: of most the only one.
+    first: Vec<RoleItem>,
+    /// The others, with the number of their role.
+    more: Vec<(usize, RoleItem)>,
 }
 
 /// Intersections of sets of ports, in a table as far as they fit.

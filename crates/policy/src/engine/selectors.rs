@@ -7,7 +7,7 @@ use crate::engine::axis::{Axis, ItemKind};
 use crate::engine::bits::Bits;
 use crate::engine::ids::{Interner, id};
 use crate::ir::{Entity, Expr, Extent, PeerMatch, Peers, Scope, Subject, Test};
-use crate::matching::{Facts, fits_pattern, is_below};
+use crate::matching::{Facts, fits_pattern, holds_unknown, is_below};
 use crate::reach::Party;
 use crate::{Cluster, Endpoint};
 
@@ -26,6 +26,8 @@ pub(crate) struct Index {
     endpoints: Bits,
     /// Host-network pods.
     on_node: Bits,
+    /// What has no known address.
+    unplaced: Bits,
 }
 
 impl Index {
@@ -38,8 +40,12 @@ impl Index {
             by_key: Postings::default(),
             endpoints: Bits::none(size),
             on_node: Bits::none(size),
+            unplaced: Bits::none(size),
         };
         for (item, at) in axis.items.iter().zip(0..) {
+            if item.net.is_none() {
+                index.unplaced.insert(at);
+            }
             match item.kind {
                 ItemKind::Endpoint(endpoint) => {
                     if let Some(endpoint) = cluster.endpoints.get(endpoint) {
@@ -252,6 +258,9 @@ impl World<'_> {
             PeerMatch::Networks { nets, except, extent } => {
                 let mut set = self.in_nets(nets);
                 set.subtract(&self.in_nets(except));
+                if holds_unknown(nets, except) {
+                    set.union(&self.index.unplaced);
+                }
                 match extent {
                     Extent::Anything => {}
                     Extent::NotEndpoints => set.subtract(&self.index.endpoints),

@@ -90,13 +90,21 @@ fn pending_and_terminating_pods_still_count() {
     ])
     .allows(&["a/coming a/web 80", "a/leaving a/web 80"])
     .denies(&["a/db a/web 80"]);
-    // A pod without an address is in no range.
+    // Whatever address it gets, it is in the range of all.
     World::with(&[
         pod("coming", "{phase: Pending}"),
         policy("{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}"),
     ])
-    .denies(&["a/coming a/web 80"])
-    .allows(&["a/db a/web 80"]);
+    .allows(&["a/coming a/web 80", "a/db a/web 80"]);
+    // A pod without an address is in no range that leaves any out.
+    for block in ["{cidr: 10.0.0.0/8}", "{cidr: 0.0.0.0/0, except: [192.0.2.0/24]}"] {
+        World::with(&[
+            pod("coming", "{phase: Pending}"),
+            policy(&format!("{{podSelector: {{}}, ingress: [{{from: [{{ipBlock: {block}}}]}}]}}")),
+        ])
+        .denies(&["a/coming a/web 80"])
+        .allows(&["a/db a/web 80"]);
+    }
 }
 
 // 43

@@ -107,6 +107,9 @@ fn speaks_about(
                 in_namespace && selects(&pods.clone().unwrap_or_default(), labels)
             }
             (PolicyPeer::Pods { .. }, _) => false,
+            (PolicyPeer::IpBlock { cidr, except }, _) if address.is_none() => {
+                cidr.prefix_len() == 0 && except.is_empty()
+            }
             (PolicyPeer::IpBlock { cidr, except }, _) => address.is_some_and(|address| {
                 in_range(*cidr, address)
                     && except.iter().filter(|hole| in_range(**hole, address)).count() == 0

@@ -334,7 +334,11 @@ impl<'v> Oracle<'v> {
         }
         if peer.get("networks").is_some() {
             let mut nets = list(peer, "networks").iter().map(|net| net.as_str().unwrap());
-            return address.is_some_and(|address| nets.any(|net| is_in(net, address)));
+            // Whatever the address is that nobody knows, it is in a range of all.
+            return match address {
+                Some(address) => nets.any(|net| is_in(net, address)),
+                None => nets.any(|net| net.ends_with("/0")),
+            };
         }
         if peer.get("domainNames").is_some() {
             let End::Domain(name) = side.other else { return false };
@@ -417,10 +421,13 @@ impl<'v> Oracle<'v> {
         let is_peer = |peer: &Value| {
             if let Some(block) = peer.get("ipBlock") {
                 let holes = list(block, "except");
-                return address(side.other).is_some_and(|address| {
-                    is_in(text(block, "cidr"), address)
-                        && !holes.iter().any(|hole| is_in(hole.as_str().unwrap(), address))
-                });
+                return match address(side.other) {
+                    Some(address) => {
+                        is_in(text(block, "cidr"), address)
+                            && !holes.iter().any(|hole| is_in(hole.as_str().unwrap(), address))
+                    }
+                    None => text(block, "cidr").ends_with("/0") && holes.is_empty(),
+                };
             }
             let End::Pod(index, _) = side.other else { return false };
             let pod = self.pods[*index];
