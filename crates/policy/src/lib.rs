@@ -4,6 +4,7 @@
 //! evaluator: it asks tiers, policies and rules in turn about one connection.
 
 mod cluster;
+mod compare;
 mod decide;
 mod decision;
 mod dialect;
@@ -23,6 +24,7 @@ mod reach;
 mod ruleset;
 
 pub use cluster::{Cluster, Endpoint};
+pub use compare::{ANY_POD, Comparison, Relation, WITNESSES_MAX, Witness, compare};
 pub use decision::{Connection, Decision, DirectionDecision, Peer, PolicyKind, PolicyName, Reason};
 pub use dialect::{Dialect, DialectError};
 pub use engine::tables::{ClassTable, Decider, Share};

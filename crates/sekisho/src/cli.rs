@@ -488,6 +488,9 @@ pub(crate) enum PolicyCommand {
     Decide(policy::decide::DecideArgs),
     /// Allowed or not, and by which policy, rule and line, per direction; exit code 1: denied.
     Explain(policy::explain::ExplainArgs),
+    /// Which of two sets of policies allows more, with connections that show it; exit code 1: not as
+    /// expected.
+    Compare(policy::compare::CompareArgs),
     /// Mistakes in policies, each with its line and a fix; exit code 1: at or above `--fail-on`.
     Lint(policy::lint::LintArgs),
     /// Checks manifests: every error with file, line and field; exit code 2 if there is one.

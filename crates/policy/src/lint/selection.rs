@@ -11,6 +11,7 @@ use crate::ir::{PeerMatch, Peers, Policy, Rule};
 use crate::matching::{Facts, is_ordinary};
 use crate::{Endpoint, PolicyKind, PolicyName};
 
+const SYSTEM_NAMESPACE: &str = "kube-system";
 /// Fields that select the subject, in all kinds.
 const SUBJECT_FIELDS: [&str; 4] =
     ["spec.podSelector", "spec.subject", "spec.endpointSelector", "spec.selector"];
@@ -230,6 +231,9 @@ fn in_others(
     let written = |(written, meant, edit)| {
         Fix::with(format!("write `{meant}` in place of `{written}`"), Some(edit))
     };
+    if matching.is_empty() && is_system(namespaces) {
+        return None;
+    }
     if matching.is_empty() {
         let known: Vec<&Labels> = cx.cluster.namespaces.values().collect();
         let mended = mend("namespaceSelector", namespaces, &known).map(written);
@@ -251,6 +255,9 @@ fn in_others(
     let inside = labels_of(cx, |endpoint| matching.iter().any(|name| **name == endpoint.namespace));
     let names: Vec<&str> = matching.iter().map(|name| name.as_str()).collect();
     let none_known = inside.is_empty();
+    if none_known && is_system(namespaces) {
+        return None;
+    }
     let fix = pods
         .and_then(|pods| mend("podSelector", pods, &inside))
         .map_or_else(|| Fix::words("correct the selector, or delete the peer"), written);
@@ -264,6 +271,11 @@ fn in_others(
         finding.fix = Fix::words("give the manifests of its workloads too");
     }
     Some(finding)
+}
+
+/// The cluster's own namespace is seldom in the files, and DNS there in nearly every policy.
+fn is_system(namespaces: &LabelSelector) -> bool {
+    namespaces.matches(&crate::cluster::default_labels(SYSTEM_NAMESPACE))
 }
 
 fn names_of(names: &[&str]) -> String {

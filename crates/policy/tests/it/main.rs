@@ -20,6 +20,8 @@ mod cilium;
 #[cfg(test)]
 mod cnp_conformance;
 #[cfg(test)]
+mod compare;
+#[cfg(test)]
 mod cyclonus;
 #[cfg(test)]
 mod engine;

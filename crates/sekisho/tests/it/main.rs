@@ -2,6 +2,8 @@
 
 // Always so here; clippy allows `unwrap` in test code where it sees the attribute.
 #[cfg(test)]
+mod ci;
+#[cfg(test)]
 mod established;
 #[cfg(test)]
 mod files;

@@ -1,6 +1,7 @@
 //! `sekisho policy`: questions about policies, on files alone; no root, no server.
 
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod decide;
 pub(crate) mod diff;
 pub(crate) mod explain;

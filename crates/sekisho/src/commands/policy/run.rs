@@ -1,6 +1,6 @@
 //! Which question is asked.
 
-use super::{check, decide, diff, explain, lint, list};
+use super::{check, compare, decide, diff, explain, lint, list};
 use crate::cli::{PolicyArgs, PolicyCommand};
 use crate::exit::Exit;
 
@@ -12,6 +12,7 @@ pub(crate) fn run(args: &PolicyArgs) -> anyhow::Result<Exit> {
         PolicyCommand::Diff(args) => diff::run(args, dialect),
         PolicyCommand::Decide(args) => decide::run(args, dialect),
         PolicyCommand::Explain(args) => explain::run(args, dialect),
+        PolicyCommand::Compare(args) => compare::run(args, dialect),
         PolicyCommand::Lint(args) => lint::run(args, dialect),
         PolicyCommand::Check(args) => check::run(args),
     }
