@@ -40,6 +40,8 @@ pub struct Listing {
     rows: Vec<Row>,
     /// Every workload or pod that is listed, also those without connections.
     pub(crate) listed: Vec<End>,
+    /// The names of the parts of workloads whose pods policies may tell apart.
+    pub(crate) parts: Vec<End>,
     /// How the policies were read.
     pub(crate) dialect: Dialect,
     /// What was listed.
@@ -125,8 +127,14 @@ impl Listing {
             pairs.add_externals(source, &mut rows)?;
         }
         pairs.add_controller(targets, cluster, &units, &mut rows)?;
-        let listed = units.into_iter().map(|unit| unit.end).collect();
-        Ok(rows.sorted(listed, rules.dialect(), scope.focus.clone()))
+        let mut listing = rows.sorted();
+        let split = units.iter().filter(|unit| unit.members.len() > 1);
+        listing.parts = split.flat_map(|unit| &unit.members).map(|one| one.end.clone()).collect();
+        listing.listed = units.into_iter().map(|unit| unit.end).collect();
+        listing.listed.sort_by_cached_key(ToString::to_string);
+        listing.dialect = rules.dialect();
+        listing.focus = scope.focus.clone();
+        Ok(listing)
     }
 
     /// The rows: source, destination, and what the first may open to the second (never nothing).
@@ -192,21 +200,21 @@ impl Pairs<'_> {
             Some(set) => self.push(from, to, set, rows),
             None => Ok(()),
         };
-        if let Some(set) = common(cells.iter().flatten()) {
-            return emit(&source.end, &destination.end, set.as_ref());
+        if let Some(set) = common_cell(cells.iter().flatten()) {
+            return emit(&source.end, &destination.end, set);
         }
-        let by_source: Vec<_> = cells.iter().map(|row| common(row.iter())).collect();
+        let by_source: Vec<_> = cells.iter().map(|row| common_cell(row.iter())).collect();
         if by_source.iter().all(Option::is_some) {
             for (member, set) in source.members.iter().zip(by_source.iter().flatten()) {
-                emit(&member.end, &destination.end, set.as_ref())?;
+                emit(&member.end, &destination.end, *set)?;
             }
             return Ok(());
         }
         for (column, to) in destination.members.iter().enumerate() {
             let cells: Vec<&Option<PortSet>> =
                 cells.iter().filter_map(|row| row.get(column)).collect();
-            if let Some(set) = common(cells.iter().copied()) {
-                emit(&source.end, &to.end, set.as_ref())?;
+            if let Some(set) = common_cell(cells.iter().copied()) {
+                emit(&source.end, &to.end, set)?;
                 continue;
             }
             for (from, set) in source.members.iter().zip(cells) {
@@ -304,6 +312,14 @@ fn common<'a, T: PartialEq>(mut all: impl Iterator<Item = &'a T>) -> Option<&'a 
     all.all(|one| one == first).then_some(first)
 }
 
+/// What all are equal to, leaving out pods that have nobody like them to talk to; Some(None) = there
+/// are no others.
+fn common_cell<'a>(all: impl Iterator<Item = &'a Option<PortSet>>) -> Option<Option<&'a PortSet>> {
+    let mut all = all.flatten();
+    let Some(first) = all.next() else { return Some(None) };
+    all.all(|one| one == first).then_some(Some(first))
+}
+
 /// Rows in the making.
 #[derive(Default)]
 struct Rows {
@@ -326,7 +342,7 @@ impl Rows {
         Ok(())
     }
 
-    fn sorted(self, mut listed: Vec<End>, dialect: Dialect, focus: Focus) -> Listing {
+    fn sorted(self) -> Listing {
         let mut ends: Vec<(String, u32, End)> =
             self.ends.into_iter().map(|(end, number)| (end.to_string(), number, end)).collect();
         ends.sort_unstable();
@@ -346,14 +362,11 @@ impl Rows {
         let mut sets: Vec<(u32, PortSet)> =
             self.sets.into_iter().map(|(set, number)| (number, set)).collect();
         sets.sort_unstable();
-        listed.sort_unstable_by_key(ToString::to_string);
         Listing {
             ends: ends.into_iter().map(|(_, _, end)| end).collect(),
             sets: sets.into_iter().map(|(_, set)| set).collect(),
             rows,
-            listed,
-            dialect,
-            focus,
+            ..Listing::default()
         }
     }
 }

@@ -149,22 +149,38 @@ fn listed(listing: &Listing) -> BTreeSet<&End> {
     listing.listed().iter().collect()
 }
 
-/// Workloads that have rows for some of their pods in either list, with what these are called.
+/// Workloads that have rows for some of their pods in either list, with the names of all their
+/// parts.
 fn split(before: &Listing, after: &Listing) -> BTreeMap<WorkloadRef, Vec<End>> {
     let mut found: BTreeMap<WorkloadRef, BTreeSet<&End>> = BTreeMap::new();
     for (from, to, _) in before.rows().chain(after.rows()) {
         for end in [from, to] {
-            if let End::Workload { workload, identity } = end
-                && !identity.is_empty()
-            {
-                found.entry(workload.clone()).or_default().insert(end);
+            if let Some(workload) = part_of(end) {
+                found.entry(workload.clone()).or_default();
             }
+        }
+    }
+    for end in before.parts.iter().chain(&after.parts) {
+        if let Some(parts) = part_of(end).and_then(|workload| found.get_mut(workload)) {
+            parts.insert(end);
         }
     }
     let owned = found
         .into_iter()
         .map(|(workload, ends)| (workload, ends.into_iter().cloned().collect::<Vec<End>>()));
     owned.collect()
+}
+
+/// The workload of which the end is a part, not the whole.
+fn part_of(end: &End) -> Option<&WorkloadRef> {
+    match end {
+        End::Workload { workload, identity } if !identity.is_empty() => Some(workload),
+        End::Workload { .. }
+        | End::Addresses(..)
+        | End::Domain(_)
+        | End::Pod { .. }
+        | End::IngressController => None,
+    }
 }
 
 /// The end itself, or all parts of a workload that has parts.

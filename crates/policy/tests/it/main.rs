@@ -30,6 +30,8 @@ mod lines;
 #[cfg(test)]
 mod lint;
 #[cfg(test)]
+mod list;
+#[cfg(test)]
 mod np_e2e;
 #[cfg(test)]
 mod npguard_words;

@@ -98,7 +98,7 @@ fn rule() -> impl Strategy<Value = PolicyRule> {
     })
 }
 
-fn policy() -> impl Strategy<Value = NetworkPolicy> {
+pub(crate) fn policy() -> impl Strategy<Value = NetworkPolicy> {
     let types = select(vec![(true, false), (false, true), (true, true)]);
     let name = (select(NAMESPACES.to_vec()), select(vec!["p", "q", "r", "s"]));
     (name, selector(), types, vec(rule(), 0..3), vec(rule(), 0..3)).prop_map(
