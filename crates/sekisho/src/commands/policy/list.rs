@@ -1,8 +1,11 @@
 //! `sekisho policy list`.
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
+use sekisho_manifest::Object;
 use sekisho_model::{Direction, Protocol};
 use sekisho_policy::Dialect;
+use sekisho_policy::explain::npguard as words;
 use sekisho_policy::list::{Focus, FocusDirection, ListForm, Listing, Scope, npguard};
 
 use super::input::SourceArgs;
@@ -21,6 +24,16 @@ pub(crate) struct ListArgs {
     /// List also what pods of a workload may do with others of the same workload.
     #[arg(long)]
     with_itself: bool,
+    /// Why connections are allowed and denied, of all pairs; a form of `-o npguard-txt`. For a few
+    /// pairs see `policy explain`.
+    #[arg(long)]
+    explain: bool,
+    /// Explain only pairs that may connect, or only pairs that may not.
+    #[arg(long, value_enum, value_name = "WHICH", requires = "explain")]
+    explain_only: Option<OnlyArg>,
+    /// Add what pods that do not exist yet could reach or be reached by.
+    #[arg(long)]
+    exposure: bool,
     /// Form of the answer; those of npguard are, word for word, what np-guard/netpol-analyzer prints.
     #[arg(short, long, value_enum, default_value_t = ListOutput::Table)]
     output: ListOutput,
@@ -53,6 +66,12 @@ pub(crate) struct FocusArgs {
 enum DirectionArg {
     Ingress,
     Egress,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OnlyArg {
+    Allow,
+    Deny,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -114,6 +133,9 @@ pub(crate) fn run(args: &ListArgs, dialect: Option<Dialect>) -> anyhow::Result<E
     let scope =
         Scope { by_pod: args.pods, with_itself: args.with_itself, focus: args.focus.focus() };
     let style = args.output.style();
+    if args.explain || args.exposure {
+        return told(args, &objects, dialect, &style);
+    }
     let as_npguard = matches!(style, Style::NpGuard(_)) || dialect == Some(Dialect::NpGuard);
     let listing = if as_npguard {
         npguard::list(&objects, dialect.unwrap_or(Dialect::NpGuard), &scope)?
@@ -126,6 +148,32 @@ pub(crate) fn run(args: &ListArgs, dialect: Option<Dialect>) -> anyhow::Result<E
     let text = match style {
         Style::Own(form) => listing.print(form),
         Style::NpGuard(form) => npguard::print(&listing, form),
+    };
+    output::print(&text)?;
+    Ok(Exit::Done)
+}
+
+/// Explanations and exposure.
+fn told(
+    args: &ListArgs,
+    objects: &[Object],
+    dialect: Option<Dialect>,
+    style: &Style,
+) -> anyhow::Result<Exit> {
+    let options = words::Options {
+        focus: args.focus.focus(),
+        explain: args.explain,
+        only: args.explain_only.map(|only| only == OnlyArg::Allow),
+        exposure: args.exposure,
+    };
+    let as_npguard = dialect.unwrap_or(Dialect::NpGuard);
+    let text = match style {
+        Style::NpGuard(npguard::Form::Text) => words::text(objects, as_npguard, &options)?,
+        // As that tool does, which explains in text only.
+        Style::NpGuard(npguard::Form::Json) => words::json(objects, as_npguard, &options)?,
+        Style::Own(_) | Style::NpGuard(_) => {
+            bail!("`--explain` and `--exposure` need `-o npguard-txt` or `-o npguard-json`")
+        }
     };
     output::print(&text)?;
     Ok(Exit::Done)
