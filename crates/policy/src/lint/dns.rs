@@ -15,7 +15,9 @@ const DNS_PORT: u16 = 53;
 /// Namespace and labels of the cluster's DNS as kubeadm, EKS, GKE, AKS and k3s have it.
 const NAMESPACE: &str = "kube-system";
 const LABEL: (&str, &str) = ("k8s-app", "kube-dns");
-/// The label of OpenShift's DNS pods.
+/// OpenShift's DNS pods, behind port 53 of a Service.
+const OPENSHIFT_NAMESPACE: &str = "openshift-dns";
+const OPENSHIFT_PORT: u16 = 5353;
 const OPENSHIFT_LABEL: &str = "dns.operator.openshift.io/daemonset-dns";
 /// Where NodeLocal DNSCache listens.
 const NODE_LOCAL: std::net::IpAddr =
@@ -34,10 +36,10 @@ struct Missing {
 }
 
 pub(crate) fn check(cx: &Context<'_>, out: &mut Vec<Finding>) {
-    let stand_in = stand_in();
+    let stand_ins = stand_ins();
     let known: Vec<&Endpoint> =
         cx.cluster.endpoints.iter().filter(|endpoint| is_dns(endpoint)).collect();
-    let servers = if known.is_empty() { vec![&stand_in] } else { known };
+    let servers = if known.is_empty() { stand_ins.iter().collect() } else { known };
     let mut missing: BTreeMap<usize, Missing> = BTreeMap::new();
     let policies: Vec<&Policy> = cx.policies().map(|(_, policy)| policy).collect();
     for (class, endpoint) in cx.ordinary().filter(|(_, endpoint)| !is_dns(endpoint)) {
@@ -78,26 +80,33 @@ fn is_dns(endpoint: &Endpoint) -> bool {
     label(LABEL.0, LABEL.1) || label(OPENSHIFT_LABEL, "default")
 }
 
-/// The DNS pod that most clusters have, for files that do not tell of it.
-fn stand_in() -> Endpoint {
-    let port = |name: &str, port: u16, protocol| ContainerPort {
+/// The DNS pods that most clusters have, for files that do not tell of them.
+fn stand_ins() -> [Endpoint; 2] {
+    [
+        stand_in(NAMESPACE, LABEL, DNS_PORT),
+        stand_in(OPENSHIFT_NAMESPACE, (OPENSHIFT_LABEL, "default"), OPENSHIFT_PORT),
+    ]
+}
+
+fn stand_in(namespace: &str, (key, value): (&str, &str), number: u16) -> Endpoint {
+    let port = |name: &str, protocol| ContainerPort {
         name: name.to_owned(),
-        port,
+        port: number,
         protocol,
         host_port: None,
     };
     Endpoint {
-        namespace: NAMESPACE.to_owned(),
-        name: "coredns".to_owned(),
+        namespace: namespace.to_owned(),
+        name: "dns".to_owned(),
         workload: WorkloadRef {
-            namespace: NAMESPACE.to_owned(),
-            name: "coredns".to_owned(),
-            kind: "Deployment".to_owned(),
+            namespace: namespace.to_owned(),
+            name: "dns".to_owned(),
+            kind: "DaemonSet".to_owned(),
         },
         kind: PartyKind::Pod,
-        labels: Labels::from([(LABEL.0.to_owned(), LABEL.1.to_owned())]),
+        labels: Labels::from([(key.to_owned(), value.to_owned())]),
         addresses: Vec::new(),
-        ports: vec![port("dns", DNS_PORT, Protocol::Udp), port("dns-tcp", DNS_PORT, Protocol::Tcp)],
+        ports: vec![port("dns", Protocol::Udp), port("dns-tcp", Protocol::Tcp)],
         host_network: false,
         node: None,
         service_account: None,

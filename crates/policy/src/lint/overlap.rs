@@ -208,6 +208,7 @@ fn unreachable(cx: &Context<'_>, direction: Direction, trial: &Trial, out: &mut 
         }
         let disagrees = seen.before.iter().any(|(_, action, _)| *action != rule.action);
         let before = describe(seen.before.iter());
+        let verb = if seen.before.len() == 1 { "decides" } else { "decide" };
         let (message, fix) = if seen.before.is_empty() {
             (
                 "never decides: a tier before it ends with a denial of all it would match"
@@ -216,7 +217,7 @@ fn unreachable(cx: &Context<'_>, direction: Direction, trial: &Trial, out: &mut 
             )
         } else if disagrees {
             (
-                format!("never decides: {before} come first and say something else"),
+                format!("never decides: {before} {verb} first, with another action"),
                 Fix::words(
                     "move the rule before them (a lower priority number, an earlier place), or \
                      delete it",
@@ -224,16 +225,33 @@ fn unreachable(cx: &Context<'_>, direction: Direction, trial: &Trial, out: &mut 
             )
         } else {
             (
-                format!("never decides: {before} come first and say the same"),
+                format!("never decides: {before} {verb} first, with the same action"),
                 Fix::with("delete the rule", cx.rule_removal(policy, rule)),
             )
         };
-        let message = format!("this {} rule {message}", direction_word(direction));
+        let is_sure = seen.before.is_empty() || is_behind(cx, (policy, direction, rule), seen);
+        let given = if is_sure { "" } else { "with the workloads in these files " };
+        let message = format!("{given}this {} rule {message}", direction_word(direction));
         let mut finding = cx.rule_place(policy, rule).finding(&UNREACHABLE_RULE, message, fix);
+        if !is_sure {
+            finding.severity = Severity::Note;
+            finding.fix.edits.clear();
+        }
         finding.evidence =
             evidence(super::context::workload_names(cx.selected(policy).map(|(class, _)| class)));
         out.push(finding);
     }
+}
+
+/// Whether one of the rules before it takes all of a rule, whatever pods there are.
+fn is_behind(cx: &Context<'_>, asked: (&Policy, Direction, &Rule), seen: &Seen) -> bool {
+    let (policy, direction, rule) = asked;
+    cx.rules().any(|(other, side, one)| {
+        side == direction
+            && seen.before.contains(&key(other, one))
+            && (other.name == policy.name || implies(&cx.cluster, &policy.subject, &other.subject))
+            && rule_covers(&cx.cluster, one, rule)
+    })
 }
 
 fn describe<'k>(keys: impl Iterator<Item = &'k RuleKey>) -> String {

@@ -167,7 +167,8 @@ fn scope(roots: &[Outline], lines: &[&str], (number, alone): (u32, bool)) -> (u3
 
 /// The last line of the outermost value that starts on a line.
 fn end_of(node: &Outline, line: u32, lines: &[&str]) -> Option<u32> {
-    if node.line == line {
+    // A list without brackets starts where its first item does: the item is meant.
+    if node.line == line && (node.flow || node.items().is_empty()) {
         return Some(last_line(node, lines));
     }
     let inner = node.entries().iter().find_map(|entry| {

@@ -98,3 +98,78 @@ fn codes_are_unique_and_in_order() {
     assert_eq!(lint::find_code("sk503").map(|code| code.id), Some("SK503"));
     assert!(lint::find_code("SK999").is_none());
 }
+
+const WEB: &str = "
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: main, image: example/web:1, ports: [{name: http, containerPort: 8080}]}]}
+";
+
+fn egress(rules: &str) -> String {
+    format!(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: web, namespace: \
+         shop}}\nspec:\n  podSelector: {{matchLabels: {{app: web}}}}\n  policyTypes: [Egress]\n  \
+         egress:\n{rules}{WEB}"
+    )
+}
+
+#[test]
+fn the_dns_of_openshift_counts_by_the_port_of_its_pods() {
+    let all = "  - to: [{namespaceSelector: {}}]\n    ports: [{protocol: UDP, port: 5353}, \
+               {protocol: TCP, port: 5353}]\n";
+    assert!(!has(&findings(&egress(all)), "SK503"));
+    let other = all.replace("5353", "5354");
+    assert!(has(&findings(&egress(&other)), "SK503"));
+}
+
+#[test]
+fn a_pod_that_may_talk_to_nobody_needs_no_dns() {
+    let text = egress("").replace("  egress:\n", "  egress: []\n");
+    assert!(!has(&findings(&text), "SK503"));
+}
+
+#[test]
+fn a_comment_silences_what_follows_it_and_no_more() {
+    let rules = "  # sekisho:ignore SK501 prices are public\n  - to: [{ipBlock: {cidr: 0.0.0.0/0}}]\n  \
+                 - to: [{ipBlock: {cidr: \"::/0\"}}]\n";
+    let found = findings(&egress(rules));
+    let lines: Vec<u32> =
+        found.iter().filter(|one| one.code.id == "SK501").map(|one| one.position.line).collect();
+    assert_eq!(lines, [10], "{}", shown(&found));
+    let whole = format!("# sekisho:ignore SK501 prices are public\n{}", egress(rules));
+    assert!(!has(
+        &findings(&whole.replace("  # sekisho:ignore SK501 prices are public\n", "")),
+        "SK501"
+    ));
+}
+
+#[test]
+fn a_hash_in_a_value_is_no_comment() {
+    let text = egress("  - to: [{ipBlock: {cidr: 0.0.0.0/0}}]\n").replace(
+        "namespace: shop}\nspec:\n  podSelector",
+        "namespace: shop, annotations: {note: \"a # sekisho:ignore SK501 x\"}}\nspec:\n  podSelector",
+    );
+    let found = findings(&text);
+    assert!(has(&found, "SK501") && !has(&found, "SK001"), "{}", shown(&found));
+}
+
+#[test]
+fn hostile_texts_do_not_stop_lint() {
+    for text in
+        ["", "---\n", "a: &a [*a]\n", "# sekisho:ignore\n", "# sekisho:ignore SK\u{e4}\n{}\n"]
+    {
+        let reading = sekisho_manifest::read("case.yaml", text);
+        let found = lint::lint(LintInput {
+            objects: &reading.objects,
+            files: &[("case.yaml", text)],
+            dialect: Dialect::Cilium,
+        });
+        assert!(found.len() < 3, "{}", shown(&found));
+    }
+}
