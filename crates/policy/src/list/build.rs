@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sekisho_manifest::Object;
 
+use super::exposed::{Exposed, exposed};
 use super::externals::{Externals, Range};
 use super::gateway::ControllerTargets;
 use super::units::{Unit, units};
@@ -42,6 +43,8 @@ pub struct Listing {
     pub(crate) listed: Vec<End>,
     /// The names of the parts of workloads whose pods policies may tell apart.
     pub(crate) parts: Vec<End>,
+    /// What Services expose to the outside, sorted.
+    pub(crate) exposed: Vec<Exposed>,
     /// How the policies were read.
     pub(crate) dialect: Dialect,
     /// What was listed.
@@ -82,7 +85,8 @@ impl Listing {
         Self::build(rules, cluster, scope, None, &ControllerTargets::default())
     }
 
-    /// Reads policies and cluster off objects, then lists as [`Listing::new`] does.
+    /// Reads policies and cluster off objects, then lists as [`Listing::new`] does, and what Services
+    /// expose to the outside beside it.
     ///
     /// # Errors
     /// [`ListError::TooManyRows`].
@@ -92,7 +96,10 @@ impl Listing {
         scope: &Scope,
     ) -> Result<Self, ListError> {
         let rules = RuleSet::from_objects(objects, dialect);
-        Self::new(&rules, &Cluster::from_objects(objects), scope)
+        let cluster = Cluster::from_objects(objects);
+        let mut listing = Self::new(&rules, &cluster, scope)?;
+        listing.exposed = exposed(objects, (&rules, &cluster), &listing, scope.by_pod);
+        Ok(listing)
     }
 
     pub(crate) fn build(
@@ -161,6 +168,12 @@ impl Listing {
     #[must_use]
     pub fn listed(&self) -> &[End] {
         &self.listed
+    }
+
+    /// What Services expose to the outside, sorted; only where the list was made of objects.
+    #[must_use]
+    pub fn exposed(&self) -> &[Exposed] {
+        &self.exposed
     }
 
     /// Names in the focus that mean nothing in the cluster.

@@ -51,6 +51,24 @@ impl End {
         }
     }
 
+    /// Whether this is some of the pods of the workload `whole`.
+    #[must_use]
+    pub fn is_part_of(&self, whole: &Self) -> bool {
+        match (self, whole) {
+            (Self::Workload { workload, .. }, Self::Workload { workload: of, identity }) => {
+                identity.is_empty() && workload == of
+            }
+            (
+                Self::Addresses(..)
+                | Self::Domain(_)
+                | Self::Workload { .. }
+                | Self::Pod { .. }
+                | Self::IngressController,
+                _,
+            ) => false,
+        }
+    }
+
     /// Whether `name` (`name` or `namespace/name`) means this end.
     #[must_use]
     pub fn is_called(&self, name: &str) -> bool {

@@ -122,7 +122,8 @@ impl ControllerTargets {
     }
 }
 
-fn controller() -> Endpoint {
+/// The pod that stands for all ingress controllers.
+pub(crate) fn controller() -> Endpoint {
     Endpoint {
         namespace: CONTROLLER_NAMESPACE.to_owned(),
         name: CONTROLLER_NAME.to_owned(),

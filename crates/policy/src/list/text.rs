@@ -7,7 +7,7 @@ use sekisho_model::Protocol;
 use serde::Serialize;
 
 use super::npguard::quoted;
-use super::{End, Listing};
+use super::{End, Exposed, Listing};
 use crate::PortSet;
 
 /// Protocols with ports, in the order they are shown.
@@ -50,6 +50,17 @@ struct Others<'a> {
     all_other: bool,
 }
 
+/// A row of `exposed`: what an object opens to the outside, and what policies say of it.
+#[derive(Serialize)]
+struct JsonExposed<'a> {
+    kind: &'a str,
+    name: &'a str,
+    entries: &'a [String],
+    dst: String,
+    allowed: Vec<ProtocolPorts>,
+    denied: Vec<ProtocolPorts>,
+}
+
 impl Listing {
     /// Prints the list.
     #[must_use]
@@ -67,7 +78,19 @@ impl Listing {
         let head = ("SOURCE".to_owned(), "DESTINATION".to_owned(), "ALLOWED".to_owned());
         let rows =
             self.rows().map(|(from, to, set)| (from.to_string(), to.to_string(), set.to_string()));
-        columns(&[head].into_iter().chain(rows).collect::<Vec<_>>())
+        let mut text = columns(&[head].into_iter().chain(rows).collect::<Vec<_>>());
+        if !self.exposed.is_empty() {
+            let words = ["EXPOSED BY", "WORKLOAD", "REACHED"].map(str::to_owned);
+            let [by, workload, reached] = words;
+            let rows = self.exposed.iter().map(|one| {
+                let by = format!("{} {} ({})", one.kind, one.name, one.entries.join(", "));
+                (by, one.destination.to_string(), reached_words(one))
+            });
+            text.push('\n');
+            let all = [(by, workload, reached)].into_iter().chain(rows);
+            text.push_str(&columns(&all.collect::<Vec<_>>()));
+        }
+        text
     }
 
     fn json(&self) -> String {
@@ -87,11 +110,23 @@ impl Listing {
                 others.push(line(&Others { src, dst, icmp_types, all_other }));
             }
         }
+        let exposed = self.exposed.iter().map(|one| {
+            line(&JsonExposed {
+                kind: &one.kind,
+                name: &one.name,
+                entries: &one.entries,
+                dst: one.destination.to_string(),
+                allowed: by_protocol(&one.allowed),
+                denied: by_protocol(&one.denied),
+            })
+        });
         format!(
-            "{{\"dialect\":\"{}\",\n\"connections\":[{}],\n\"other_protocols\":[{}]}}\n",
+            "{{\"dialect\":\"{}\",\n\"connections\":[{}],\n\"other_protocols\":[{}],\n\
+             \"exposed\":[{}]}}\n",
             self.dialect,
             lines(&connections),
-            lines(&others)
+            lines(&others),
+            lines(&exposed.collect::<Vec<_>>())
         )
     }
 
@@ -115,6 +150,14 @@ impl Listing {
         let mut text = String::from("| source | destination | allowed |\n|---|---|---|\n");
         for (from, to, set) in self.rows() {
             let _infallible = writeln!(text, "| {} | {} | {set} |", code(from), code(to));
+        }
+        if !self.exposed.is_empty() {
+            text.push_str("\n| exposed by | under | workload | reached |\n|---|---|---|---|\n");
+        }
+        for one in &self.exposed {
+            let (kind, name, entries) = (&one.kind, &one.name, one.entries.join(", "));
+            let (to, reached) = (code(&one.destination), reached_words(one));
+            let _infallible = writeln!(text, "| {kind} `{name}` | {entries} | {to} | {reached} |");
         }
         text
     }
@@ -156,6 +199,15 @@ impl Listing {
             let _infallible = writeln!(text, "  \"{from}\" -> \"{to}\" [label=\"{set}\"];");
         }
         text + "}\n"
+    }
+}
+
+/// What policies allow of an exposure, and what they deny.
+fn reached_words(one: &Exposed) -> String {
+    match (one.allowed.is_empty(), one.denied.is_empty()) {
+        (_, true) => one.allowed.to_string(),
+        (true, false) => format!("denied by policies: {}", one.denied),
+        (false, false) => format!("{} (denied by policies: {})", one.allowed, one.denied),
     }
 }
 

@@ -69,13 +69,17 @@ pub(crate) fn units(
 }
 
 fn pod_unit(endpoint: &Endpoint, party: usize) -> Unit {
-    let end = if endpoint.stands_for_many() {
+    let (end, is_many) = (pod_end(endpoint), endpoint.stands_for_many());
+    Unit { members: vec![Member { party, end: end.clone(), is_many }], end }
+}
+
+/// The name of a pod; of its workload if it stands for all of them.
+pub(crate) fn pod_end(endpoint: &Endpoint) -> End {
+    if endpoint.stands_for_many() {
         End::workload(&endpoint.workload)
     } else {
         End::Pod { namespace: endpoint.namespace.clone(), name: endpoint.name.clone() }
-    };
-    let is_many = endpoint.stands_for_many();
-    Unit { members: vec![Member { party, end: end.clone(), is_many }], end }
+    }
 }
 
 fn workload_unit(workload: &WorkloadRef, members: &BTreeMap<usize, Vec<&Endpoint>>) -> Unit {

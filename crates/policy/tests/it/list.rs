@@ -299,3 +299,79 @@ proptest! {
         }
     }
 }
+
+const OPENINGS: &str = "
+{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop},
+  spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: db, namespace: shop},
+  spec: {type: LoadBalancer, loadBalancerSourceRanges: [10.0.0.0/8], selector: {app: db},
+  ports: [{port: 5432, nodePort: 30432}]}}
+---
+{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: front, namespace: shop},
+  spec: {rules: [{host: shop.example, http: {paths: [{path: /, pathType: Prefix,
+  backend: {service: {name: web, port: {name: http}}}}]}}]}}
+---
+{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: far, namespace: edge},
+  spec: {parentRefs: [{name: gw}], rules: [{backendRefs: [{name: web, namespace: shop, port: 80}]}]}}
+";
+const GRANT: &str = "
+{apiVersion: gateway.networking.k8s.io/v1beta1, kind: ReferenceGrant,
+  metadata: {name: edge, namespace: shop}, spec: {from: [{group: gateway.networking.k8s.io,
+  kind: HTTPRoute, namespace: edge}], to: [{group: '', kind: Service}]}}
+";
+
+/// Rows `object (entries) -> workload: allowed, denied`.
+fn exposed(specs: &[&str], more: &[&str]) -> Vec<String> {
+    let mut objects = shop(specs);
+    for text in more {
+        objects.extend(parse("more.yaml", text).unwrap());
+    }
+    let listing = list(&objects, &Scope::default());
+    let rows = listing.exposed().iter().map(|one| {
+        format!(
+            "{} {} ({}) -> {}: {}, {}",
+            one.kind,
+            one.name,
+            one.entries.join(", "),
+            one.destination,
+            one.allowed,
+            one.denied
+        )
+    });
+    rows.collect()
+}
+
+#[test]
+fn services_that_are_exposed_are_listed_with_what_policies_say() {
+    let ingress = "Ingress shop/front (shop.example) -> shop/web[StatefulSet]";
+    let balancer = "Service shop/db (load balancer, node port 30432) -> shop/db[Deployment]";
+    let open = exposed(&[], &[OPENINGS]);
+    assert_eq!(open, [format!("{ingress}: TCP 8080, none"), format!("{balancer}: TCP 5432, none")]);
+    let closed = "{podSelector: {}, policyTypes: [Ingress]}";
+    let shut = exposed(&[closed], &[OPENINGS]);
+    assert_eq!(shut, [format!("{ingress}: none, TCP 8080"), format!("{balancer}: none, TCP 5432")]);
+    // Pods of any namespace may come in, addresses from outside may not.
+    let pods = "{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}]}]}";
+    let half = exposed(&[pods], &[OPENINGS]);
+    assert_eq!(half, [format!("{ingress}: TCP 8080, none"), format!("{balancer}: none, TCP 5432")]);
+}
+
+#[test]
+fn a_load_balancer_lets_in_its_source_ranges_only() {
+    let from = |cidr: &str| {
+        let spec =
+            format!("{{podSelector: {{}}, ingress: [{{from: [{{ipBlock: {{cidr: {cidr}}}}}]}}]}}");
+        let rows = exposed(&[&spec], &[OPENINGS]);
+        rows.into_iter().find(|row| row.starts_with("Service")).unwrap()
+    };
+    assert!(from("10.1.0.0/16").ends_with("TCP 5432, none"));
+    assert!(from("192.0.2.0/24").ends_with("none, TCP 5432"), "never let in by the Service");
+}
+
+#[test]
+fn a_route_reaches_another_namespace_only_with_its_grant() {
+    let is_far = |row: &String| row.starts_with("HTTPRoute edge/far (*) -> shop/web");
+    assert!(!exposed(&[], &[OPENINGS]).iter().any(is_far));
+    assert!(exposed(&[], &[OPENINGS, GRANT]).iter().any(is_far));
+}
