@@ -149,6 +149,23 @@ impl Reach {
         self.engine.class_table(book, direction, class)
     }
 
+    /// Takes up a pod that came to be (or was relabelled: [`Reach::leave`] first): the endpoint
+    /// with this index, appended to the cluster that this was computed for. In time that does not
+    /// depend on the size of the cluster.
+    ///
+    /// False if no pod is just like it (workload, labels, ports, ranges that hold its addresses):
+    /// then all is to be computed anew.
+    pub fn join(&mut self, cluster: &Cluster, index: usize) -> bool {
+        self.engine.join(cluster, index)
+    }
+
+    /// Drops a pod that is gone: the endpoint with this index. A party may be left without pods;
+    /// its answers are then about pods like the one that was there last, and `cluster` must keep
+    /// that one.
+    pub fn leave(&mut self, cluster: &Cluster, index: usize) {
+        self.engine.leave(cluster, index);
+    }
+
     /// What changes if one policy is put, replaced or removed: every pair of parties at most once.
     /// `cluster` must be the one this was computed for.
     ///

@@ -150,6 +150,28 @@ fn edit(world: &World, size: Size) -> Result<(), Failure> {
     Ok(())
 }
 
+fn pods_come_and_go(world: &World) -> Result<(), Failure> {
+    const PODS: u32 = 1_000;
+    let mut cluster = world.cluster.clone();
+    let known = cluster.endpoints.len();
+    for pod in 0..PODS {
+        let Some(like) = cluster.endpoints.get(pod as usize * 7 % known).cloned() else { continue };
+        cluster.endpoints.push(like);
+    }
+    let mut reach = Reach::new(&world.rules, &world.cluster);
+    let (time, joined) = timed(3, || {
+        let mut joined = 0_u32;
+        for pod in known..cluster.endpoints.len() {
+            joined += u32::from(reach.join(&cluster, pod));
+            reach.leave(&cluster, pod);
+        }
+        joined
+    })?;
+    let each = time.as_secs_f64() * 1e6 / f64::from(PODS) / 2.0;
+    println!("pod_event: {each:.2} us ({joined} of {PODS} pods known by their like)");
+    Ok(())
+}
+
 fn explain(world: &World) -> Result<(), Failure> {
     const PAIRS: usize = 200;
     let endpoints = &world.cluster.endpoints;
@@ -196,6 +218,7 @@ fn main() -> Result<(), Failure> {
     let usual = all_pairs("usual", USUAL, 9)?;
     flows(&usual)?;
     explain(&usual)?;
+    pods_come_and_go(&usual)?;
     edit(&usual, USUAL)?;
     all_pairs("distinct", DISTINCT, 5)?;
     all_pairs("large", LARGE, 3)?;

@@ -1,6 +1,7 @@
 //! The ends of connections that policies can tell apart, in one row.
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -59,6 +60,8 @@ pub(crate) struct Axis {
     pub(crate) nets: Nets,
     /// Items by the smallest range that holds them.
     pub(crate) by_net: Vec<(NetId, u32)>,
+    /// Parties of pods and hosts by the hash of what tells them apart.
+    by_hash: IndexMap<u64, Vec<usize>, foldhash::fast::FixedState>,
 }
 
 /// What tells pods and hosts apart. Pods of two workloads are never one party, so that a party has
@@ -87,6 +90,7 @@ impl Axis {
             names: Interner::default(),
             nets: Nets::new(networks(book)),
             by_net: Vec::new(),
+            by_hash: IndexMap::default(),
         };
         axis.names.intern(PortNames::new());
         axis.add_endpoints(book.dialect, cluster);
@@ -121,7 +125,8 @@ impl Axis {
             let key = self.key((dialect, cluster), endpoint, &mut lists);
             classes.entry(key).or_default().push(index);
         }
-        for ((.., (places, names)), members) in classes {
+        for (key, members) in classes {
+            let (places, names) = key.4;
             let Some(first) = members.first().copied() else { continue };
             let ordinary =
                 cluster.endpoints.get(first).is_some_and(|one| is_ordinary(dialect, one));
@@ -135,8 +140,31 @@ impl Axis {
             };
             let places = lists.places.value(places).map_or(&[][..], Vec::as_slice);
             let items = places.iter().map(item).collect();
+            let hash = hash_of(&key);
+            self.by_hash.entry(hash).or_default().push(self.parties.len());
             self.add(Party::Endpoints(members), items);
         }
+    }
+
+    /// The party of pods just like this one, whether it is among them or not.
+    pub(crate) fn party_like(
+        &self,
+        (dialect, cluster): (Dialect, &Cluster),
+        endpoint: &Endpoint,
+    ) -> Option<usize> {
+        let mut lists = Lists::default();
+        let key = self.key((dialect, cluster), endpoint, &mut lists);
+        let alike = |party: &&usize| {
+            let Some(Party::Endpoints(members)) = self.parties.get(**party) else { return false };
+            let first = members.first().and_then(|first| cluster.endpoints.get(*first));
+            let mut own = Lists::default();
+            first.is_some_and(|first| {
+                self.key((dialect, cluster), first, &mut own) == key
+                    && own.places.iter().eq(lists.places.iter())
+                    && own.names.iter().eq(lists.names.iter())
+            })
+        };
+        self.by_hash.get(&hash_of(&key))?.iter().find(alike).copied()
     }
 
     fn key<'a>(
@@ -196,6 +224,12 @@ impl Axis {
             self.add(Party::Addresses(ranges), vec![item]);
         }
     }
+}
+
+/// A hash of what tells pods apart, but for the numbers of lists, which only mean something
+/// together with the lists.
+fn hash_of((workload, labels, account, node, _): &Key<'_>) -> u64 {
+    foldhash::fast::FixedState::default().hash_one((workload, labels, account, node))
 }
 
 /// The addresses an endpoint uses. A host-network pod uses those of its node.

@@ -11,7 +11,7 @@ use crate::engine::port_ids::{PortId, PortIds};
 use crate::engine::rows::Rows;
 use crate::engine::selectors::{Index, PeerSets, World};
 use crate::ir::Rulebook;
-use crate::reach::{Place, domains};
+use crate::reach::{Party, Place, domains};
 use crate::{Cluster, Dialect};
 
 /// All pairs, computed.
@@ -55,6 +55,31 @@ impl Engine {
         let (egress, ingress) = (side(Direction::Egress), side(Direction::Ingress));
         let (dialect, domains) = (book.dialect, domains(book));
         Self { axis, index, ports, egress, ingress, dialect, domains }
+    }
+
+    pub(crate) fn join(&mut self, cluster: &Cluster, index: usize) -> bool {
+        let Some(members) = self.members_like(cluster, index) else { return false };
+        if !members.contains(&index) {
+            members.push(index);
+        }
+        true
+    }
+
+    pub(crate) fn leave(&mut self, cluster: &Cluster, index: usize) {
+        if let Some(members) = self.members_like(cluster, index)
+            && members.len() > 1
+        {
+            members.retain(|member| *member != index);
+        }
+    }
+
+    fn members_like(&mut self, cluster: &Cluster, index: usize) -> Option<&mut Vec<usize>> {
+        let endpoint = cluster.endpoints.get(index)?;
+        let party = self.axis.party_like((self.dialect, cluster), endpoint)?;
+        match self.axis.parties.get_mut(party)? {
+            Party::Endpoints(members) => Some(members),
+            Party::Addresses(_) | Party::Domain(_) => None,
+        }
     }
 
     pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {

@@ -354,4 +354,29 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn a_pod_joins_pods_just_like_it_and_no_others(
+        cluster in shared(),
+        book in book(),
+        like in any::<proptest::sample::Index>(),
+        port in PORTS,
+    ) {
+        let mut cluster = cluster;
+        let mut reach = Reach::of_book(&book, &cluster);
+        let origin = like.get(&cluster.endpoints).clone();
+        let twin = Endpoint { name: "twin".to_owned(), ..origin.clone() };
+        let mut other = Endpoint { name: "other".to_owned(), ..origin };
+        other.labels.insert("new".to_owned(), port.to_string());
+        cluster.endpoints.extend([twin, other]);
+        let count = cluster.endpoints.len();
+        prop_assert!(reach.join(&cluster, count - 2));
+        prop_assert!(!reach.join(&cluster, count - 1));
+        let holds = |reach: &Reach| reach.parties().iter().any(|party| {
+            matches!(party, Party::Endpoints(all) if all.contains(&(count - 2)) && all.len() > 1)
+        });
+        prop_assert!(holds(&reach));
+        reach.leave(&cluster, count - 2);
+        prop_assert!(!holds(&reach));
+    }
 }
