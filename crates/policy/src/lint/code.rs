@@ -145,7 +145,7 @@ codes! {
     NOT_EVALUATED: "SK603" "not-evaluated" Note "a policy of a kind that is not read",
         "Answers leave it out.";
     PLUGINS_DIFFER: "SK701" "plugins-differ" Warning "a rule that plugins read differently",
-        "The same manifest allows on one network plugin what it denies on another.";
+        "The same manifest allows on one network plugin what it denies on another. A note where the rule is for the whole world.";
     CILIUM_EMPTY_RULE: "SK801" "cilium-empty-rule" Warning "an empty rule or list in a Cilium policy",
         "Empty means nobody in CiliumNetworkPolicy and everybody in NetworkPolicy.";
 }

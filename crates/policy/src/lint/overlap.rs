@@ -13,7 +13,7 @@ use crate::matching::Question;
 use crate::{Connection, Endpoint, Peer, PolicyName, PortSet};
 
 /// Rules that are tried, pairs of ends times rules; beyond, overlaps are not looked for.
-const TRIALS_MAX: usize = 40_000_000;
+const TRIALS_MAX: usize = 8_000_000;
 
 /// What tells a rule from all others of a direction.
 type RuleKey = (PolicyName, Action, u32);

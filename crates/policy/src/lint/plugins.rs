@@ -24,7 +24,7 @@ const PLUGINS: [Dialect; 6] = [
     Dialect::KubeNetworkPolicies,
 ];
 /// Pairs of ends that are asked; beyond, the rest is not compared.
-const PAIRS_MAX: usize = 2_000_000;
+const PAIRS_MAX: usize = 300_000;
 
 /// Plugins that read all given policies alike.
 struct Group {
@@ -74,6 +74,8 @@ struct Difference {
     allowing: Vec<Dialect>,
     denying: Vec<Dialect>,
     lines: Vec<String>,
+    /// The rule is for the whole world, whoever that is.
+    world: bool,
 }
 
 type Found = BTreeMap<(Position, Point), Difference>;
@@ -99,7 +101,7 @@ pub(crate) fn check(cx: &Context<'_>, out: &mut Vec<Finding>) {
         );
         let mut finding =
             difference.place.finding(&PLUGINS_DIFFER, message, Fix::words(point.advice()));
-        if cx.is_recommended(&difference.name) {
+        if difference.world || cx.is_recommended(&difference.name) {
             finding.severity = Severity::Note;
         }
         finding.evidence = evidence(difference.lines);
@@ -261,6 +263,7 @@ fn record(
             allowing: of(allowing),
             denying: of(denying),
             lines: Vec::new(),
+            world: super::world::holds_world(&rule.peers),
         });
         entry.lines.push(format!("{} {ports}", seen.line));
     }

@@ -54,7 +54,7 @@ pub(crate) fn check(cx: &Context<'_>, out: &mut Vec<Finding>) {
 }
 
 /// Whether the whole of a family is among the peers.
-fn holds_world(peers: &Peers) -> bool {
+pub(crate) fn holds_world(peers: &Peers) -> bool {
     let Peers::List(peers) = peers else { return true };
     peers.iter().any(|peer| match peer {
         PeerMatch::Networks { nets, .. } => nets.iter().any(|net| net.prefix_len() == 0),
