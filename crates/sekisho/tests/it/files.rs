@@ -119,3 +119,49 @@ fn an_unknown_configuration_key_is_refused_with_its_line() {
     let answer = run(&["--config", &path, "policy", "check", "-f", "-"]).with_code(2);
     assert!(answer.err.contains("line 2") && answer.err.contains("retention"), "{}", answer.err);
 }
+
+#[test]
+fn list_prints_its_forms_and_diff_tells_by_its_exit_code() {
+    let (_folder, path) = folder_with("cluster.yaml", CLUSTER);
+    let table = run(&["policy", "list", "-f", &path]).with_code(0).out;
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        table.lines().any(|line| words(line) == "shop/web[Pod] shop/db[Pod] TCP 5432"),
+        "{table}"
+    );
+    let json = run(&["policy", "list", "-f", &path, "-o", "json", "--dialect", "np-guard"]);
+    let json: Value = serde_json::from_str(&json.with_code(0).out).unwrap();
+    let row = json["connections"].as_array().unwrap().last().unwrap();
+    assert_eq!((&row["src"], &row["dst"]), (&"shop/web[Pod]".into(), &"shop/db[Pod]".into()));
+    assert_eq!(row["ports"], serde_json::json!([[5432, 5432]]));
+    let focus = ["--focus-workload", "db", "--focus-direction", "ingress"];
+    let text = ["policy", "list", "-f", &path, "-o", "npguard-txt"];
+    let text = run(&[&text[..], &focus].concat()).with_code(0).out;
+    assert_eq!(text, "shop/web[Pod] => shop/db[Pod] : TCP 5432\n");
+
+    let wider = CLUSTER.replace("[{port: sql}]", "[{port: sql}, {port: 22}]");
+    let (_other, wider) = folder_with("cluster.yaml", &wider);
+    let same = run(&["policy", "diff", "-f", &path, "-f", &path, "-o", "npguard-txt"]);
+    assert_eq!(same.with_code(0).out, "");
+    let differs = run(&["policy", "diff", "-f", &path, "-f", &wider]).with_code(1).out;
+    assert!(
+        differs.contains("~ shop/web[Pod] -> shop/db[Pod]: TCP 5432 -> TCP 22,5432"),
+        "{differs}"
+    );
+    run(&["policy", "diff", "-f", &path]).with_code(2);
+}
+
+#[test]
+fn a_list_of_wrong_input_prints_nothing_but_where_it_is_wrong() {
+    let (_folder, path) =
+        folder_with("bad.yaml", &CLUSTER.replace("podSelector: {m", "podSelector: {n"));
+    for form in ["table", "json", "npguard-txt"] {
+        let answer = run(&["policy", "list", "-f", &path, "-o", form]).with_code(2);
+        assert_eq!(answer.out, "");
+        assert!(
+            answer.err.contains("bad.yaml:17") && answer.err.contains("podSelector"),
+            "{}",
+            answer.err
+        );
+    }
+}
