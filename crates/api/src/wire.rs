@@ -246,6 +246,10 @@ pub struct ApplyRequest {
     pub accepted: Vec<String>,
     /// Edges that may be blocked without being accepted by name.
     pub would_block_max: u64,
+    /// True: policies come into force although some of their rules can't be enforced as they are
+    /// written ([`ApplyResponse::unenforced`]).
+    #[serde(default)]
+    pub allow_partial: bool,
     /// Who asks, for the record.
     pub operator: String,
 }
@@ -257,6 +261,9 @@ pub struct ApplyResponse {
     pub report: Option<WhatIfReport>,
     /// The new revision; None = refused, nothing changed.
     pub revision: Option<u64>,
+    /// Rules that can't be enforced as they are written, each with why, in the order of policies.
+    #[serde(default)]
+    pub unenforced: Vec<String>,
     /// Nodes where it is in force.
     pub nodes: Vec<String>,
     /// Nodes where it is not (yet), with the reason.

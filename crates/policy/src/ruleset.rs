@@ -75,6 +75,15 @@ impl RuleSet {
         Self::from(Source { policies: by_name.into_values().collect(), others, dialect })
     }
 
+    /// The same with those of `objects` added or, where kind, namespace and name are the same,
+    /// replaced.
+    #[must_use]
+    pub fn with(&self, objects: impl IntoIterator<Item = Object>) -> Self {
+        let policies = self.source.policies.iter().cloned().map(Object::NetworkPolicy);
+        let kept = policies.chain(self.source.others.iter().cloned());
+        Self::from_objects(&kept.chain(objects).collect::<Vec<_>>(), self.source.dialect)
+    }
+
     /// The same policies, read in another dialect.
     #[must_use]
     pub fn in_dialect(&self, dialect: Dialect) -> Self {

@@ -1,6 +1,6 @@
 //! What is proposed, with its evidence.
 
-use sekisho_manifest::NetworkPolicy;
+use sekisho_manifest::{NetworkPolicy, Object};
 use sekisho_model::{Direction, TimeRange, Timestamp};
 use sekisho_policy::RuleSet;
 use serde::{Deserialize, Serialize};
@@ -31,12 +31,11 @@ impl Proposal {
         all
     }
 
-    /// The policies in force if the proposal is applied on top of `existing`; those of the same
-    /// namespace and name are replaced.
+    /// The policies in force if the proposal is applied on top of `existing`, of every kind;
+    /// NetworkPolicies of the same namespace and name are replaced.
     #[must_use]
     pub fn applied_to(&self, existing: &RuleSet) -> RuleSet {
-        let new = self.all().into_iter().cloned();
-        RuleSet::new(existing.policies().iter().cloned().chain(new))
+        existing.with(self.all().into_iter().cloned().map(Object::NetworkPolicy))
     }
 }
 

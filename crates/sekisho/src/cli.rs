@@ -452,6 +452,9 @@ pub(crate) struct ApplyArgs {
     /// Edges that may be blocked without being named.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) max_would_block: u64,
+    /// Enforce what can be enforced, although some rules (DNS names, HTTP) can't be as written.
+    #[arg(long)]
+    pub(crate) allow_partial: bool,
     /// Form of the answer.
     #[arg(short, long, value_enum, default_value_t = TableOrJson::Table)]
     pub(crate) output: TableOrJson,

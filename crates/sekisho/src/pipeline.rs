@@ -5,6 +5,7 @@
 //! [`History`] that came from a server or from a folder on disk: the same code for both.
 
 use sekisho_api::Snapshot;
+use sekisho_manifest::Object;
 use sekisho_map::{ExpectedNode, Map, MapOptions};
 use sekisho_model::{Completeness, EdgeMinute, TimeRange, Timestamp};
 use sekisho_policy::{Cluster, RuleSet};
@@ -24,6 +25,8 @@ pub(crate) struct History {
     pub(crate) cluster: Cluster,
     /// Policies in force.
     pub(crate) current: RuleSet,
+    /// Objects of the cluster that policies may refer to.
+    pub(crate) referred: Vec<Object>,
 }
 
 impl History {
@@ -31,7 +34,10 @@ impl History {
     pub(crate) fn of(snapshot: Snapshot) -> Self {
         let expected = expected_nodes(&snapshot.nodes);
         let completeness = sekisho_map::completeness(&snapshot.losses, &expected, snapshot.window);
+        let referred =
+            |object: &&Object| matches!(object, Object::Namespace(_) | Object::Service(_));
         Self {
+            referred: snapshot.objects.iter().filter(referred).cloned().collect(),
             window: snapshot.window,
             rows: snapshot.rows,
             completeness,
@@ -39,6 +45,12 @@ impl History {
             current: snapshot.current,
         }
     }
+}
+
+/// What would be in force: `kept` (all or none of the current policies) with those of `objects`
+/// added or replaced.
+pub(crate) fn proposed(history: &History, kept: &RuleSet, objects: Vec<Object>) -> RuleSet {
+    kept.with(history.referred.iter().cloned().chain(objects))
 }
 
 /// Nodes that must have reported: each from the time it was first heard, and never released, since

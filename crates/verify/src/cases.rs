@@ -3,8 +3,9 @@
 //! What history does not tell is not guessed: each way to fill the gap becomes a case of its own,
 //! and only an answer that all of them share counts. Gaps are: ports of a pod that is gone, the
 //! node of a pod that is gone, the backend behind a Service address, and an inferred direction.
-//! Rules only ever allow, so for unknown ports the two extremes (no name fits, every name fits)
-//! cover all that lies between.
+//! Where rules only allow, the two extremes for unknown ports (no name fits, every name fits) cover
+//! all that lies between; where rules by name deny or pass too, each name alone is a case as well,
+//! since a port has one name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ use sekisho_model::{Party, PartyKind, Protocol, WorkloadRef};
 use sekisho_policy::{Cluster, Connection, Endpoint, Peer};
 
 use crate::judge::Question;
+use crate::rule_ports::RulePorts;
 
 /// One end of a case.
 #[derive(Clone)]
@@ -72,31 +74,68 @@ impl Case {
     }
 }
 
+/// A party of which everything that policies look at is known.
+pub(crate) enum Certain {
+    /// A pod or host, and the address it used.
+    Endpoint(Arc<Endpoint>, IpAddr),
+    /// An external address.
+    Address(IpAddr),
+}
+
 /// Makes cases from the cluster and the ports that policies name.
 pub(crate) struct CaseBuilder<'a> {
     cluster: &'a Cluster,
     by_name: BTreeMap<(&'a str, &'a str), &'a Endpoint>,
     by_workload: BTreeMap<&'a WorkloadRef, Vec<&'a Endpoint>>,
-    /// Port names in any rule.
-    names: BTreeSet<String>,
-    /// The first port of every numeric range in any rule, and 0, which none has: one port of each
-    /// set of ports that rules can tell apart upwards.
-    numbers: BTreeSet<u16>,
+    /// Addresses of nodes.
+    node_addresses: BTreeSet<IpAddr>,
+    ports: RulePorts,
 }
 
 impl<'a> CaseBuilder<'a> {
-    pub(crate) fn new(
-        cluster: &'a Cluster,
-        names: BTreeSet<String>,
-        numbers: BTreeSet<u16>,
-    ) -> Self {
+    pub(crate) fn new(cluster: &'a Cluster, ports: RulePorts) -> Self {
         let mut by_name = BTreeMap::new();
         let mut by_workload: BTreeMap<&WorkloadRef, Vec<&Endpoint>> = BTreeMap::new();
         for endpoint in &cluster.endpoints {
             by_name.insert((endpoint.namespace.as_str(), endpoint.name.as_str()), endpoint);
             by_workload.entry(&endpoint.workload).or_default().push(endpoint);
         }
-        Self { cluster, by_name, by_workload, names, numbers }
+        let nodes = cluster.nodes.values().flatten();
+        let node_addresses = nodes.map(IpAddr::to_canonical).collect();
+        Self { cluster, by_name, by_workload, node_addresses, ports }
+    }
+
+    /// The party, if it can be read in one way only, whatever is at the other end, and no node is
+    /// involved.
+    pub(crate) fn certain(&self, party: &Party) -> Option<Certain> {
+        let address = party.address?.to_canonical();
+        match party.kind {
+            PartyKind::Pod | PartyKind::Host => match self.endpoint(party, "") {
+                End::Endpoint { endpoint, ports_known } => {
+                    let known = ports_known || self.ports.names.is_empty();
+                    let certain = known && !endpoint.host_network;
+                    certain.then_some(Certain::Endpoint(endpoint, address))
+                }
+                End::Node(_) | End::Address(_) => None,
+            },
+            PartyKind::External => {
+                (!self.node_addresses.contains(&address)).then_some(Certain::Address(address))
+            }
+            PartyKind::Node | PartyKind::Service | PartyKind::Unknown => None,
+        }
+    }
+
+    /// The cluster without its endpoints.
+    pub(crate) fn without_endpoints(&self) -> Cluster {
+        let cluster = self.cluster;
+        Cluster {
+            namespaces: cluster.namespaces.clone(),
+            endpoints: Vec::new(),
+            nodes: cluster.nodes.clone(),
+            services: Vec::new(),
+            node_labels: cluster.node_labels.clone(),
+            service_accounts: cluster.service_accounts.clone(),
+        }
     }
 
     /// All ways to read `question`.
@@ -261,7 +300,7 @@ impl<'a> CaseBuilder<'a> {
     fn add_reversed(&self, cases: &mut Vec<Case>) {
         let mut reversed = Vec::new();
         for case in cases.iter() {
-            let mut ports = self.numbers.clone();
+            let mut ports = self.ports.numbers.clone();
             if let End::Endpoint { endpoint, .. } = &case.source.end {
                 ports.extend(endpoint.ports.iter().map(|port| port.port));
             }
@@ -273,7 +312,8 @@ impl<'a> CaseBuilder<'a> {
         cases.append(&mut reversed);
     }
 
-    /// Adds, for destinations whose ports are unknown, the case that every name fits.
+    /// Adds, for destinations whose ports are unknown, the case that every name fits, and, if that
+    /// does not cover it, each name.
     fn add_unknown_ports(
         &self,
         cases: &mut Vec<Case>,
@@ -285,7 +325,7 @@ impl<'a> CaseBuilder<'a> {
             let End::Endpoint { endpoint, ports_known: false } = &case.destination.end else {
                 continue;
             };
-            if self.names.is_empty() {
+            if self.ports.names.is_empty() {
                 continue;
             }
             let named = |name: &String| ContainerPort {
@@ -294,15 +334,20 @@ impl<'a> CaseBuilder<'a> {
                 protocol,
                 host_port: None,
             };
-            let mut all = Endpoint::clone(endpoint);
-            all.ports = self.names.iter().map(named).collect();
             doubts.push(format!(
                 "a named port decides, and the port names of `{}` are not known",
                 endpoint.workload
             ));
-            let mut case = case.clone();
-            case.destination.end = End::Endpoint { endpoint: Arc::new(all), ports_known: true };
-            more.push(case);
+            let all: Vec<&String> = self.ports.names.iter().collect();
+            let alone = all.chunks(1).filter(|_| self.ports.names_deny && all.len() > 1);
+            for names in alone.chain([all.as_slice()]) {
+                let mut known = Endpoint::clone(endpoint);
+                known.ports = names.iter().map(|name| named(name)).collect();
+                let mut case = case.clone();
+                case.destination.end =
+                    End::Endpoint { endpoint: Arc::new(known), ports_known: true };
+                more.push(case);
+            }
         }
         cases.append(&mut more);
     }

@@ -1,13 +1,13 @@
 //! One identity of history, judged under both sets of policies.
 
-use std::collections::BTreeSet;
-
-use sekisho_manifest::{NetworkPolicy, PolicyRule, PortRef};
+use indexmap::IndexMap;
 use sekisho_model::{DecidedBy, EdgeStats, Party, Protocol, Verdict};
 use sekisho_policy::{Cluster, Decision, RuleSet};
 
 use crate::EdgeClass;
 use crate::cases::{Case, CaseBuilder, Cases};
+use crate::classes::{Class, Classes};
+use crate::rule_ports::RulePorts;
 use crate::words::explain;
 
 /// One identity of history: who, to whom, on what port, and what became of it.
@@ -63,33 +63,42 @@ pub(crate) struct Judge<'a> {
     proposed: &'a RuleSet,
     cluster: &'a Cluster,
     builder: CaseBuilder<'a>,
+    classes: Classes,
+    /// What both sets say of each class, so that it is asked once.
+    known: IndexMap<Class, (Standing, Standing), foldhash::fast::FixedState>,
 }
 
 impl<'a> Judge<'a> {
-    pub(crate) fn new(current: &'a RuleSet, proposed: &'a RuleSet, cluster: &'a Cluster) -> Self {
-        let mut names = BTreeSet::new();
-        let mut numbers = BTreeSet::from([0]);
-        for policy in current.policies().iter().chain(proposed.policies()) {
-            for port in rules(policy).flat_map(|rule| &rule.ports) {
-                match &port.port {
-                    Some(PortRef::Name(name)) => _ = names.insert(name.clone()),
-                    Some(PortRef::Number(number)) => _ = numbers.insert(*number),
-                    None => {}
-                }
-            }
-        }
-        Self { current, proposed, cluster, builder: CaseBuilder::new(cluster, names, numbers) }
+    /// A judge of identities between `parties`.
+    pub(crate) fn new(
+        (current, proposed): (&'a RuleSet, &'a RuleSet),
+        cluster: &'a Cluster,
+        parties: &[&Party],
+    ) -> Self {
+        let ports = RulePorts::of([current.rulebook(), proposed.rulebook()]);
+        let builder = CaseBuilder::new(cluster, ports);
+        let classes = Classes::new((current, proposed), &builder, parties);
+        Self { current, proposed, cluster, builder, classes, known: IndexMap::default() }
     }
 
-    /// What the change means for `question`.
-    pub(crate) fn judge(&self, question: &Question<'_>) -> Finding {
+    /// What the change means for `question`, whose ends have these numbers among the parties.
+    pub(crate) fn judge(&mut self, question: &Question<'_>, ends: (usize, usize)) -> Finding {
+        let class = self.classes.of(ends, question.protocol, question.port);
+        let class = class.filter(|_| !question.inferred);
+        if let Some((before, after)) = class.and_then(|class| self.known.get(&class)) {
+            return finding(question, before, after, "");
+        }
         let cases = match self.builder.cases(question) {
             Ok(cases) => cases,
             Err(doubt) => return uncertain("unknown", "unknown", doubt),
         };
         let before = self.stand(self.current, &cases);
         let after = self.stand(self.proposed, &cases);
-        finding(question, &before, &after, &cases)
+        let found = finding(question, &before, &after, &cases.doubt);
+        if let Some(class) = class {
+            self.known.insert(class, (before, after));
+        }
+        found
     }
 
     /// The answer of `rules` if all ways to read the record agree.
@@ -101,11 +110,6 @@ impl<'a> Judge<'a> {
         }
         if first.allows() { Standing::Allowed(first) } else { Standing::Denied(first) }
     }
-}
-
-/// The rules of both directions.
-fn rules(policy: &NetworkPolicy) -> impl Iterator<Item = &PolicyRule> {
-    policy.ingress.iter().chain(&policy.egress)
 }
 
 fn uncertain(before: &'static str, after: &'static str, reason: String) -> Finding {
@@ -120,10 +124,10 @@ fn works(verdict: Verdict) -> bool {
     }
 }
 
-fn finding(question: &Question<'_>, before: &Standing, after: &Standing, cases: &Cases) -> Finding {
+fn finding(question: &Question<'_>, before: &Standing, after: &Standing, doubt: &str) -> Finding {
     let words = (before.as_str(), after.as_str());
     let (Some(old), Some(new)) = (before.decision(), after.decision()) else {
-        return uncertain(words.0, words.1, cases.doubt.clone());
+        return uncertain(words.0, words.1, doubt.to_owned());
     };
     let class = match (old.allows(), new.allows()) {
         (true, true) | (false, false) => EdgeClass::Unchanged,

@@ -4,9 +4,11 @@
 //! no more connections would be blocked than the caller accepted.
 
 mod cases;
+mod classes;
 mod judge;
 mod render;
 mod report;
+mod rule_ports;
 mod verified;
 mod what_if;
 mod words;

@@ -5,9 +5,11 @@
 
 use std::fmt::Write as _;
 
-use sekisho_manifest::NetworkPolicy;
+use sekisho_manifest::calico::CalicoObject;
+use sekisho_manifest::cilium::CiliumObject;
+use sekisho_manifest::{NetworkPolicy, Object};
 use sekisho_model::TimeRange;
-use sekisho_policy::RuleSet;
+use sekisho_policy::{Dialect, RuleSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -26,8 +28,14 @@ pub struct VerifiedPolicy {
 /// The stored form of a [`VerifiedPolicy`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VerifiedRecord {
-    /// All policies in force once applied (not only the changed ones).
+    /// All NetworkPolicies in force once applied (not only the changed ones).
     pub policies: Vec<NetworkPolicy>,
+    /// All policies of other kinds, and what they refer to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Object>,
+    /// How they were read.
+    #[serde(default)]
+    pub dialect: Dialect,
     /// History that was replayed.
     pub window: TimeRange,
     /// Completeness of that history, 0 to 1.
@@ -76,6 +84,8 @@ impl VerifiedPolicy {
     ) -> Self {
         let mut record = VerifiedRecord {
             policies: rules.policies().to_vec(),
+            others: rules.others().to_vec(),
+            dialect: rules.dialect(),
             window,
             completeness,
             summary,
@@ -101,7 +111,7 @@ impl VerifiedPolicy {
             let this = VERSION.to_owned();
             return Err(RestoreError::Version { found: record.version, this });
         }
-        let rules = RuleSet::new(record.policies.iter().cloned());
+        let rules = record.rules();
         Ok(Self { record, rules })
     }
 
@@ -119,6 +129,28 @@ impl VerifiedPolicy {
 }
 
 impl VerifiedRecord {
+    /// The policies, ready to be asked.
+    #[must_use]
+    pub fn rules(&self) -> RuleSet {
+        let policies = self.policies.iter().cloned().map(Object::NetworkPolicy);
+        let all: Vec<Object> = policies.chain(self.others.iter().cloned()).collect();
+        RuleSet::from_objects(&all, self.dialect)
+    }
+
+    /// The number of policies of all kinds; what they refer to does not count.
+    #[must_use]
+    pub fn policy_count(&self) -> usize {
+        let is_policy = |object: &&Object| {
+            matches!(
+                object,
+                Object::TierPolicy(_)
+                    | Object::Cilium(CiliumObject::Policy(_))
+                    | Object::Calico(CalicoObject::Policy(_))
+            )
+        };
+        self.policies.len() + self.others.iter().filter(is_policy).count()
+    }
+
     /// The digest of the content, hex.
     ///
     /// Covers what survives being stored as JSON: times in milliseconds, and completeness to a
@@ -133,8 +165,14 @@ impl VerifiedRecord {
             &self.accepted,
             &self.version,
         );
-        let text = serde_json::to_vec(&content)
+        let mut text = serde_json::to_vec(&content)
             .expect("all map keys here are strings, and writing to memory does not fail");
+        // What records had before policies of other kinds has no part of its own.
+        if !self.others.is_empty() || self.dialect != Dialect::default() {
+            let more = serde_json::to_vec(&(&self.others, self.dialect))
+                .expect("all map keys here are strings, and writing to memory does not fail");
+            text.extend(more);
+        }
         let mut hex = String::with_capacity(64);
         for byte in Sha256::digest(&text) {
             write!(hex, "{byte:02x}").expect("writing to a String does not fail");

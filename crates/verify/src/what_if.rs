@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+use indexmap::map::Entry;
 use sekisho_model::{
     Completeness, DecidedBy, EdgeMinute, EdgeStats, Party, Protocol, TimeRange, Verdict,
 };
@@ -100,7 +102,7 @@ fn order(edge: &EdgeReport) -> (EdgeClass, &str, &str, Protocol, u16) {
 /// Numbers parties: by pointer, because stores share them, then by value, because not all do.
 #[derive(Default)]
 struct Parties<'a> {
-    by_pointer: BTreeMap<*const Party, usize>,
+    by_pointer: IndexMap<*const Party, usize, foldhash::fast::FixedState>,
     by_value: BTreeMap<&'a Party, usize>,
 }
 
@@ -128,7 +130,7 @@ impl<'a> Parties<'a> {
 }
 
 /// All that a decision may depend on. The parties are numbers of [`Parties`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Identity {
     source: usize,
     destination: usize,
@@ -150,7 +152,7 @@ struct Edge {
 
 fn edges_of(request: &Request<'_>) -> Vec<EdgeReport> {
     let mut parties = Parties::default();
-    let mut rows: BTreeMap<Identity, EdgeStats> = BTreeMap::new();
+    let mut rows: IndexMap<Identity, EdgeStats, foldhash::fast::FixedState> = IndexMap::default();
     for row in request.history {
         let identity = Identity {
             source: parties.number(&row.key.source),
@@ -160,19 +162,23 @@ fn edges_of(request: &Request<'_>) -> Vec<EdgeReport> {
             inferred: row.key.direction_inferred,
             verdict: row.key.verdict,
         };
-        let add = |stats: &mut EdgeStats| stats.add(&row.stats);
-        rows.entry(identity).and_modify(add).or_insert_with(|| row.stats.clone());
+        match rows.entry(identity) {
+            Entry::Occupied(mut known) => known.get_mut().add(&row.stats),
+            Entry::Vacant(new) => _ = new.insert(row.stats.clone()),
+        }
     }
     let parties = parties.into_list();
-    let judge = Judge::new(request.current, request.proposed, request.cluster);
-    let mut edges: BTreeMap<EdgeName, Edge> = BTreeMap::new();
+    let rules = (request.current, request.proposed);
+    let mut judge = Judge::new(rules, request.cluster, &parties);
+    let names = Names::of(&parties);
+    let mut edges: IndexMap<EdgeKey, Edge, foldhash::fast::FixedState> = IndexMap::default();
     for (identity, stats) in &rows {
         let (Some(source), Some(destination)) =
             (parties.get(identity.source), parties.get(identity.destination))
         else {
             continue; // Numbers come from the list itself, so there is no such row.
         };
-        let finding = judge.judge(&Question {
+        let question = Question {
             source,
             destination,
             protocol: identity.protocol,
@@ -180,11 +186,57 @@ fn edges_of(request: &Request<'_>) -> Vec<EdgeReport> {
             inferred: identity.inferred,
             verdict: identity.verdict,
             stats,
-        });
-        let name = (source.id(), destination.id(), identity.protocol, identity.port);
-        edges.entry(name).or_default().add(finding, stats);
+        };
+        let finding = judge.judge(&question, (identity.source, identity.destination));
+        let key = EdgeKey {
+            source: names.number(identity.source),
+            destination: names.number(identity.destination),
+            protocol: identity.protocol,
+            port: identity.port,
+        };
+        edges.entry(key).or_default().add(finding, stats);
     }
-    edges.into_iter().filter_map(|(name, edge)| edge.report(name)).collect()
+    edges.into_iter().filter_map(|(key, edge)| edge.report(names.edge(key))).collect()
+}
+
+/// The names of parties in reports, each once: pods of one workload share theirs.
+struct Names {
+    number_of: Vec<usize>,
+    names: Vec<String>,
+}
+
+impl Names {
+    fn of(parties: &[&Party]) -> Self {
+        let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
+        let mut names = Vec::new();
+        let mut number = |party: &&Party| {
+            let name = party.id();
+            *numbers.entry(name).or_insert_with_key(|name| {
+                names.push(name.clone());
+                names.len() - 1
+            })
+        };
+        let number_of = parties.iter().map(&mut number).collect();
+        Self { number_of, names }
+    }
+
+    fn number(&self, party: usize) -> usize {
+        self.number_of.get(party).copied().unwrap_or_default()
+    }
+
+    fn edge(&self, key: EdgeKey) -> EdgeName {
+        let name = |number: usize| self.names.get(number).cloned().unwrap_or_default();
+        (name(key.source), name(key.destination), key.protocol, key.port)
+    }
+}
+
+/// A reported edge, its ends as numbers of [`Names`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct EdgeKey {
+    source: usize,
+    destination: usize,
+    protocol: Protocol,
+    port: u16,
 }
 
 impl Edge {

@@ -9,6 +9,9 @@ use super::{history, input, output};
 use crate::cli::{ApplyArgs, RollbackArgs, TableOrJson};
 use crate::exit::Exit;
 
+/// Rules listed that can't be enforced; all are in the JSON.
+const UNENFORCED_SHOWN_MAX: usize = 20;
+
 /// Asks the server to verify and to put in force; with `cut` established connections that are
 /// denied end.
 pub(crate) fn apply(args: &ApplyArgs, cut: bool) -> anyhow::Result<Exit> {
@@ -33,6 +36,7 @@ fn ask(args: &ApplyArgs, mode: DatapathMode, cut: bool) -> anyhow::Result<Exit> 
         },
         accepted: args.accept.clone(),
         would_block_max: args.max_would_block,
+        allow_partial: args.allow_partial,
         operator: operator(),
     };
     let response = history::call(Client::new(&args.server.server).apply(&request))?;
@@ -46,6 +50,7 @@ fn ask(args: &ApplyArgs, mode: DatapathMode, cut: bool) -> anyhow::Result<Exit> 
             DatapathMode::Enforce => "enforced",
             DatapathMode::Audit => "staged (nothing is stopped)",
         };
+        output::print(&unenforced(&response.unenforced))?;
         output::print(&outcome(&response, done))?;
         output::print(&established(&response, cut))?;
         if !cut && response.established.values().any(|found| found.denied > 0) {
@@ -87,6 +92,12 @@ fn exit(response: &ApplyResponse, cut: bool) -> Exit {
 
 fn outcome(response: &ApplyResponse, done: &str) -> String {
     let Some(revision) = response.revision else {
+        let verified = response.report.as_ref().is_some_and(|report| report.verified);
+        if verified && !response.unenforced.is_empty() {
+            return "Refused: nothing was changed. Rewrite the rules above with addresses and \
+                    ports; or enforce all but them with --allow-partial.\n"
+                .to_owned();
+        }
         return "Refused: nothing was changed. Correct the policies; or accept an edge by name with \
                 --accept; or, if the edges above are an attack, leave its time out with --until.\n"
             .to_owned();
@@ -94,6 +105,22 @@ fn outcome(response: &ApplyResponse, done: &str) -> String {
     let mut text = format!("Revision {revision} {done} on {}.\n", response.nodes.join(", "));
     for pending in &response.pending {
         text.push_str(&format!("Not on {pending}; its last good policy stays in force.\n"));
+    }
+    text
+}
+
+/// The rules that can't be enforced as they are written.
+fn unenforced(rules: &[String]) -> String {
+    let mut text = match rules.len() {
+        0 => String::new(),
+        1 => "1 rule can't be enforced as it is written:\n".to_owned(),
+        number => format!("{number} rules can't be enforced as they are written:\n"),
+    };
+    let shown = rules.iter().take(UNENFORCED_SHOWN_MAX);
+    shown.for_each(|rule| text.push_str(&format!("  {rule}\n")));
+    let more = rules.len().saturating_sub(UNENFORCED_SHOWN_MAX);
+    if more > 0 {
+        text.push_str(&format!("  and {more} more (all with -o json)\n"));
     }
     text
 }
@@ -155,7 +182,7 @@ fn revisions(all: &[Revision]) -> String {
             DatapathMode::Enforce => "enforce",
             DatapathMode::Audit => "audit",
         };
-        let policies = revision.record.as_ref().map_or(0, |record| record.policies.len());
+        let policies = revision.record.as_ref().map_or(0, |record| record.policy_count());
         let note = match revision.restores {
             Some(0) => "none in force".to_owned(),
             Some(number) => format!("as revision {number}"),
@@ -182,6 +209,7 @@ mod tests {
         ApplyResponse {
             report: None,
             revision: Some(2),
+            unenforced: Vec::new(),
             nodes: established.iter().map(|(node, _)| (*node).to_owned()).collect(),
             pending: Vec::new(),
             established: by_node.collect(),

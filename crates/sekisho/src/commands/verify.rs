@@ -1,6 +1,5 @@
 //! `sekisho verify`.
 
-use sekisho_manifest::Object;
 use sekisho_policy::RuleSet;
 
 use super::{history, input, output};
@@ -17,7 +16,9 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     }
     let history = history::load(&args.history, args.history.range(history::now()))?;
     let current = history.current.in_dialect(args.dialect);
-    let proposed = proposed(&current, objects, args.prune);
+    let none = RuleSet::default().in_dialect(args.dialect);
+    let kept = if args.prune { &none } else { &current };
+    let proposed = pipeline::proposed(&history, kept, objects);
     let answer = pipeline::what_if(&history, &current, &proposed, &[], args.max_would_block);
     match args.output {
         TableOrJson::Table => {
@@ -34,15 +35,4 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Partial);
     }
     Ok(history::whole_or_partial(&history))
-}
-
-/// What would be in force: the current policies with those of `objects` added or replaced, or the
-/// latter alone.
-fn proposed(current: &RuleSet, objects: Vec<Object>, prune: bool) -> RuleSet {
-    if prune {
-        return RuleSet::from_objects(&objects, current.dialect());
-    }
-    let policies = current.policies().iter().cloned().map(Object::NetworkPolicy);
-    let kept = policies.chain(current.others().iter().cloned());
-    RuleSet::from_objects(&kept.chain(objects).collect::<Vec<_>>(), current.dialect())
 }

@@ -6,35 +6,31 @@ use sekisho_api::{
     ApplyRequest, ApplyResponse, DatapathMode, EstablishedReport, PolicyFile, Refusal, Revision,
     RollbackRequest,
 };
-use sekisho_manifest::{NetworkPolicy, Object};
+use sekisho_manifest::Object;
 use sekisho_model::Timestamp;
 use sekisho_policy::RuleSet;
-use sekisho_verify::WhatIf;
+use sekisho_verify::{VerifiedPolicy, WhatIf};
 
 use super::core::Core;
 use crate::commands::input::sentence;
 use crate::pipeline::{self, History};
 
-/// Reads the policies of `files`; objects of other kinds are ignored.
-pub(crate) fn read_policies(files: &[PolicyFile]) -> Result<Vec<NetworkPolicy>, Refusal> {
-    let mut policies = Vec::new();
+/// Reads the objects of `files`.
+pub(crate) fn read_objects(files: &[PolicyFile]) -> Result<Vec<Object>, Refusal> {
+    let mut all = Vec::new();
     let mut wrong = Vec::new();
     for file in files {
         match sekisho_manifest::parse(&file.name, &file.text) {
-            Ok(objects) => policies.extend(objects.into_iter().filter_map(|object| match object {
-                Object::NetworkPolicy(policy) => Some(policy),
-                _other => None,
-            })),
+            Ok(objects) => all.extend(objects),
             Err(errors) => wrong.extend(errors.iter().map(sentence)),
         }
     }
-    if wrong.is_empty() { Ok(policies) } else { Err(Refusal::Invalid(wrong.join("\n"))) }
+    if wrong.is_empty() { Ok(all) } else { Err(Refusal::Invalid(wrong.join("\n"))) }
 }
 
-/// What would be in force: the current rules with `files` added or replaced, or `files` alone.
-pub(crate) fn proposed(current: &RuleSet, policies: Vec<NetworkPolicy>, prune: bool) -> RuleSet {
-    let kept = if prune { Vec::new() } else { current.policies().to_vec() };
-    RuleSet::new(kept.into_iter().chain(policies))
+/// The rules that no node could enforce as they are written, in words.
+fn unenforced(verified: &VerifiedPolicy) -> Vec<String> {
+    sekisho_enforce::unenforced(verified.rules()).iter().map(ToString::to_string).collect()
 }
 
 /// What is in force before an apply.
@@ -52,18 +48,20 @@ impl Basis {
     pub(crate) fn what_if(
         &self,
         request: &ApplyRequest,
-        policies: Vec<NetworkPolicy>,
+        objects: Vec<Object>,
         history: &History,
     ) -> Result<WhatIf, Refusal> {
-        if policies.is_empty() && !request.prune {
-            let text = "no NetworkPolicy in the given files: nothing to do".to_owned();
+        if RuleSet::from_objects(&objects, self.base.dialect()).is_empty() && !request.prune {
+            let text = "no policy in the given files: nothing to do".to_owned();
             return Err(Refusal::Invalid(text));
         }
         if request.cut && request.mode == DatapathMode::Audit {
             let text = "staging stops nothing, so it can't end established connections".to_owned();
             return Err(Refusal::Invalid(text));
         }
-        let proposed = proposed(&self.base, policies, request.prune);
+        let none = RuleSet::default();
+        let kept = if request.prune { &none } else { &self.base };
+        let proposed = pipeline::proposed(history, kept, objects);
         // Staging stops nothing, and shows what would be: it may be as strict as it likes.
         let max = match request.mode {
             DatapathMode::Enforce => request.would_block_max,
@@ -91,14 +89,19 @@ impl Core {
         answer: WhatIf,
         now: Timestamp,
     ) -> Result<ApplyResponse, Refusal> {
+        let unenforced: Vec<String> = answer.verified.iter().flat_map(unenforced).collect();
         let response = |revision| ApplyResponse {
             report: Some(answer.report.clone()),
             revision,
+            unenforced: unenforced.clone(),
             nodes: Vec::new(),
             pending: Vec::new(),
             established: BTreeMap::new(),
         };
         let Some(verified) = &answer.verified else { return Ok(response(None)) };
+        if !unenforced.is_empty() && !request.allow_partial {
+            return Ok(response(None));
+        }
         if basis.number != self.revisions.next_number() {
             let text = "another revision was stored during the replay: nothing changed, try again";
             return Err(Refusal::Unavailable(text.to_owned()));
@@ -156,6 +159,7 @@ impl Core {
         Ok(ApplyResponse {
             report: None,
             revision: Some(number),
+            unenforced: Vec::new(),
             nodes: Vec::new(),
             pending: Vec::new(),
             established: BTreeMap::new(),

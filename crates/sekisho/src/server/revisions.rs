@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use sekisho_api::{DatapathMode, Revision};
 use sekisho_policy::RuleSet;
-use sekisho_verify::{RestoreError, VerifiedPolicy};
+use sekisho_verify::{RestoreError, VerifiedPolicy, VerifiedRecord};
 
 /// All revisions, and which are in force.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Revisions {
     /// The rules that `mode` has in force.
     pub(crate) fn rules(&self, mode: DatapathMode) -> RuleSet {
         let record = self.newest(mode).and_then(|revision| revision.record.as_ref());
-        RuleSet::new(record.map(|record| record.policies.clone()).unwrap_or_default())
+        record.map(VerifiedRecord::rules).unwrap_or_default()
     }
 
     /// The revision numbered `revision`.

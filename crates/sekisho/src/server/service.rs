@@ -16,7 +16,7 @@ use sekisho_system::{SystemClock, wait};
 
 use super::agents::{Arrival, is_node_name};
 use super::core::Core;
-use super::policies::read_policies;
+use super::policies::read_objects;
 use super::window::Sources;
 use super::{damage, metrics, window};
 use crate::config::ServerConfig;
@@ -191,11 +191,11 @@ impl Service for LocalService {
     }
 
     fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Refusal> {
-        let policies = read_policies(&request.files)?;
+        let objects = read_objects(&request.files)?;
         let history = self.history(request.range)?;
         let basis = self.core().basis(&request);
         // The replay may take seconds: agents go on reporting meanwhile.
-        let answer = basis.what_if(&request, policies, &history)?;
+        let answer = basis.what_if(&request, objects, &history)?;
         let response = self.core().enact(&request, &basis, answer, now())?;
         Ok(self.await_rollout(response))
     }

@@ -68,6 +68,36 @@ fn a_record_survives_being_stored_as_json() {
     assert_eq!(restored.rules(), &rules(&[DENY]));
 }
 
+const TIER: &str = "{apiVersion: policy.networking.k8s.io/v1alpha1, kind: AdminNetworkPolicy, \
+    metadata: {name: ops}, spec: {priority: 1, subject: {namespaces: {}}, \
+    ingress: [{action: Deny, from: [{namespaces: {}}], ports: [{portNumber: {protocol: TCP, port: 22}}]}]}}";
+
+#[test]
+fn a_record_holds_policies_of_every_kind() {
+    let tiers = sekisho_manifest::parse("tier.yaml", TIER).unwrap();
+    let proposed = rules(&[DENY]).with(tiers);
+    let record = ask(&proposed, &[EDGE], 0).verified.unwrap().record().clone();
+    assert_eq!(record.policy_count(), 2);
+    let text = serde_json::to_string(&record).unwrap();
+    let mut record: VerifiedRecord = serde_json::from_str(&text).unwrap();
+    assert_eq!(VerifiedPolicy::restore(record.clone()).unwrap().rules(), &proposed);
+    record.others.clear();
+    let error = VerifiedPolicy::restore(record).unwrap_err();
+    assert!(matches!(error, RestoreError::Digest { .. }), "{error}");
+}
+
+#[test]
+fn a_tier_that_denies_what_works_is_not_verified() {
+    let tiers = |text: &str| sekisho_manifest::parse("tier.yaml", text).unwrap();
+    let other_port = RuleSet::default().with(tiers(TIER));
+    assert!(ask(&other_port, &[], 0).verified.is_some());
+    let same_port = RuleSet::default().with(tiers(&TIER.replace("port: 22", "port: 8080")));
+    let answer = ask(&same_port, &[], 0);
+    assert!(answer.verified.is_none());
+    let edge = &answer.report.edges[0];
+    assert_eq!(edge.decided_by.as_ref().unwrap().to_string(), "ops ingress[0]");
+}
+
 #[test]
 fn a_record_that_was_edited_is_refused() {
     let edits: [fn(&mut VerifiedRecord); 7] = [

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use sekisho_manifest::NetworkPolicy;
+use sekisho_manifest::{NetworkPolicy, Object};
 use sekisho_model::{EdgeMinute, Labels, Party, PartyKind, Verdict};
 use sekisho_policy::{Cluster, Connection, Endpoint, Peer, RuleSet};
 use sekisho_verify::EdgeClass;
@@ -58,6 +58,60 @@ fn policies() -> impl Strategy<Value = Vec<NetworkPolicy>> {
         let specs: Vec<String> = specs.iter().map(spec).collect();
         let specs: Vec<&str> = specs.iter().map(String::as_str).collect();
         rules(&specs).policies().to_vec()
+    })
+}
+
+const TIERS: [&str; 3] = [
+    "{apiVersion: policy.networking.k8s.io/v1alpha1, kind: AdminNetworkPolicy, metadata: {name: a}",
+    "{apiVersion: policy.networking.k8s.io/v1alpha1, kind: AdminNetworkPolicy, metadata: {name: b}",
+    "{apiVersion: policy.networking.k8s.io/v1alpha1, kind: BaselineAdminNetworkPolicy, \
+     metadata: {name: default}",
+];
+const SUBJECTS: [&str; 2] =
+    ["{namespaces: {}}", "{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: db}}}}"];
+const TIER_PEERS: [&str; 4] = [
+    "{namespaces: {}}",
+    "{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: web}}}}",
+    "{networks: [203.0.113.0/24]}",
+    "{networks: [0.0.0.0/0]}",
+];
+const TIER_PORTS: [&str; 4] = [
+    "",
+    ", ports: [{namedPort: http}]",
+    ", ports: [{portNumber: {protocol: UDP, port: 53}}]",
+    ", ports: [{portRange: {protocol: TCP, start: 1, end: 9000}}]",
+];
+
+/// Up to three policies in tiers; without names of ports where the peers are networks.
+fn tiers() -> impl Strategy<Value = Vec<Object>> {
+    let rule = (0..TIER_PEERS.len(), 0..TIER_PORTS.len(), 0..3_usize);
+    let side = || prop::collection::vec(rule.clone(), 0..3);
+    let policy = (0..SUBJECTS.len(), side(), side());
+    prop::collection::vec(policy, 0..=TIERS.len()).prop_map(|specs| {
+        let mut text = String::new();
+        for (number, (subject, ingress, egress)) in specs.iter().enumerate() {
+            let rules = |end: &str, peers: usize, rules: &[(usize, usize, usize)]| {
+                let rule = |(peer, port, action): &(usize, usize, usize)| {
+                    let peer = peer % peers;
+                    let port = if peer > 1 && *port == 1 { 0 } else { *port };
+                    let actions = if number == 2 { 2 } else { 3 };
+                    let action = ["Allow", "Deny", "Pass"][action % actions];
+                    let (peer, port) = (TIER_PEERS[peer], TIER_PORTS[port]);
+                    format!("{{action: {action}, {end}: [{peer}]{port}}}")
+                };
+                rules.iter().map(rule).collect::<Vec<_>>().join(", ")
+            };
+            let priority =
+                if number == 2 { String::new() } else { format!("priority: {number}, ") };
+            text += &format!(
+                "---\n{}, spec: {{{priority}subject: {}, ingress: [{}], egress: [{}]}}}}\n",
+                TIERS[number],
+                SUBJECTS[*subject],
+                rules("from", 2, ingress),
+                rules("to", TIER_PEERS.len(), egress)
+            );
+        }
+        sekisho_manifest::parse("tiers.yaml", &text).unwrap()
     })
 }
 
@@ -155,6 +209,18 @@ proptest! {
         prop_assert_eq!(&found, &naive(&rows, &current, &proposed));
         let blocked = found.values().filter(|class| **class == EdgeClass::WouldBlock).count();
         prop_assert_eq!(answer.verified.is_some(), blocked == 0);
+    }
+
+    #[test]
+    fn the_replay_agrees_with_a_naive_one_on_policies_in_tiers(
+        rows in histories(), current in tiers(), tiers in tiers(), policies in policies()
+    ) {
+        let current = RuleSet::default().with(current);
+        let proposed = RuleSet::new(policies).with(tiers);
+        let answer = replay(&cluster(), &rows, &current, &proposed);
+        let found: BTreeMap<String, EdgeClass> =
+            answer.report.edges.iter().map(|edge| (edge.name(), edge.class)).collect();
+        prop_assert_eq!(found, naive(&rows, &current, &proposed));
     }
 
     #[test]
