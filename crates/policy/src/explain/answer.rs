@@ -1,193 +1,288 @@
-//! Decisions in plain words: the deciding policy, rule and line of each direction, and for denials
-//! what each rule lacked.
+//! Why two ends may connect or not: for each direction the policies, rules and lines that decide,
+//! and for denials what the rules that came close lack.
 
 use std::fmt;
 
 use sekisho_manifest::Position;
-use sekisho_model::Direction;
-use serde::{Deserialize, Serialize};
+use sekisho_model::{Direction, Protocol};
 
 use crate::decide::exemption;
-use crate::ir::{Policy, Rule};
+use crate::ir::{Action, Policy, Rule};
 use crate::matching::Question;
-use crate::{Cluster, Connection, Decision, Peer, PolicyName, Reason, RuleSet};
+use crate::{
+    Cluster, Connection, MatchedRule, Pair, Peer, PolicyName, PortSet, Reason, RuleSet, Segment,
+};
 
-/// Rules that did not allow, listed per direction; more are counted.
+/// Rules that came close, listed per segment; more are counted.
 const MISSES_MAX: usize = 20;
 
-/// Why a connection is allowed or denied. Display prints it in plain words, several lines.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Why a pair may connect or not. Display prints it in plain words, several lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// The decision that is explained.
-    pub decision: Decision,
-    /// The connection in words, e.g. `shop/cart -> shop/redis TCP 6379`.
-    pub connection: String,
+    /// Source, as shown.
+    pub source: String,
+    /// Destination, as shown.
+    pub destination: String,
+    /// The protocols and ports that were asked about.
+    pub asked: PortSet,
+    /// Those of them that both directions allow.
+    pub allowed: PortSet,
     /// Egress of the source.
     pub egress: DirectionExplanation,
     /// Ingress of the destination.
     pub ingress: DirectionExplanation,
 }
 
-/// Why one direction is allowed or denied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What one direction says.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectionExplanation {
     /// Which direction.
     pub direction: Direction,
-    /// Whether it allows.
-    pub allows: bool,
-    /// The policy that decided (of several that deny by absence the first); None if none had a say.
-    pub policy: Option<PolicyName>,
-    /// Index of the rule that allows, from 0.
-    pub rule: Option<u32>,
-    /// Where that rule stands; for a denial, where the policy stands.
-    pub position: Option<Position>,
-    /// Why, in one sentence without a full stop.
-    pub words: String,
-    /// For a denial: the rules that were tried, at most 20.
+    /// The end that policies of this direction speak about, as shown.
+    pub subject: String,
+    /// Disjoint, together what was asked; those that allow first.
+    pub segments: Vec<SegmentExplanation>,
+}
+
+/// Ports that are decided for the same reasons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentExplanation {
+    /// Protocols and ports.
+    pub ports: PortSet,
+    /// Whether this direction allows them.
+    pub allowed: bool,
+    /// What decided.
+    pub why: Why,
+    /// Who said a word, in the order they were asked: rules that passed on, then what decided. Of
+    /// several NetworkPolicies that allow each is a reason of its own.
+    pub witnesses: Vec<Witness>,
+    /// For a denial: rules that would have allowed, those first that lack the least; at most 20.
     pub misses: Vec<Miss>,
-    /// Rules that were tried and are not listed.
+    /// Such rules that are not listed.
     pub misses_omitted: u32,
 }
 
+/// What decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// A rule.
+    Rule,
+    /// Policies that isolate the subject, and no rule that allows.
+    NoRule,
+    /// Nobody: no policy selects the subject in this direction.
+    NotSelected,
+    /// Nobody: policies select the subject, but none isolates it and no rule matches.
+    NoMatch,
+    /// Policies have no say: the end is external, a node or a host-network pod.
+    NotSubject,
+    /// Policies have no say: a pod reaches itself.
+    Itself,
+    /// Policies have no say: a node reaches its own pods.
+    OwnNode,
+}
+
+/// A policy that said a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Name of the tier.
+    pub tier: String,
+    /// The policy.
+    pub policy: PolicyName,
+    /// Its rule; None = it isolates, and no rule allows.
+    pub rule: Option<MatchedRule>,
+    /// Where the rule stands, or the policy.
+    pub position: Position,
+}
+
 /// A rule that did not allow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Miss {
     /// Policy of the rule.
     pub policy: PolicyName,
     /// Index of the rule, from 0.
     pub rule: u32,
+    /// Name the rule was given; empty if none.
+    pub name: String,
     /// Where the rule stands.
     pub position: Position,
     /// Whether the rule speaks about the peer.
     pub peer_matches: bool,
-    /// Whether the rule speaks about the port.
+    /// Whether the rule speaks about the ports.
     pub port_matches: bool,
 }
 
-/// Explains the decision on a connection.
+/// Explains one connection; port 0 stands for the protocol as a whole.
 #[must_use]
 pub fn explain(rules: &RuleSet, cluster: &Cluster, connection: &Connection<'_>) -> Explanation {
-    let decision = rules.decide(cluster, connection);
-    let about = |direction, reason: &Reason| {
-        let mut explanation = explain_reason(rules, direction, reason);
-        explanation.words = words(connection, direction, reason);
-        if !explanation.allows {
-            add_misses(&mut explanation, rules, cluster, connection);
-        }
-        explanation
-    };
-    Explanation {
-        egress: about(Direction::Egress, &decision.egress.reason),
-        ingress: about(Direction::Ingress, &decision.ingress.reason),
-        connection: describe(connection),
-        decision,
-    }
+    let Connection { source, destination, source_address, destination_address, protocol, port } =
+        *connection;
+    let pair = Pair { source, destination, source_address, destination_address };
+    explain_pair(rules, cluster, &pair, &asked(protocol, port))
 }
 
-fn explain_reason(rules: &RuleSet, direction: Direction, reason: &Reason) -> DirectionExplanation {
-    let (policy, rule) = match reason {
-        Reason::Rule { policy, rule, .. } => (Some(policy.clone()), Some(*rule)),
-        Reason::NoRule { isolated_by } => (isolated_by.first().cloned(), None),
-        Reason::NotSubject | Reason::Itself | Reason::OwnNode | Reason::NotIsolated => (None, None),
-    };
-    let position = policy.as_ref().and_then(|name| position(rules, name, direction, rule));
-    DirectionExplanation {
-        direction,
-        allows: reason.allows(),
-        policy,
-        rule,
-        position,
-        words: String::new(),
-        misses: Vec::new(),
-        misses_omitted: 0,
-    }
+/// The ports that a protocol and port stand for; port 0 is the protocol as a whole.
+pub(super) fn asked(protocol: Protocol, port: u16) -> PortSet {
+    if port == 0 { PortSet::protocol(protocol) } else { PortSet::range(protocol, port, port) }
 }
 
-fn position(
-    set: &RuleSet,
-    name: &PolicyName,
-    direction: Direction,
-    rule: Option<u32>,
-) -> Option<Position> {
-    let mut policies = set.rulebook().tiers.iter().flat_map(|tier| &tier.policies);
-    let Some(index) = rule else {
-        return policies.find(|policy| policy.name == *name).map(|policy| policy.position.clone());
-    };
-    let mut rules = policies
-        .filter(|policy| policy.name == *name)
-        .filter_map(|policy| policy.side(direction))
-        .flat_map(|side| &side.rules);
-    rules.find(|rule| rule.index == index).map(|rule| rule.position.clone())
-}
-
-fn words(connection: &Connection<'_>, direction: Direction, reason: &Reason) -> String {
-    let (subject, verb) = match direction {
-        Direction::Egress => (connection.source, "let out"),
-        Direction::Ingress => (connection.destination, "let in"),
-    };
-    let subject = describe_peer(subject);
-    match reason {
-        Reason::NotSubject => format!("no policy speaks about {subject}"),
-        Reason::Itself => "a pod always reaches itself".to_owned(),
-        Reason::OwnNode => format!("the node of {subject} always reaches it"),
-        Reason::NotIsolated => {
-            format!("no policy isolates {subject} for {direction}")
-        }
-        Reason::Rule { policy, rule, accepts } => {
-            let verb = if *accepts { verb } else { "denied" };
-            format!("{verb} by rule {direction}[{rule}] of {} {policy}", policy.kind)
-        }
-        Reason::NoRule { isolated_by } => {
-            let names: Vec<_> = isolated_by.iter().map(ToString::to_string).collect();
-            let names = names.join(", ");
-            format!("{subject} is isolated for {direction} by {names}, and no rule allows")
-        }
-    }
-}
-
-fn add_misses(
-    explanation: &mut DirectionExplanation,
-    set: &RuleSet,
+/// Explains all of `asked` between two ends.
+#[must_use]
+pub fn explain_pair(
+    rules: &RuleSet,
     cluster: &Cluster,
-    connection: &Connection<'_>,
-) {
-    let direction = explanation.direction;
-    let dialect = set.dialect();
-    let Ok(subject) = exemption(cluster, dialect, connection, direction) else { return };
-    let question = Question::new(cluster, dialect, connection, (direction, subject));
-    let selecting = set
-        .rulebook()
-        .tiers
-        .iter()
-        .flat_map(|tier| &tier.policies)
-        .filter(|policy| question.is_selected_by(policy));
-    for policy in selecting {
-        for rule in policy.side(direction).iter().flat_map(|side| &side.rules) {
-            if explanation.misses.len() >= MISSES_MAX {
-                explanation.misses_omitted = explanation.misses_omitted.saturating_add(1);
-                continue;
-            }
-            explanation.misses.push(miss(policy, rule, &question));
-        }
+    pair: &Pair<'_>,
+    asked: &PortSet,
+) -> Explanation {
+    let answer = rules.decide_pair(cluster, pair);
+    let context = Context { rules, cluster, pair, asked };
+    let allowed = answer.allowed().intersection(asked);
+    Explanation {
+        source: shown(pair.source),
+        destination: shown(pair.destination),
+        asked: asked.clone(),
+        allowed,
+        egress: context.direction(Direction::Egress, &answer.egress),
+        ingress: context.direction(Direction::Ingress, &answer.ingress),
     }
 }
 
-fn miss(policy: &Policy, rule: &Rule, question: &Question<'_>) -> Miss {
-    Miss {
+struct Context<'a> {
+    rules: &'a RuleSet,
+    cluster: &'a Cluster,
+    pair: &'a Pair<'a>,
+    asked: &'a PortSet,
+}
+
+impl Context<'_> {
+    fn direction(
+        &self,
+        direction: Direction,
+        answer: &crate::DirectionAnswer,
+    ) -> DirectionExplanation {
+        let subject = match direction {
+            Direction::Egress => self.pair.source,
+            Direction::Ingress => self.pair.destination,
+        };
+        let segments = answer.segments.iter().filter_map(|segment| {
+            let ports = segment.ports.intersection(self.asked);
+            let exemption = answer.exemption.as_ref();
+            (!ports.is_empty()).then(|| self.segment(direction, segment, ports, exemption))
+        });
+        let mut segments: Vec<_> = segments.collect();
+        segments.sort_by_key(|segment| !segment.allowed);
+        DirectionExplanation { direction, subject: shown(subject), segments }
+    }
+
+    fn segment(
+        &self,
+        direction: Direction,
+        segment: &Segment,
+        ports: PortSet,
+        exemption: Option<&Reason>,
+    ) -> SegmentExplanation {
+        let witnesses: Vec<Witness> = segment
+            .steps
+            .iter()
+            .map(|step| Witness {
+                tier: step.tier.clone(),
+                policy: step.policy.clone(),
+                position: match &step.rule {
+                    Some(rule) => rule.position.clone(),
+                    None => self.position(&step.policy),
+                },
+                rule: step.rule.clone(),
+            })
+            .collect();
+        let why = match (exemption, witnesses.last().map(|last| last.rule.as_ref())) {
+            (Some(Reason::Itself), _) => Why::Itself,
+            (Some(Reason::OwnNode), _) => Why::OwnNode,
+            (Some(_), _) => Why::NotSubject,
+            (None, Some(None)) => Why::NoRule,
+            (None, Some(Some(rule))) if rule.action != Action::Pass => Why::Rule,
+            (None, Some(Some(_))) => Why::NoMatch,
+            (None, None) => self.silence(direction),
+        };
+        let mut misses =
+            if segment.allowed { Vec::new() } else { self.misses(direction, &ports, &witnesses) };
+        // A stable sort: rules that lack the same stand as they are tried.
+        misses.sort_by_key(|miss| (!miss.peer_matches, !miss.port_matches));
+        let omitted = misses.len().saturating_sub(MISSES_MAX);
+        misses.truncate(MISSES_MAX);
+        SegmentExplanation {
+            ports,
+            allowed: segment.allowed,
+            why,
+            witnesses,
+            misses,
+            misses_omitted: u32::try_from(omitted).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn position(&self, name: &PolicyName) -> Position {
+        let mut policies = self.rules.rulebook().tiers.iter().flat_map(|tier| &tier.policies);
+        let found = policies.find(|policy| policy.name == *name);
+        found.map(|policy| policy.position.clone()).unwrap_or_default()
+    }
+
+    fn question(&self, direction: Direction) -> Option<Question<'_>> {
+        let Pair { source, destination, source_address, destination_address } = *self.pair;
+        let protocol = Protocol::Tcp;
+        let connection = Connection {
+            source,
+            destination,
+            source_address,
+            destination_address,
+            protocol,
+            port: 0,
+        };
+        let dialect = self.rules.dialect();
+        let subject = exemption(self.cluster, dialect, &connection, direction).ok()?;
+        Some(Question::new(self.cluster, dialect, &connection, (direction, subject)))
+    }
+
+    /// Why nobody said a word.
+    fn silence(&self, direction: Direction) -> Why {
+        let Some(question) = self.question(direction) else { return Why::NotSelected };
+        let mut policies = self.rules.rulebook().tiers.iter().flat_map(|tier| &tier.policies);
+        let selected = policies.any(|policy| question.is_selected_by(policy));
+        if selected { Why::NoMatch } else { Why::NotSelected }
+    }
+
+    /// Rules that would have allowed, in the tiers up to the one that denied.
+    fn misses(&self, direction: Direction, ports: &PortSet, witnesses: &[Witness]) -> Vec<Miss> {
+        let Some(question) = self.question(direction) else { return Vec::new() };
+        let last = witnesses.last().map(|witness| witness.tier.as_str());
+        let mut misses = Vec::new();
+        for tier in &self.rules.rulebook().tiers {
+            for policy in tier.policies.iter().filter(|policy| question.is_selected_by(policy)) {
+                let Some(side) = policy.side(direction) else { continue };
+                let accepting = side.rules.iter().filter(|rule| rule.action == Action::Accept);
+                misses.extend(accepting.filter_map(|rule| miss(policy, rule, &question, ports)));
+            }
+            if Some(tier.name.as_str()) == last {
+                break;
+            }
+        }
+        misses
+    }
+}
+
+/// What a rule lacks; None if nothing, as for a rule that comes after the one that denied.
+fn miss(policy: &Policy, rule: &Rule, question: &Question<'_>, ports: &PortSet) -> Option<Miss> {
+    let peer_matches = question.peer_matches(&rule.peers);
+    let port_matches = !question.port_set(&rule.ports).intersection(ports).is_empty();
+    (!peer_matches || !port_matches).then(|| Miss {
         policy: policy.name.clone(),
         rule: rule.index,
+        name: rule.name.clone(),
         position: rule.position.clone(),
-        peer_matches: question.peer_matches(&rule.peers),
-        port_matches: question.port_matches(&rule.ports),
-    }
+        peer_matches,
+        port_matches,
+    })
 }
 
-fn describe(connection: &Connection<'_>) -> String {
-    let Connection { source, destination, protocol, port, .. } = connection;
-    format!("{} -> {} {protocol} {port}", describe_peer(*source), describe_peer(*destination))
-}
-
-fn describe_peer(peer: Peer<'_>) -> String {
+/// The name of an end.
+pub(super) fn shown(peer: Peer<'_>) -> String {
     match peer {
         Peer::Endpoint(endpoint) => format!("{}/{}", endpoint.namespace, endpoint.name),
         Peer::Node { name, .. } => format!("node {name}"),
@@ -196,44 +291,30 @@ fn describe_peer(peer: Peer<'_>) -> String {
     }
 }
 
-fn verdict(allows: bool) -> &'static str {
-    if allows { "allowed" } else { "denied" }
-}
+impl Explanation {
+    /// Whether everything that was asked is allowed.
+    #[must_use]
+    pub fn allows_all(&self) -> bool {
+        self.asked.is_subset(&self.allowed)
+    }
 
-/// `file:line` as far as it is known.
-fn place(position: &Position) -> String {
-    match (position.file.as_str(), position.line) {
-        ("", 0) => String::new(),
-        ("", line) => format!(" (line {line})"),
-        (file, 0) => format!(" ({file})"),
-        (file, line) => format!(" ({file}:{line})"),
+    /// Whether anything that was asked is allowed.
+    #[must_use]
+    pub fn allows_any(&self) -> bool {
+        !self.allowed.is_empty()
+    }
+
+    /// Whether both are explained by the same words, so that one may stand for the other.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.asked == other.asked
+            && self.allowed == other.allowed
+            && self.egress.segments == other.egress.segments
+            && self.ingress.segments == other.ingress.segments
     }
 }
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {}", self.connection, verdict(self.decision.allows()))?;
-        write!(f, "{}{}", self.egress, self.ingress)
-    }
-}
-
-impl fmt::Display for DirectionExplanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = self.position.as_ref().map(place).unwrap_or_default();
-        writeln!(f, "  {} {}: {}{at}", self.direction, verdict(self.allows), self.words)?;
-        for miss in &self.misses {
-            let lacks = match (miss.peer_matches, miss.port_matches) {
-                (false, false) => "speaks about other peers and other ports",
-                (false, true) => "speaks about other peers",
-                (true, false) => "speaks about this peer, but not about this port",
-                (true, true) => "allows",
-            };
-            let (policy, rule, at) = (&miss.policy, miss.rule, place(&miss.position));
-            writeln!(f, "    {policy} {}[{rule}]{at} {lacks}", self.direction)?;
-        }
-        if self.misses_omitted > 0 {
-            writeln!(f, "    and {} more rules", self.misses_omitted)?;
-        }
-        Ok(())
+        f.write_str(&self.text(false))
     }
 }

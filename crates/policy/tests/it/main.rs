@@ -26,6 +26,8 @@ mod cyclonus;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod lines;
 #[cfg(test)]
 mod lint;

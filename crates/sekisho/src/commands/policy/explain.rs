@@ -1,11 +1,10 @@
 //! `sekisho policy explain`.
 
-use std::net::IpAddr;
-
-use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use sekisho_model::Protocol;
-use sekisho_policy::{Cluster, Connection, Dialect, Peer, RuleSet};
+use sekisho_policy::Dialect;
+use sekisho_policy::explain::{Answers, Explanation, ExplanationJson, Question};
+use serde::Serialize;
 
 use super::input::SourceArgs;
 use crate::commands::output;
@@ -15,59 +14,59 @@ use crate::exit::Exit;
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
     source: SourceArgs,
-    /// Source: namespace/name of a pod or workload, or an address.
+    /// Source: `namespace/name` of a pod or workload, `node/name`, an address, a DNS name, or
+    /// `external`.
     #[arg(long, value_name = "A")]
     from: String,
-    /// Destination, in the same forms.
+    /// Destination, in the same forms, or a Service: `namespace/name`, `service/namespace/name`,
+    /// `name.namespace.svc`, or its address.
     #[arg(long, value_name = "B")]
     to: String,
-    /// Destination port.
-    #[arg(long, default_value_t = 0)]
-    port: u16,
-    /// Protocol.
-    #[arg(long, default_value = "tcp")]
-    protocol: Protocol,
+    /// Destination port, of the Service if there is one; all ports if absent.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// Protocol; TCP if only a port is given, else all.
+    #[arg(long)]
+    protocol: Option<Protocol>,
+    /// Form of the answer.
+    #[arg(short, long, value_enum, default_value_t = ExplainOutput::Text)]
+    output: ExplainOutput,
 }
 
-/// Explains one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ExplainOutput {
+    Text,
+    Json,
+}
+
+/// The whole answer as JSON.
+#[derive(Serialize)]
+struct AnswersJson {
+    dialect: Dialect,
+    notes: Vec<String>,
+    explanations: Vec<ExplanationJson>,
+}
+
+/// Explains connections between two ends; [`Exit::Found`] if there are ends between which nothing
+/// that was asked is allowed.
 pub(crate) fn run(args: &ExplainArgs, dialect: Option<Dialect>) -> anyhow::Result<Exit> {
     let source = args.source.load(dialect)?;
     let (from, to) = (args.from.as_str(), args.to.as_str());
-    let question = Question { from, to, port: args.port, protocol: args.protocol };
-    explain(&source.rules, &source.cluster, &question)
-}
-
-struct Question<'a> {
-    from: &'a str,
-    to: &'a str,
-    port: u16,
-    protocol: Protocol,
-}
-
-fn explain(rules: &RuleSet, cluster: &Cluster, question: &Question<'_>) -> anyhow::Result<Exit> {
-    let connection = Connection {
-        source: peer(cluster, question.from)?,
-        destination: peer(cluster, question.to)?,
-        source_address: None,
-        destination_address: None,
-        protocol: question.protocol,
-        port: question.port,
-    };
-    let explanation = sekisho_policy::explain(rules, cluster, &connection);
-    output::print(&format!("{explanation}\n"))?;
-    let allowed = rules.decide(cluster, &connection).allows();
-    Ok(if allowed { Exit::Done } else { Exit::Found })
-}
-
-fn peer<'a>(cluster: &'a Cluster, text: &str) -> anyhow::Result<Peer<'a>> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(cluster.endpoint_at(address).map_or(Peer::Address(address), Peer::Endpoint));
+    let question = Question { from, to, protocol: args.protocol, port: args.port };
+    let Answers { notes, explanations } = question.answer(&source.rules, &source.cluster)?;
+    match args.output {
+        ExplainOutput::Text => {
+            let color = output::color();
+            let notes = notes.iter().map(|note| format!("{note}\n"));
+            let texts = explanations.iter().map(|explanation| explanation.text(color));
+            output::print(&notes.chain(texts).collect::<String>())?;
+        }
+        ExplainOutput::Json => output::print_json(&AnswersJson {
+            dialect: source.rules.dialect(),
+            notes,
+            explanations: explanations.iter().map(Explanation::json).collect(),
+        })?,
     }
-    let Some((namespace, name)) = text.split_once('/') else {
-        bail!("`{text}` is neither an address nor `namespace/name` of a pod or workload");
-    };
-    let found = cluster
-        .endpoint_of_pod(namespace, name)
-        .or_else(|| cluster.endpoint_of_workload(namespace, name));
-    found.map(Peer::Endpoint).with_context(|| format!("no pod or workload `{text}` in the files"))
+    let allowed = explanations.iter().all(Explanation::allows_any);
+    Ok(if allowed { Exit::Done } else { Exit::Found })
 }
