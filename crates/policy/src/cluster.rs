@@ -139,10 +139,17 @@ impl Endpoint {
     /// reach each other through policy, unlike a pod that reaches itself.
     #[must_use]
     pub fn stands_for_many(&self) -> bool {
+        let is_workload =
+            self.name == self.workload.name || self.name == name_with_kind(&self.workload);
         self.addresses.is_empty()
-            && self.name == self.workload.name
+            && is_workload
             && !matches!(self.workload.kind.as_str(), "Pod" | "Host")
     }
+}
+
+/// What the endpoint of a workload is called if something else in its namespace has its name.
+pub(crate) fn name_with_kind(workload: &WorkloadRef) -> String {
+    format!("{} ({})", workload.name, workload.kind)
 }
 
 /// The labels of a namespace whose object is not known.

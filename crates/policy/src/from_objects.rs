@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sekisho_manifest::{Host, Node, Object, OwnerRef, Pod, PodPhase, Workload, WorkloadKind};
 use sekisho_model::{Labels, PartyKind, WorkloadRef};
 
-use crate::cluster::default_labels;
+use crate::cluster::{default_labels, name_with_kind};
 use crate::owners::{Owner, Owners, reference, top_of, top_of_pod};
 use crate::{Cluster, Endpoint};
 
@@ -162,7 +162,11 @@ fn add_templates(
         if alive.contains(&top) || (top != own && (listed.owner_of.contains_key(&top) || retired)) {
             continue;
         }
-        let endpoint = template_endpoint(workload, top);
+        let mut endpoint = template_endpoint(workload, top);
+        let is_other = |one: &Endpoint| one.workload != endpoint.workload;
+        if endpoints.get(&key(&endpoint)).is_some_and(is_other) {
+            endpoint.name = name_with_kind(&endpoint.workload);
+        }
         endpoints.entry(key(&endpoint)).or_insert(endpoint);
     }
 }

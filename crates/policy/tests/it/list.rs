@@ -300,6 +300,31 @@ proptest! {
     }
 }
 
+#[test]
+fn workloads_and_pods_that_share_a_name_are_all_listed() {
+    let workload = |kind: &str| {
+        format!(
+            "{{apiVersion: apps/v1, kind: {kind}, metadata: {{name: web, namespace: a}}, spec: \
+             {{selector: {{matchLabels: {{of: {kind}}}}}, template: {{metadata: {{labels: \
+             {{of: {kind}}}}}, spec: {{containers: [{{name: c, image: i}}]}}}}}}}}\n---\n"
+        )
+    };
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: a}, \
+         spec: {containers: [{name: c, image: i}]}}";
+    let text = workload("Deployment") + &workload("DaemonSet") + pod;
+    let objects = parse("same.yaml", &text).unwrap();
+    let names = |listing: &Listing| {
+        listing.listed().iter().map(ToString::to_string).collect::<Vec<String>>()
+    };
+    let expected = ["a/web[DaemonSet]", "a/web[Deployment]", "a/web[Pod]"];
+    let own = list(&objects, &Scope { with_itself: true, ..Scope::default() });
+    assert_eq!(names(&own), expected);
+    let itself = own.rows().filter(|(from, to, _)| from == to).count();
+    assert_eq!(itself, 2, "a lone pod has nobody like it");
+    let theirs = npguard::list(&objects, Dialect::NpGuard, &Scope::default()).unwrap();
+    assert_eq!(names(&theirs), expected);
+}
+
 const OPENINGS: &str = "
 {apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop},
   spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}}

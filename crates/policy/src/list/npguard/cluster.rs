@@ -1,10 +1,11 @@
 //! Who is in the cluster, as np-guard/netpol-analyzer sees it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use sekisho_manifest::{Object, Pod, Workload};
 use sekisho_model::{PartyKind, WorkloadRef};
 
+use crate::cluster::name_with_kind;
 use crate::{Cluster, Endpoint};
 
 /// Reads the cluster off its objects: every pod whatever its phase, as one of its direct owner;
@@ -14,11 +15,19 @@ pub fn cluster(objects: &[Object]) -> Cluster {
     let mut cluster = Cluster::from_objects(objects);
     let hosts = cluster.endpoints.iter().filter(|endpoint| endpoint.kind == PartyKind::Host);
     let mut endpoints: Vec<Endpoint> = hosts.cloned().collect();
-    let mut names = BTreeSet::new();
+    let mut pods = BTreeMap::new();
+    let mut templates = BTreeMap::new();
     for object in objects {
-        let endpoint = match object {
-            Object::Pod(pod) => pod_endpoint(pod),
-            Object::Workload(workload) => template_endpoint(workload, &names),
+        match object {
+            // A later object of the same name replaces an earlier one.
+            Object::Pod(pod) => {
+                let endpoint = pod_endpoint(pod);
+                pods.insert((endpoint.namespace.clone(), endpoint.name.clone()), endpoint);
+            }
+            Object::Workload(workload) => {
+                let endpoint = template_endpoint(workload);
+                templates.insert(endpoint.workload.clone(), endpoint);
+            }
             Object::Namespace(_)
             | Object::Node(_)
             | Object::Service(_)
@@ -29,16 +38,18 @@ pub fn cluster(objects: &[Object]) -> Cluster {
             | Object::Cilium(_)
             | Object::Calico(_)
             | Object::Host(_)
-            | Object::Other(_) => continue,
-        };
-        let key = (endpoint.namespace.clone(), endpoint.name.clone());
-        if !names.insert(key) {
-            // A later object of the same name replaces an earlier one.
-            endpoints
-                .retain(|one| (&one.namespace, &one.name) != (&endpoint.namespace, &endpoint.name));
+            | Object::Other(_) => {}
         }
-        endpoints.push(endpoint);
     }
+    for mut endpoint in templates.into_values() {
+        let key = (endpoint.namespace.clone(), endpoint.name.clone());
+        // Two kinds of workloads may share a name, and so may a workload and a pod.
+        if pods.contains_key(&key) {
+            endpoint.name = name_with_kind(&endpoint.workload);
+        }
+        pods.insert((endpoint.namespace.clone(), endpoint.name.clone()), endpoint);
+    }
+    endpoints.extend(pods.into_values());
     endpoints.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     cluster.endpoints = endpoints;
     cluster
@@ -65,14 +76,11 @@ fn pod_endpoint(pod: &Pod) -> Endpoint {
     }
 }
 
-fn template_endpoint(of: &Workload, taken: &BTreeSet<(String, String)>) -> Endpoint {
+fn template_endpoint(of: &Workload) -> Endpoint {
     let own = workload(&of.meta.namespace, &of.meta.name, of.kind.as_str());
-    let is_taken = taken.contains(&(own.namespace.clone(), own.name.clone()));
-    // Two kinds of workloads may share a name, and so may a workload and a pod.
-    let name = if is_taken { format!("{} ({})", own.name, own.kind) } else { own.name.clone() };
     Endpoint {
         namespace: own.namespace.clone(),
-        name,
+        name: own.name.clone(),
         workload: own,
         kind: PartyKind::Pod,
         labels: of.template.labels.clone(),
