@@ -1,9 +1,10 @@
 //! What compilation prints and refuses. Needs neither root nor a kernel.
 
-use sekisho_enforce::{CompileError, Mode, Scope, compile};
+use sekisho_enforce::{CompileError, Mode, Scope, compile, unenforced};
+use sekisho_policy::{Dialect, RuleSet};
 
-use crate::policies;
 use crate::topology;
+use crate::{policies, tiers};
 
 fn script(scope: &Scope, mode: Mode) -> String {
     let cluster = topology::cluster();
@@ -39,6 +40,59 @@ fn a_place_that_is_not_in_the_cluster_is_refused() {
     insta::assert_snapshot!(
         refuse(topology::host_scope(1)), @"0 hosts are called `nowhere`, expected one"
     );
+}
+
+const BY_NAME: &str = "
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: names}
+spec:
+  tier: Admin
+  priority: 1
+  subject: {namespaces: {}}
+  egress:
+  - action: Accept
+    to: [{domainNames: [api.example.com, '*.example.org']}]
+  - action: Deny
+    to: [{networks: [198.51.100.0/24]}]
+";
+
+#[test]
+fn what_packets_cannot_tell_is_listed_by_rule() {
+    let objects = sekisho_manifest::parse("names.yaml", BY_NAME).unwrap();
+    let rules = RuleSet::from_objects(&objects, Dialect::default());
+    let listed: Vec<String> = unenforced(&rules).iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(
+        listed.join("\n"),
+        @"ClusterNetworkPolicy names egress[0] (names.yaml:10): api.example.com, *.example.org: not opened, names of DNS are not followed"
+    );
+    let cluster = topology::cluster();
+    let verified = policies::verified(&rules, &cluster);
+    let tables = compile(&verified, &cluster, &topology::node_scope(1), Mode::Enforce).unwrap();
+    assert_eq!(tables.unenforced, unenforced(&rules));
+    assert!(unenforced(&policies::shop()).is_empty());
+}
+
+#[test]
+fn a_rule_that_denies_has_its_own_counter_and_log_id() {
+    let cluster = topology::cluster();
+    let verified = policies::verified(&tiers::shop(), &cluster);
+    let tables = compile(&verified, &cluster, &topology::node_scope(1), Mode::Enforce).unwrap();
+    let deny = |id: &u32| tables.script.contains(&format!("counter d_{id:08x} {{"));
+    let denying: Vec<String> =
+        tables.decisions.iter().filter(|(id, _)| deny(id)).map(|(_, by)| by.to_string()).collect();
+    for rule in ["first ingress[1]", "second egress[1]", "default ingress[0]"] {
+        assert!(denying.iter().any(|by| by == rule), "{rule} is not in {denying:?}");
+    }
+    assert!(!denying.iter().any(|by| by == "second egress[0]"));
+}
+
+#[test]
+fn a_dialect_without_a_host_network_is_refused() {
+    let cluster = topology::cluster();
+    let verified = policies::verified(&policies::shop().in_dialect(Dialect::NpGuard), &cluster);
+    let error = compile(&verified, &cluster, &topology::node_scope(1), Mode::Enforce).unwrap_err();
+    assert!(matches!(error, CompileError::Dialect { .. }));
 }
 
 #[test]

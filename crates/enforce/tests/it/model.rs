@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use sekisho_enforce::{Mode, compile};
 use sekisho_model::{Direction, Protocol};
 use sekisho_policy::ir::{PeerMatch, Peers, PortMatch, Rule};
-use sekisho_policy::{Cluster, Connection, Peer, RuleSet};
+use sekisho_policy::{Cluster, Connection, Dialect, Peer, RuleSet};
 
 use crate::topology;
 use crate::{policies, tiers};
@@ -126,16 +127,26 @@ fn addresses(rules: &RuleSet, cluster: &Cluster) -> BTreeSet<IpAddr> {
     list.extend(cluster.nodes.values().flatten());
     for rule in rules_of(rules) {
         let Peers::List(peers) = &rule.peers else { continue };
-        for peer in peers {
-            let PeerMatch::Networks { nets, except, .. } = peer else { continue };
-            for block in nets.iter().chain(except) {
-                for (edge, step) in [(block.network(), -1), (block.broadcast(), 1)] {
-                    list.extend([Some(edge), neighbour(edge, step)].into_iter().flatten());
-                }
+        for block in peers.iter().flat_map(blocks) {
+            for (edge, step) in [(block.network(), -1), (block.broadcast(), 1)] {
+                list.extend([Some(edge), neighbour(edge, step)].into_iter().flatten());
             }
         }
     }
     list
+}
+
+fn blocks(peer: &PeerMatch) -> Vec<IpNet> {
+    match peer {
+        PeerMatch::Networks { nets, except, .. } => nets.iter().chain(except).copied().collect(),
+        PeerMatch::All(all) => all.iter().flat_map(blocks).collect(),
+        PeerMatch::Not(inner) => blocks(inner),
+        PeerMatch::Endpoints(_)
+        | PeerMatch::Nodes(_)
+        | PeerMatch::Domain(_)
+        | PeerMatch::DomainPattern(_)
+        | PeerMatch::Entity(_) => Vec::new(),
+    }
 }
 
 fn neighbour(address: IpAddr, step: i32) -> Option<IpAddr> {
@@ -272,6 +283,47 @@ fn the_script_agrees_with_the_evaluator_at_every_edge() {
         count += check(&policies::random(seed), &format!("seed {seed}"));
     }
     assert!(count > 100_000, "{count}");
+}
+
+/// What vendors add: classes of ends, denials beside allowances, ordered policies, Pass.
+const CILIUM: &str = "
+{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: web, namespace: shop}, spec: {
+  endpointSelector: {matchLabels: {app: web}},
+  egress: [{toEntities: [host], toPorts: [{ports: [{port: '80', protocol: TCP}]}]},
+           {toEntities: [remote-node], toPorts: [{ports: [{port: '443', protocol: TCP}]}]},
+           {toEntities: [world], toPorts: [{ports: [{port: '53', protocol: UDP}]}]},
+           {toCIDRSet: [{cidr: 198.51.100.0/24, except: [198.51.100.0/28]}]}],
+  egressDeny: [{toEndpoints: [{matchLabels: {app: db}}], toPorts: [{ports: [{port: '8080', protocol: TCP}]}]}],
+  ingress: [{fromEntities: [cluster]}], ingressDeny: [{fromCIDR: [10.77.0.2/32]}]}}
+---
+{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: all}, spec: {
+  endpointSelector: {}, ingress: [{fromEntities: [remote-node], toPorts: [{ports: [{port: '9090'}]}]}]}}
+";
+const CALICO: &str = "
+{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: security}, spec: {order: 100}}
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: security.base}, spec: {
+  tier: security, order: 10, selector: app == 'db', types: [Ingress, Egress],
+  ingress: [{action: Pass, protocol: TCP, destination: {ports: [5432]}},
+            {action: Deny, source: {nets: [10.77.0.0/28]}},
+            {action: Allow, protocol: UDP, source: {notNets: [198.51.100.0/24]}}],
+  egress: [{action: Allow, destination: {nets: [10.77.1.0/24]}}, {action: Pass}]}}
+---
+{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: db, namespace: shop}, spec: {
+  selector: app == 'db', types: [Ingress],
+  ingress: [{action: Allow, protocol: TCP, source: {selector: app == 'web'}, destination: {notPorts: [80]}}]}}
+";
+
+#[test]
+fn the_script_agrees_with_the_evaluator_on_policies_of_vendors() {
+    for (text, dialect) in [(CILIUM, Dialect::Cilium), (CALICO, Dialect::Calico)] {
+        for dialect in [dialect, Dialect::Spec] {
+            let objects = sekisho_manifest::parse("vendor.yaml", text).unwrap();
+            let rules = RuleSet::from_objects(&objects, dialect);
+            assert!(!rules.is_empty());
+            assert!(check(&rules, &format!("{dialect}: {text}")) > 1_000);
+        }
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sekisho_enforce::{Datapath, DenyLog, Mode};
 use sekisho_model::{DecidedBy, DenyRecord, Protocol};
 use sekisho_policy::{
-    Cluster, Connection, DirectionDecision, Party, Peer, Place, Reach, Reason, RuleSet,
+    Cluster, Connection, Dialect, DirectionDecision, Party, Peer, Place, Reach, Reason, RuleSet,
 };
 
 use crate::poke::{self, Target};
@@ -305,4 +305,36 @@ fn the_kernel_agrees_with_the_evaluator_on_random_policies_in_tiers() {
         points += check(&topology, &tiers::random(seed), mode, &format!("seed {seed}"));
     }
     report("random policies in tiers", points);
+}
+
+/// db in `shop` lets in ICMP messages of this type only.
+fn only_icmp(kind: u8) -> RuleSet {
+    let text = format!(
+        "{{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {{name: db, namespace: \
+         shop}}, spec: {{endpointSelector: {{matchLabels: {{app: db}}}}, ingress: [{{icmps: \
+         [{{fields: [{{type: {kind}, family: IPv4}}]}}]}}]}}}}"
+    );
+    let objects = sekisho_manifest::parse("icmp.yaml", &text).unwrap();
+    RuleSet::from_objects(&objects, Dialect::default())
+}
+
+#[test]
+fn the_kernel_tells_types_of_icmp_apart() {
+    const ECHO: u8 = 8;
+    const TIMESTAMP: u8 = 13;
+    let topology = Topology::new();
+    let cluster = topology::cluster();
+    let ping = |v6| Target {
+        source: address("web", v6),
+        destination: address("db", v6),
+        protocol: Protocol::Icmp,
+        port: 0,
+    };
+    let mut node = Datapath::new(topology.netns("node"));
+    for (kind, answers) in [(ECHO, [true, false]), (TIMESTAMP, [false, false])] {
+        let verified = policies::verified(&only_icmp(kind), &cluster);
+        node.apply(&verified, &cluster, &topology::node_scope(1), Mode::Enforce).unwrap();
+        let found = poke::all(&topology.netns("web"), &[ping(false), ping(true)], PATIENCE);
+        assert_eq!(found, answers, "type {kind}");
+    }
 }
