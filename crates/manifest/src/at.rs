@@ -14,6 +14,8 @@ const SLIPS_MAX: usize = 16;
 /// Lengths from which two letters, and three, may be wrong.
 const SHORT_NAME_CHARS: usize = 5;
 const LONG_NAME_CHARS: usize = 12;
+/// Items for which a list gets its room at once.
+const SHORT_LIST_ITEMS: usize = 16;
 const MISSING: &str = "required field is missing";
 /// Characters of a wrong value that are shown.
 const SHOWN_CHARS_MAX: usize = 64;
@@ -441,7 +443,11 @@ impl<'a> At<'a> {
     /// The items of the list in field `name`, each read by `read`; empty if absent.
     pub(crate) fn list<T>(&self, name: &str, read: impl Fn(&At<'_>) -> Option<T>) -> Vec<T> {
         let Some(list) = self.get(name) else { return Vec::new() };
-        list.items().iter().filter_map(read).collect()
+        let items = list.items();
+        // Most lists are short, and a vector that grows starts with room for four.
+        let mut found = Vec::with_capacity(items.len().min(SHORT_LIST_ITEMS));
+        found.extend(items.iter().filter_map(read));
+        found
     }
 
     /// This scalar as a string; a number or boolean is none.

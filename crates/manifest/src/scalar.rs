@@ -6,6 +6,11 @@
 /// Up to here every whole number is a 64-bit float (2^53).
 const EXACT_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
 
+/// The longest word with a meaning of its own is `false`.
+const LONGEST_WORD_BYTES: usize = 5;
+/// What such words start with.
+const WORD_INITIALS: [char; 10] = ['f', 'F', 'n', 'N', 'o', 'O', 't', 'T', 'y', 'Y'];
+
 /// The meaning of an unquoted scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plain {
@@ -19,6 +24,12 @@ pub(crate) enum Plain {
 
 /// Returns what `text`, written without quotes, means.
 pub(crate) fn plain(text: &str) -> Plain {
+    // Most scalars are names: no number, and no word below.
+    if text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && (text.len() > LONGEST_WORD_BYTES || !text.starts_with(WORD_INITIALS))
+    {
+        return Plain::Text;
+    }
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Plain::Null,
         "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "y" | "Y" | "on" | "On" | "ON" => {
@@ -92,6 +103,16 @@ fn is_float(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_longer_word_or_one_in_other_case_is_text() {
+        for text in ["falsey", "nullx", "Yess", "tRUE", "nO", "onn", "none", "f", "t", "tru"] {
+            assert_eq!(plain(text), Plain::Text, "{text}");
+        }
+        for text in ["false", "FALSE", "n", "null", "ON", "on", "True", "y"] {
+            assert_ne!(plain(text), Plain::Text, "{text}");
+        }
+    }
 
     /// The meanings are those that kubectl 1.32 gave (`kubectl annotate --local -o json`).
     #[test]

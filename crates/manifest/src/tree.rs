@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
@@ -27,6 +28,10 @@ pub(crate) const NODES_COPIED_MAX: usize = 200_000;
 pub(crate) const BYTES_COPIED_MAX: usize = 16 << 20;
 /// Duplicate keys of one document that are reported.
 const DUPLICATES_MAX: usize = 1000;
+/// Values of a list or mapping that are copied when it is complete.
+const FEW_VALUES: usize = 1000;
+/// Keys of a mapping that are compared each with each; more are put in order.
+const FEW_KEYS: usize = 12;
 
 /// A value and where it starts.
 #[derive(Clone, Debug)]
@@ -79,6 +84,11 @@ pub(crate) struct Documents<'t> {
     copied: Copied,
     nodes: usize,
     stack: Vec<Frame<'t>>,
+    /// What the open lists hold so far, the innermost last: so each gets its room once, when it is
+    /// complete.
+    open_nodes: Vec<Node<'t>>,
+    /// The same of the open mappings.
+    open_entries: Vec<Entry<'t>>,
     pub(crate) duplicates: Vec<TreeError>,
     /// Lines of each pair of brackets so far, first to last.
     pub(crate) brackets: Vec<RangeInclusive<u32>>,
@@ -118,8 +128,10 @@ struct Frame<'t> {
 }
 
 enum FrameKind<'t> {
-    Seq(Vec<Node<'t>>),
-    Map { entries: Vec<Entry<'t>>, key: Option<Key<'t>> },
+    /// `first` = where its nodes start in [`Documents::open_nodes`].
+    Seq { first: usize },
+    /// `first` = where its entries start in [`Documents::open_entries`].
+    Map { first: usize, key: Option<Key<'t>> },
 }
 
 /// A key whose value is still to come; `plain` = written without quotes.
@@ -141,6 +153,8 @@ impl<'t> Documents<'t> {
             copied: Copied::default(),
             nodes: 0,
             stack: Vec::new(),
+            open_nodes: Vec::new(),
+            open_entries: Vec::new(),
             duplicates: Vec::new(),
             brackets: Vec::new(),
         }
@@ -167,10 +181,12 @@ impl<'t> Documents<'t> {
                     self.complete(node, 0)?
                 }
                 Event::SequenceStart(anchor, _) => {
-                    self.open(&span.start, anchor, FrameKind::Seq(Vec::new()))?
+                    let first = self.open_nodes.len();
+                    self.open(&span.start, anchor, FrameKind::Seq { first })?
                 }
                 Event::MappingStart(anchor, _) => {
-                    let kind = FrameKind::Map { entries: Vec::new(), key: None };
+                    let first = self.open_entries.len();
+                    let kind = FrameKind::Map { first, key: None };
                     self.open(&span.start, anchor, kind)?
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(&span)?,
@@ -231,8 +247,9 @@ impl<'t> Documents<'t> {
             self.brackets.push(frame.line..=self.place(&end.start).0);
         }
         let value = match frame.kind {
-            FrameKind::Seq(nodes) => Value::Seq(nodes),
-            FrameKind::Map { entries, .. } => {
+            FrameKind::Seq { first } => Value::Seq(last_from(&mut self.open_nodes, first)),
+            FrameKind::Map { first, .. } => {
+                let entries = last_from(&mut self.open_entries, first);
                 self.report_duplicates(&entries);
                 Value::Map(merge(entries)?)
             }
@@ -253,10 +270,10 @@ impl<'t> Documents<'t> {
         }
         match self.stack.last_mut() {
             None => return Ok(Some(node)),
-            Some(Frame { kind: FrameKind::Seq(nodes), .. }) => nodes.push(node),
-            Some(Frame { kind: FrameKind::Map { entries, key }, .. }) => match key.take() {
+            Some(Frame { kind: FrameKind::Seq { .. }, .. }) => self.open_nodes.push(node),
+            Some(Frame { kind: FrameKind::Map { key, .. }, .. }) => match key.take() {
                 None => *key = Some(key_of(node)?),
-                Some(key) => entries.push(Entry {
+                Some(key) => self.open_entries.push(Entry {
                     merge: key.plain && key.text == "<<",
                     key: key.text,
                     line: key.line,
@@ -281,6 +298,9 @@ impl<'t> Documents<'t> {
     }
 
     fn report_duplicates(&mut self, entries: &[Entry<'t>]) {
+        if entries.len() <= FEW_KEYS && !has_equal_keys(entries) {
+            return;
+        }
         let mut seen = BTreeSet::new();
         for entry in entries {
             if self.duplicates.len() >= DUPLICATES_MAX {
@@ -295,6 +315,27 @@ impl<'t> Documents<'t> {
             }
         }
     }
+}
+
+/// Takes what stands in `all` from `first` on.
+fn last_from<T>(all: &mut Vec<T>, first: usize) -> Vec<T> {
+    // Not twice in memory if it is much.
+    if first == 0 && all.len() > FEW_VALUES {
+        return mem::take(all);
+    }
+    all.drain(first.min(all.len())..).collect()
+}
+
+/// Whether two of a few keys are equal; merge keys count as well.
+fn has_equal_keys(entries: &[Entry<'_>]) -> bool {
+    let mut rest = entries;
+    while let [entry, tail @ ..] = rest {
+        if tail.iter().any(|other| other.key == entry.key) {
+            return true;
+        }
+        rest = tail;
+    }
+    false
 }
 
 fn too_long() -> String {

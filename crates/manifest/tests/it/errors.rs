@@ -194,3 +194,29 @@ fn an_unknown_field_spoils_a_policy_but_not_a_workload() {
     assert_eq!(counts(policy).1, 1);
     assert!(parse("f.yaml", pod).is_err(), "an API server told to be strict");
 }
+
+#[test]
+fn a_key_given_twice_is_told_in_small_and_in_large_mappings() {
+    for keys in [2, 12, 13, 40, 1500] {
+        let labels: String = (0..keys).map(|key| format!("    k{key}: v\n")).collect();
+        let head = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: x\n  labels:\n";
+        assert_eq!(read("f.yaml", &format!("{head}{labels}")).errors, [], "{keys}");
+        let twice = read("f.yaml", &format!("{head}{labels}    k1: v\n")).errors;
+        let [error] = twice.as_slice() else { panic!("{keys}: {twice:?}") };
+        assert_eq!((error.line, error.column), (6 + keys, 5));
+        assert_eq!(error.message, "the key `k1` was already given");
+    }
+}
+
+#[test]
+fn lists_of_any_length_are_read_whole() {
+    for items in [0, 1, 999, 1000, 1001, 3000] {
+        let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: x}}";
+        let text = format!(
+            "apiVersion: v1\nkind: List\nother: [1, 2]\nitems:\n{}",
+            format!("- {namespace}\n").repeat(items)
+        );
+        assert_eq!(read("f.yaml", &text).objects.len(), items);
+        assert_eq!(read("f.yaml", &text.replace("other: [1, 2]\n", "")).objects.len(), items);
+    }
+}
