@@ -2,13 +2,14 @@
 //! table.
 //!
 //! A program prints one figure per line on standard output, and what is no figure on standard
-//! error. The bounds are in docs/promises.md.
+//! error. The bounds are in docs/promises.md. `bench peers` measures other analysers: see `peers`.
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use crate::peers;
 use crate::run::{self, Ended};
 use crate::setup::{self, Scope};
 use crate::workspace;
@@ -30,13 +31,19 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// # Errors
 /// Without root, if a name is unknown, or if a program fails.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
+    // It installs programs of others: never as a part of the rest.
+    if let Some((first, rest)) = arguments.split_first()
+        && first == "peers"
+    {
+        return peers::run(root, rest);
+    }
     let wanted =
         |example: &str| arguments.is_empty() || arguments.iter().any(|name| name == example);
     if let Some(unknown) =
         arguments.iter().find(|name| PROGRAMS.iter().all(|(_, known)| known != name))
     {
         let names = PROGRAMS.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
-        bail!("`{unknown}` measures nothing; there are {names}");
+        bail!("`{unknown}` measures nothing; there are {names}, and peers alone");
     }
     if !workspace::is_root() {
         bail!("measuring the kernel needs root: `{}`", workspace::as_root("bench"));

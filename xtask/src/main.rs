@@ -11,6 +11,7 @@ mod format;
 mod generate;
 mod lab;
 mod libtest;
+mod peers;
 mod release;
 mod run;
 mod score;

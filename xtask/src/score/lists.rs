@@ -19,7 +19,7 @@ struct Line {
 }
 
 /// What is wrong with `ours`, both being lists `source => destination : connections`.
-pub(super) fn difference(theirs: &str, ours: &str) -> Option<String> {
+pub(crate) fn difference(theirs: &str, ours: &str) -> Option<String> {
     let (theirs, ours): (Vec<Line>, Vec<Line>) =
         (theirs.lines().filter_map(line).collect(), ours.lines().filter_map(line).collect());
     let cuts = cuts(theirs.iter().chain(&ours));

@@ -12,4 +12,5 @@ mod sekisho;
 mod table;
 mod verb;
 
+pub(crate) use lists::difference;
 pub(crate) use verb::{run, step};

@@ -16,6 +16,8 @@ use sekisho_policy::{Cluster, Connection, Dialect, Edit, Pair, Peer, Reach, Rule
 
 use crate::generate::Size;
 
+/// For peers that finish nothing larger.
+const TINY: Size = Size { pods: 100, workloads: 50, policies: 40 };
 const SMALL: Size = Size { pods: 1_000, workloads: 100, policies: 200 };
 const USUAL: Size = Size { pods: 10_000, workloads: 1_000, policies: 1_000 };
 const DISTINCT: Size = Size { pods: 10_000, workloads: 10_000, policies: 2_000 };
@@ -206,7 +208,8 @@ fn explain(world: &World) -> Result<(), Failure> {
 
 fn main() -> Result<(), Failure> {
     if let Some(directory) = std::env::args().nth(1) {
-        for (name, size) in [("small", SMALL), ("usual", USUAL), ("distinct", DISTINCT)] {
+        let sizes = [("tiny", TINY), ("small", SMALL), ("usual", USUAL), ("distinct", DISTINCT)];
+        for (name, size) in sizes {
             let directory = format!("{directory}/{name}");
             fs::create_dir_all(&directory)?;
             fs::write(format!("{directory}/cluster.yaml"), size.yaml())?;
