@@ -10,6 +10,7 @@ mod decision;
 mod dialect;
 mod engine;
 pub mod explain;
+pub mod exposure;
 mod from_objects;
 pub mod ir;
 mod lines;

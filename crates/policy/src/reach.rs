@@ -89,6 +89,24 @@ impl Reach {
         })
     }
 
+    /// What one direction alone lets `source` open to `destination`: the policies of the source
+    /// (egress) or of the destination (ingress).
+    pub(crate) fn one_direction(
+        &self,
+        source: usize,
+        destination: usize,
+        direction: Direction,
+    ) -> PortSet {
+        let cells = self.engine.cells(source, destination);
+        cells.fold(PortSet::none(), |set, (egress, ingress)| {
+            let id = match direction {
+                Direction::Egress => egress,
+                Direction::Ingress => ingress,
+            };
+            set.union(self.engine.ports.set(id))
+        })
+    }
+
     /// Whether `source` may open this connection to `destination`; port 0 stands for the protocol
     /// as a whole.
     #[must_use]

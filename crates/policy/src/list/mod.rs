@@ -14,7 +14,7 @@ mod focus;
 pub(crate) mod gateway;
 pub mod npguard;
 mod text;
-mod units;
+pub(crate) mod units;
 
 pub use build::{ListError, Listing, ROWS_MAX, Row, Scope};
 pub use diff::{ChangeKind, PairChange, PolicyDiff};

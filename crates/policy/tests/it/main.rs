@@ -28,6 +28,8 @@ mod engine;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod exposure;
+#[cfg(test)]
 mod lines;
 #[cfg(test)]
 mod lint;

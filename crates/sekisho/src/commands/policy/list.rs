@@ -1,14 +1,15 @@
 //! `sekisho policy list`.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use sekisho_manifest::Object;
 use sekisho_model::{Direction, Protocol};
 use sekisho_policy::Dialect;
+use sekisho_policy::exposure::Exposure;
 use sekisho_policy::explain::npguard as words;
 use sekisho_policy::list::{Focus, FocusDirection, ListForm, Listing, Scope, npguard};
 
-use super::input::SourceArgs;
+use super::input::{Source, SourceArgs};
 use crate::commands::{input, output};
 use crate::exit::Exit;
 
@@ -133,7 +134,7 @@ pub(crate) fn run(args: &ListArgs, dialect: Option<Dialect>) -> anyhow::Result<E
     let scope =
         Scope { by_pod: args.pods, with_itself: args.with_itself, focus: args.focus.focus() };
     let style = args.output.style();
-    if args.explain || args.exposure {
+    if args.explain || (args.exposure && matches!(style, Style::NpGuard(_))) {
         return told(args, &objects, dialect, &style);
     }
     let as_npguard = matches!(style, Style::NpGuard(_)) || dialect == Some(Dialect::NpGuard);
@@ -146,6 +147,13 @@ pub(crate) fn run(args: &ListArgs, dialect: Option<Dialect>) -> anyhow::Result<E
         output::note(&format!("warning: no workload `{name}` in the files"));
     }
     let text = match style {
+        Style::Own(form) if args.exposure => {
+            let dialect = dialect.unwrap_or_default();
+            let Source { rules, cluster } = Source::of(&objects, Some(dialect));
+            let exposure = Exposure::new(&rules, &cluster, &args.focus.focus());
+            let text = exposure.print_after(&listing.print(form), form);
+            text.context("`--exposure` has no form as csv or dot")?
+        }
         Style::Own(form) => listing.print(form),
         Style::NpGuard(form) => npguard::print(&listing, form),
     };
@@ -172,7 +180,7 @@ fn told(
         // As that tool does, which explains in text only.
         Style::NpGuard(npguard::Form::Json) => words::json(objects, as_npguard, &options)?,
         Style::Own(_) | Style::NpGuard(_) => {
-            bail!("`--explain` and `--exposure` need `-o npguard-txt` or `-o npguard-json`")
+            bail!("`--explain` needs `-o npguard-txt`; for a few pairs there is `policy explain`")
         }
     };
     output::print(&text)?;
