@@ -117,6 +117,13 @@ impl Reach {
         })
     }
 
+    /// What the policies of one direction let a party do with anybody but itself, or only with
+    /// external ends: the union over all others. Nothing for an unknown index.
+    #[must_use]
+    pub fn anyone(&self, party: usize, direction: Direction, outside: bool) -> PortSet {
+        self.engine.anyone(party, direction, outside)
+    }
+
     /// Everything that is allowed, in few words: sources that may do the same are put together,
     /// and so are, for these, destinations. Disjoint and sorted.
     ///

@@ -1,15 +1,17 @@
 //! All pairs of parties: cells, rectangles, counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
+use sekisho_model::Direction;
 
+use crate::PortSet;
 use crate::engine::Engine;
 use crate::engine::axis::ItemKind;
 use crate::engine::ids::{Interner, id};
 use crate::engine::port_ids::{NONE, PortId, PortIds};
 use crate::engine::rows::Row;
-use crate::reach::Rectangle;
+use crate::reach::{Party, Rectangle};
 
 /// What decides the cells of a party in one role (source or destination), for each of its items.
 /// Parties with equal roles have equal cells.
@@ -52,6 +54,29 @@ impl Engine {
                 })
             },
         )
+    }
+
+    /// What one direction lets a party do with any other, or with any external end.
+    pub(crate) fn anyone(&self, party: usize, direction: Direction, outside: bool) -> PortSet {
+        let side = match direction {
+            Direction::Egress => &self.egress,
+            Direction::Ingress => &self.ingress,
+        };
+        let own = self.axis.spans.get(party).cloned().unwrap_or_default();
+        let alone = matches!(
+            self.axis.parties.get(party),
+            Some(Party::Endpoints(members)) if members.len() == 1
+        );
+        let others = self.axis.items.iter().zip(0..).filter(|(item, at)| {
+            (!outside || is_external(item.kind)) && !(alone && own.contains(at))
+        });
+        let columns: BTreeSet<u32> = others.map(|(_, at)| side.rows.columns.block(at)).collect();
+        let mut cells = BTreeSet::new();
+        for row in own.clone().map(|item| side.row(item)) {
+            let Some(row) = side.rows.rows.value(row) else { continue };
+            cells.extend(columns.iter().filter_map(|column| row.get(*column as usize).copied()));
+        }
+        cells.into_iter().fold(PortSet::none(), |all, cell| all.union(self.ports.set(cell)))
     }
 
     /// The item as a source.

@@ -12,7 +12,7 @@ use super::finding::{Finding, Fix, ObjectName};
 use super::source::{Document, Sources};
 use crate::ir::{Policy, Rule, Rulebook, Tier};
 use crate::matching::{Facts, is_ordinary};
-use crate::{Cluster, Dialect, Endpoint, PolicyName, RuleSet, reach};
+use crate::{Cluster, Dialect, Endpoint, Party, PolicyName, PortSet, Reach, RuleSet, reach};
 
 /// Annotation of policies that were made from recorded traffic.
 const EVIDENCE_ANNOTATION: &str = "sekisho.dev/evidence-from";
@@ -43,6 +43,7 @@ pub(crate) struct Context<'a> {
     pub(crate) rules: RuleSet,
     pub(crate) classes: Vec<Class>,
     externals: OnceCell<Vec<IpAddr>>,
+    reach: OnceCell<(Reach, BTreeMap<usize, usize>)>,
 }
 
 impl<'a> Context<'a> {
@@ -50,7 +51,31 @@ impl<'a> Context<'a> {
         let cluster = Cluster::from_objects(objects);
         let rules = RuleSet::from_objects(objects, dialect);
         let classes = classes(&cluster, rules.rulebook());
-        Self { objects, sources, cluster, rules, classes, externals: OnceCell::new() }
+        Self {
+            objects,
+            sources,
+            cluster,
+            rules,
+            classes,
+            externals: OnceCell::new(),
+            reach: OnceCell::new(),
+        }
+    }
+
+    /// What policies of one direction let a class do with anybody, or with external ends only.
+    pub(crate) fn anyone(&self, class: &Class, direction: Direction, outside: bool) -> PortSet {
+        let (reach, parties) = self.reach.get_or_init(|| {
+            let reach = Reach::new(&self.rules, &self.cluster);
+            let mut parties = BTreeMap::new();
+            for (party, members) in reach.parties().iter().enumerate() {
+                if let Party::Endpoints(all) = members {
+                    parties.extend(all.iter().map(|one| (*one, party)));
+                }
+            }
+            (reach, parties)
+        });
+        let party = parties.get(&class.first).copied();
+        party.map_or_else(PortSet::none, |party| reach.anyone(party, direction, outside))
     }
 
     pub(crate) fn dialect(&self) -> Dialect {

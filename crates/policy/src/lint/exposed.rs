@@ -6,54 +6,20 @@ use sekisho_manifest::{Exposure, IngressBackend, Object, PodSpec, PortRef, Probe
 use sekisho_model::{Direction, Labels, Protocol};
 
 use super::code::{EXPOSED_PORT_DENIED, ICMP_UNDEFINED, METRICS_DENIED, PROBE_PORT_DENIED};
-use super::context::{Class, Context, Far, Place, object_name, object_name_of, workload_name};
+use super::context::{Class, Context, Place, object_name, object_name_of, workload_name};
 use super::finding::{Finding, Fix, evidence};
 use super::reader::{serves, target_port};
-use super::world::world_address;
 use crate::ir::Ports;
-use crate::{Endpoint, Pair, Peer, PolicyKind, PortSet};
+use crate::{Endpoint, PolicyKind, PortSet};
 
 const SCRAPE: &str = "prometheus.io/scrape";
 const SCRAPE_PORT: &str = "prometheus.io/port";
 
 /// What any end at all may open to a class; None if nothing isolates it.
-fn ingress_of(
-    cx: &Context<'_>,
-    (class, endpoint): (&Class, &Endpoint),
-    world: bool,
-) -> Option<PortSet> {
+fn ingress_of(cx: &Context<'_>, class: &Class, world: bool) -> Option<PortSet> {
     let mut policies = class.book.tiers.iter().flat_map(|tier| &tier.policies);
-    if !policies.any(|policy| policy.ingress.as_ref().is_some_and(|side| side.isolates)) {
-        return None;
-    }
-    let mut open = PortSet::none();
-    let outside =
-        [false, true].into_iter().map(world_address).chain(cx.externals().iter().copied());
-    for address in outside {
-        open = open.union(&allowed(cx, (class, endpoint), Peer::Address(address)));
-    }
-    if !world {
-        for far in cx.far_ends() {
-            let Far::Class(index) = far else { continue };
-            let other = cx.classes.get(index).and_then(|other| cx.endpoint(other));
-            if let Some(other) =
-                other.filter(|other| !other.is(endpoint) || other.stands_for_many())
-            {
-                open = open.union(&allowed(cx, (class, endpoint), Peer::Endpoint(other)));
-            }
-        }
-    }
-    Some(open)
-}
-
-fn allowed(cx: &Context<'_>, (class, endpoint): (&Class, &Endpoint), peer: Peer<'_>) -> PortSet {
-    let pair = Pair {
-        source: peer,
-        destination: Peer::Endpoint(endpoint),
-        source_address: None,
-        destination_address: None,
-    };
-    class.book.pair_direction(&cx.cluster, &pair, Direction::Ingress).allowed()
+    let isolated = policies.any(|policy| policy.ingress.as_ref().is_some_and(|side| side.isolates));
+    isolated.then(|| cx.anyone(class, Direction::Ingress, world))
 }
 
 /// Services whose port no rule allows.
@@ -63,7 +29,7 @@ pub(crate) fn services(cx: &Context<'_>, out: &mut Vec<Finding>) {
         let name = (service.meta.namespace.clone(), service.meta.name.clone());
         let to_world = matches!(service.service_type.as_str(), "LoadBalancer" | "NodePort");
         for (class, endpoint) in cx.ordinary().filter(|(_, endpoint)| serves(service, endpoint)) {
-            let Some(open) = ingress_of(cx, (class, endpoint), to_world) else { continue };
+            let Some(open) = ingress_of(cx, class, to_world) else { continue };
             for port in &service.ports {
                 let Some(target) = target_port(port, endpoint) else { continue };
                 if open.contains(port.protocol, target) {
@@ -179,7 +145,7 @@ pub(crate) fn probes(cx: &Context<'_>, out: &mut Vec<Finding>) {
         else {
             continue;
         };
-        let Some(open) = ingress_of(cx, (class, endpoint), false) else { continue };
+        let Some(open) = ingress_of(cx, class, false) else { continue };
         let shut = |port: &u16| !open.contains(Protocol::Tcp, *port);
         let place = || Place {
             object: object_name_of(object),

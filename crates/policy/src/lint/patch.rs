@@ -21,6 +21,22 @@ pub fn apply(text: &str, edits: &[Edit]) -> String {
     changed
 }
 
+/// The YAML documents that the edits are in, and the edits as they are in this part of the text.
+pub(crate) fn documents<'t>(text: &'t str, edits: &[Edit]) -> (&'t str, Vec<Edit>) {
+    // A marker at the start of a line always starts a document (YAML 1.2, 9.1.2).
+    const MARKER: &str = "\n---";
+    let first = edits.iter().map(|edit| edit.bytes.start).min().unwrap_or(0);
+    let last = edits.iter().map(|edit| edit.bytes.end).max().unwrap_or(text.len());
+    let start = text.get(..first).and_then(|before| before.rfind(MARKER)).map_or(0, |at| at + 1);
+    let end = text.get(last..).and_then(|after| after.find(MARKER));
+    let end = end.map_or(text.len(), |at| last + at + 1);
+    let moved = edits.iter().map(|edit| Edit {
+        bytes: edit.bytes.start.saturating_sub(start)..edit.bytes.end.saturating_sub(start),
+        ..edit.clone()
+    });
+    (text.get(start..end).unwrap_or(text), moved.collect())
+}
+
 /// The edits that can be applied together, in the order of the text.
 fn sound<'e>(text: &str, edits: &'e [Edit]) -> Vec<&'e Edit> {
     let mut sorted: Vec<&Edit> =

@@ -77,10 +77,11 @@ fn prove(cx: &Context<'_>, findings: &mut [Finding]) {
     for finding in findings {
         let Some(file) = finding.fix.edits.first().map(|edit| edit.file.clone()) else { continue };
         let text = cx.sources.text(&file).unwrap_or_default();
+        let (text, edits) = patch::documents(text, &finding.fix.edits);
         let sound = match left.checked_sub(text.len()) {
             Some(rest) => {
                 left = rest;
-                let changed = patch::apply(text, &finding.fix.edits);
+                let changed = patch::apply(text, &edits);
                 let errors = |text: &str| sekisho_manifest::read(&file, text).errors.len();
                 errors(&changed) <= errors(text)
             }

@@ -1,7 +1,5 @@
 //! Rules that let everyone in or out.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use sekisho_model::Direction;
 
 use super::blocks::is_everything;
@@ -92,15 +90,4 @@ pub(crate) fn is_shown_to_world(cx: &Context<'_>, endpoint: &Endpoint) -> bool {
             matches!(service.service_type.as_str(), "LoadBalancer" | "NodePort")
                 || !service.external_ips.is_empty()
         })
-}
-
-/// An address that stands for the world, of a family.
-pub(crate) fn world_address(ipv6: bool) -> IpAddr {
-    if ipv6 {
-        // 2001:db8::/32 is for documentation (RFC 3849): nobody's.
-        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))
-    } else {
-        // 192.0.2.0/24 is for documentation (RFC 5737).
-        IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))
-    }
 }
