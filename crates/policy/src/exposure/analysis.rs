@@ -11,12 +11,15 @@ use crate::list::{End, Focus, FocusDirection};
 use crate::matching::{Facts, is_ordinary};
 use crate::{Cluster, Endpoint, Party, PortSet, Reach, RuleSet};
 
+/// Most rows.
+const ROWS_MAX: usize = 1_000_000;
+
 /// What pods that do not exist yet could reach or be reached by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exposure {
     /// By workload, direction (egress first) and peer.
     pub rows: Vec<ExposureRow>,
-    /// Whether selectors were left out, since there are more than 2,000.
+    /// Whether selectors or rows were left out: there are more than 2,000, or 1,000,000.
     pub is_partial: bool,
 }
 
@@ -78,6 +81,8 @@ impl Exposure {
             let is_ingress = row.direction == Direction::Ingress;
             (row.workload.to_string(), is_ingress, row.peer.clone())
         });
+        let is_partial = is_partial || rows.len() > ROWS_MAX;
+        rows.truncate(ROWS_MAX);
         Self { rows, is_partial }
     }
 }
@@ -116,6 +121,9 @@ impl Analysis<'_> {
         let is_imagined =
             |one: &Endpoint| !real.contains(&(one.namespace.as_str(), one.name.as_str()));
         for unit in units(&self.special, self.cluster, false, is_imagined) {
+            if rows.len() > ROWS_MAX {
+                return;
+            }
             let named = |name: &String| unit.end.is_called(name);
             if !focus.workloads.is_empty() && !focus.workloads.iter().any(named) {
                 continue;

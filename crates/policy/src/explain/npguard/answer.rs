@@ -37,7 +37,7 @@ pub(super) struct World<'o> {
 pub fn text(objects: &[Object], dialect: Dialect, options: &Options) -> Result<String, ListError> {
     let mut text = if options.explain {
         let world = World::new(objects, dialect, options)?;
-        layout::explanation(&pairs::explained(&world, options))
+        layout::explanation(&pairs::explained(&world, options)?)
     } else {
         npguard::print(&listing(objects, dialect, options)?, npguard::Form::Text)
     };

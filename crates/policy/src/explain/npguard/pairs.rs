@@ -9,8 +9,11 @@ use super::answer::{Options, World};
 use super::reasons::{Class, Ends, POLICY_RANK, Reasons, direction};
 use crate::list::gateway::{ControllerTargets, Exposed};
 use crate::list::npguard::{end_name, ranges};
-use crate::list::{End, Focus};
+use crate::list::{End, Focus, ListError};
 use crate::{Peer, PortSet};
+
+/// Most pairs that are explained; each takes about half a kilobyte of text.
+const PAIRS_MAX: usize = 1_000_000;
 
 /// A pair, and what decides its ports.
 pub(super) struct Explained {
@@ -46,7 +49,10 @@ struct Party<'w> {
 }
 
 /// All pairs in focus, sorted by names.
-pub(super) fn explained(world: &World<'_>, options: &Options) -> Vec<Explained> {
+///
+/// # Errors
+/// [`ListError::Refused`] if there are more than [`PAIRS_MAX`].
+pub(super) fn explained(world: &World<'_>, options: &Options) -> Result<Vec<Explained>, ListError> {
     let (sources, destinations) = ranges(&world.rules);
     let workloads: Vec<Party<'_>> = world
         .workloads()
@@ -57,6 +63,14 @@ pub(super) fn explained(world: &World<'_>, options: &Options) -> Vec<Explained> 
             peer: Peer::Endpoint(endpoint),
         })
         .collect();
+    let named = options.focus.workloads.len();
+    let ends = workloads.len() + sources.len() + destinations.len();
+    let most = if named == 0 { workloads.len() } else { named.min(workloads.len()) };
+    if most.saturating_mul(ends) > PAIRS_MAX {
+        return Err(ListError::Refused(format!(
+            "there are more than {PAIRS_MAX} pairs to explain; name workloads (--focus-workload)"
+        )));
+    }
     let mut pairs = Vec::new();
     for (inward, ranges) in [(true, sources), (false, destinations)] {
         for range in ranges {
@@ -79,7 +93,7 @@ pub(super) fn explained(world: &World<'_>, options: &Options) -> Vec<Explained> 
     pairs.retain(wanted);
     pairs.extend(from_controller(world, &options.focus).into_iter().filter(wanted));
     pairs.sort_by(|a, b| (&a.source, &a.destination).cmp(&(&b.source, &b.destination)));
-    pairs
+    Ok(pairs)
 }
 
 fn external((first, last): (IpAddr, IpAddr)) -> Party<'static> {
