@@ -61,17 +61,17 @@ struct World {
 }
 
 impl World {
-    fn of(objects: &[Object]) -> Self {
+    fn of(objects: Vec<Object>) -> Self {
         Self {
-            rules: RuleSet::from_objects(objects, Dialect::Spec),
-            cluster: Cluster::from_objects(objects),
+            rules: RuleSet::from_objects(&objects, Dialect::Spec),
+            cluster: Cluster::from_owned(objects),
         }
     }
 }
 
 fn all_pairs(name: &str, size: Size, runs: usize) -> Result<World, Failure> {
     let text = size.yaml();
-    let world = World::of(&read("generated.yaml", &text).objects);
+    let world = World::of(read("generated.yaml", &text).objects);
     let (time, (parties, pairs)) = timed(runs, || {
         let reach = Reach::new(&world.rules, &world.cluster);
         (reach.parties().len(), reach.connected_pairs())
@@ -89,7 +89,7 @@ fn all_pairs(name: &str, size: Size, runs: usize) -> Result<World, Failure> {
 fn reading(size: Size) -> Result<(), Failure> {
     let text = size.yaml();
     let (time, pairs) = timed(5, || {
-        let world = World::of(&read("generated.yaml", &text).objects);
+        let world = World::of(read("generated.yaml", &text).objects);
         Reach::new(&world.rules, &world.cluster).connected_pairs()
     })?;
     let megabytes = text.len() / 1_000_000;

@@ -136,3 +136,16 @@ status: {hostIP: 192.0.2.9}
     assert_eq!(world.cluster.node_at("192.0.2.99".parse().unwrap()), Some("n9"));
     assert_eq!(world.cluster.node_at("192.0.2.9".parse().unwrap()), None);
 }
+
+#[test]
+fn the_last_of_a_name_counts() {
+    let first = pod("p", "", "{app: old}", "{phase: Running}");
+    let ended = pod("p", "", "{app: old}", "{phase: Succeeded}");
+    let again = pod("p", "", "{app: new}", "{phase: Running}");
+    let other = pod("o", "", "{app: o}", "{phase: Running}");
+    assert_eq!(endpoints(&[&first, &other, &ended]), ["a/o[Pod] o"]);
+    let world = World::of(&[first.as_str(), &other, &ended, &again].join("---"));
+    let labels: Vec<&str> =
+        world.cluster.endpoints.iter().map(|endpoint| endpoint.labels["app"].as_str()).collect();
+    assert_eq!(labels, ["o", "new"]);
+}

@@ -95,7 +95,9 @@ impl World {
 
     fn of_objects(objects: &[Object]) -> Self {
         let rules = RuleSet::from_objects(objects, Dialect::Spec);
-        Self { rules, cluster: Cluster::from_objects(objects) }
+        let cluster = Cluster::from_objects(objects);
+        assert_eq!(Cluster::from_owned(objects.to_vec()), cluster);
+        Self { rules, cluster }
     }
 
     /// `ns/pod`, `ns/pod@address`, `node:name`, `node:name@address`, `domain:name` or an address.

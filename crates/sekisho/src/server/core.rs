@@ -192,7 +192,7 @@ impl Core {
         self.inventory_generation = self.inventory.generation();
         let objects = self.inventory.objects_at(now);
         self.objects = objects.len();
-        let cluster = Cluster::from_objects(&objects);
+        let cluster = Cluster::from_owned(objects);
         if cluster != self.cluster {
             self.cluster = cluster;
             self.generation += 1;

@@ -27,15 +27,15 @@ impl SourceArgs {
     /// Reads the files; what an API server would refuse although its meaning is clear is told, and
     /// read.
     pub(crate) fn load(&self, dialect: Option<Dialect>) -> anyhow::Result<Source> {
-        Ok(Source::of(&input::lenient(&self.files)?, dialect))
+        Ok(Source::of(input::lenient(&self.files)?, dialect))
     }
 }
 
 impl Source {
     /// Reads the meaning of objects; without a dialect, as the specification says.
-    pub(crate) fn of(objects: &[Object], dialect: Option<Dialect>) -> Self {
-        let rules = RuleSet::from_objects(objects, dialect.unwrap_or_default());
-        let cluster = Cluster::from_objects(objects);
+    pub(crate) fn of(objects: Vec<Object>, dialect: Option<Dialect>) -> Self {
+        let rules = RuleSet::from_objects(&objects, dialect.unwrap_or_default());
+        let cluster = Cluster::from_owned(objects);
         Self { rules, cluster }
     }
 }
