@@ -149,7 +149,7 @@ pub(crate) fn run(args: &ListArgs, dialect: Option<Dialect>) -> anyhow::Result<E
     let text = match style {
         Style::Own(form) if args.exposure => {
             let dialect = dialect.unwrap_or_default();
-            let Source { rules, cluster } = Source::of(&objects, Some(dialect));
+            let Source { rules, cluster } = Source::of(objects, Some(dialect));
             let exposure = Exposure::new(&rules, &cluster, &args.focus.focus());
             let text = exposure.print_after(&listing.print(form), form);
             text.context("`--exposure` has no form as csv or dot")?
