@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 const ALL: &str = "All connections";
 
-/// Translates lines such as `a/b => a/c : {protocols:TCP,UDP,dst_ports:80,90-95}`, of which a pair
+/// Translates lines such as `a/b => a/c : {protocols:TCP, UDP,dst_ports:80,90-95}`, of which a pair
 /// can have several. A line that is not understood stays as it is, so that it differs.
 pub(super) fn from_network_config_analyzer(text: &str) -> String {
     let mut pairs: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
@@ -24,9 +25,12 @@ pub(super) fn from_network_config_analyzer(text: &str) -> String {
     list
 }
 
-/// A pod stands there without its kind, and a range is one by its digits.
+/// A pod stands there without its kind, and a single address without its end.
 fn end(text: &str) -> String {
     let text = text.trim();
+    if text.parse::<Ipv4Addr>().is_ok() {
+        return format!("{text}-{text}");
+    }
     let bare = text.contains('/') && !text.ends_with(']');
     if bare { format!("{text}[Pod]") } else { text.to_owned() }
 }
@@ -41,7 +45,7 @@ fn connections(words: &str) -> Vec<String> {
         return vec![words.to_owned()];
     };
     let (protocols, ports) = inner.split_once(",dst_ports:").unwrap_or((inner, "1-65535"));
-    protocols.split(',').map(|protocol| format!("{protocol} {ports}")).collect()
+    protocols.split(',').map(|protocol| format!("{} {ports}", protocol.trim())).collect()
 }
 
 #[cfg(test)]
@@ -51,21 +55,21 @@ mod tests {
     #[test]
     fn lines_of_one_pair_become_one() {
         let text = "note\na/b => a/c[StatefulSet] : {protocols:UDP,dst_ports:53}\n\
-                    a/b => a/c[StatefulSet] : {protocols:SCTP,TCP,dst_ports:80,90-95}\n";
+                    a/b => a/c[StatefulSet] : {protocols:SCTP, TCP,dst_ports:80,90-95}\n";
         let words = "SCTP 80,90-95,TCP 80,90-95,UDP 53";
         assert_eq!(translated(text), format!("a/b[Pod] => a/c[StatefulSet] : {words}\n"));
     }
 
     #[test]
-    fn all_ports_are_written_out_and_ranges_keep_their_form() {
+    fn all_ports_are_written_out_and_an_address_is_a_range_of_one() {
         let text = "0.0.0.0-9.255.255.255 => a/b : All connections\n\
-                    a/b => 10.0.0.0-10.0.0.255 : {protocols:TCP}\n";
+                    a/b => 10.0.0.9 : {protocols:TCP}\n";
         let all = "SCTP 1-65535,TCP 1-65535,UDP 1-65535";
         assert_eq!(
             translated(text),
             format!(
                 "0.0.0.0-9.255.255.255 => a/b[Pod] : {all}\n\
-                 a/b[Pod] => 10.0.0.0-10.0.0.255 : TCP 1-65535\n"
+                 a/b[Pod] => 10.0.0.9-10.0.0.9 : TCP 1-65535\n"
             )
         );
     }
