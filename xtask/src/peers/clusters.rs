@@ -2,17 +2,30 @@
 //! difference is understood at once, and every form that a policy can have.
 //!
 //! Left out is what peers refuse although the API server accepts it: rules of a direction that
-//! `policyTypes` does not name.
+//! `policyTypes` does not name, and named ports towards addresses, which have none.
 
 use std::fmt::Write as _;
 
 const LABELS: [&str; 2] = ["app", "tier"];
 const VALUES: [&str; 3] = ["a", "b", "c"];
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+const OPERATORS: [&str; 4] = ["In", "NotIn", "Exists", "DoesNotExist"];
 const NAMESPACES_MAX: usize = 3;
 const PODS_MAX: usize = 4;
 const POLICIES_MAX: usize = 5;
 const RULES_MAX: usize = 3;
+
+/// Which forms are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forms {
+    /// NetworkPolicy, AdminNetworkPolicy and BaselineAdminNetworkPolicy.
+    Tiers,
+    /// NetworkPolicy without what network-config-analyzer 2.1.0 reads in another way than the
+    /// specification: `egress: []` without `policyTypes` isolates there (the API server defaults
+    /// the types by the number of egress rules), and `Exists` and `DoesNotExist` of a pod selector
+    /// beside a namespace selector match nothing in other namespaces.
+    Plain,
+}
 
 /// xorshift64* (Vigna 2016): the same numbers on every machine.
 struct Draw(u64);
@@ -36,9 +49,8 @@ impl Draw {
     }
 }
 
-/// Cluster number `seed` as YAML; with `tiers` also AdminNetworkPolicy and
-/// BaselineAdminNetworkPolicy.
-pub(super) fn draw(seed: u64, tiers: bool) -> String {
+/// Cluster number `seed` as YAML.
+pub(super) fn draw(seed: u64, forms: Forms) -> String {
     let mut draw = Draw(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let namespaces = 1 + draw.below(NAMESPACES_MAX);
     let mut text = String::new();
@@ -52,9 +64,9 @@ pub(super) fn draw(seed: u64, tiers: bool) -> String {
         pod(&mut text, &mut draw, (number, namespaces));
     }
     for number in 0..1 + draw.below(POLICIES_MAX) {
-        network_policy(&mut text, &mut draw, (number, namespaces));
+        network_policy(&mut text, &mut draw, (number, namespaces), forms);
     }
-    if tiers {
+    if forms == Forms::Tiers {
         for number in 0..draw.below(RULES_MAX) {
             admin_policy(&mut text, &mut draw, Some(number));
         }
@@ -93,8 +105,13 @@ fn pod(text: &mut String, draw: &mut Draw, (number, namespaces): (usize, usize))
     );
 }
 
-fn network_policy(text: &mut String, draw: &mut Draw, (number, namespaces): (usize, usize)) {
-    let (namespace, subject) = (draw.below(namespaces), selector(draw));
+fn network_policy(
+    text: &mut String,
+    draw: &mut Draw,
+    (number, namespaces): (usize, usize),
+    forms: Forms,
+) {
+    let (namespace, subject) = (draw.below(namespaces), selector(draw, &OPERATORS));
     let types = draw.one(&["", "Ingress", "Egress", "Ingress, Egress"]);
     *text += &format!(
         "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: np{number}, \
@@ -106,14 +123,16 @@ fn network_policy(text: &mut String, draw: &mut Draw, (number, namespaces): (usi
     for (direction, peers) in [("Ingress", "from"), ("Egress", "to")] {
         let named = types.is_empty() || types.split(", ").any(|name| name == direction);
         if named && draw.chance(70) {
-            let rules = (0..draw.below(RULES_MAX)).map(|_| rule(draw, peers)).collect::<Vec<_>>();
+            let least = usize::from(forms == Forms::Plain && types.is_empty());
+            let count = draw.below(RULES_MAX).max(least);
+            let rules = (0..count).map(|_| rule(draw, peers, forms)).collect::<Vec<_>>();
             let _infallible =
                 writeln!(text, "  {}: [{}]", direction.to_lowercase(), rules.join(", "));
         }
     }
 }
 
-fn selector(draw: &mut Draw) -> String {
+fn selector(draw: &mut Draw, operators: &[&str]) -> String {
     let mut parts = Vec::new();
     if draw.chance(50) {
         parts.push(format!("matchLabels: {{{}: {}}}", draw.one(&LABELS), draw.one(&VALUES)));
@@ -121,8 +140,7 @@ fn selector(draw: &mut Draw) -> String {
     if draw.chance(35) {
         let mut expressions = Vec::new();
         for _ in 0..=draw.below(2) {
-            let (key, operator) =
-                (draw.one(&LABELS), draw.one(&["In", "NotIn", "Exists", "DoesNotExist"]));
+            let (key, operator) = (draw.one(&LABELS), draw.one(operators));
             let values = if operator.ends_with("In") {
                 format!(", values: [{}, {}]", draw.one(&VALUES), draw.one(&VALUES))
             } else {
@@ -140,28 +158,35 @@ fn namespace_selector(draw: &mut Draw) -> String {
         let name = draw.one(&["n0", "n1", "n2"]);
         return format!("{{matchLabels: {{kubernetes.io/metadata.name: {name}}}}}");
     }
-    selector(draw)
+    selector(draw, &OPERATORS)
 }
 
-fn rule(draw: &mut Draw, peers: &str) -> String {
+fn rule(draw: &mut Draw, peers: &str, forms: Forms) -> String {
     let mut parts = Vec::new();
+    let mut has_addresses = true;
     if draw.chance(80) {
-        let list = (0..=draw.below(2)).map(|_| peer(draw)).collect::<Vec<_>>();
+        let list = (0..=draw.below(2)).map(|_| peer(draw, forms)).collect::<Vec<_>>();
+        has_addresses = list.iter().any(|peer| peer.contains("ipBlock"));
         parts.push(format!("{peers}: [{}]", list.join(", ")));
     }
     if draw.chance(75) {
-        let list = (0..=draw.below(2)).map(|_| port(draw)).collect::<Vec<_>>();
+        let named = peers == "from" || !has_addresses;
+        let list = (0..=draw.below(2)).map(|_| port(draw, named)).collect::<Vec<_>>();
         parts.push(format!("ports: [{}]", list.join(", ")));
     }
     format!("{{{}}}", parts.join(", "))
 }
 
-fn peer(draw: &mut Draw) -> String {
+fn peer(draw: &mut Draw, forms: Forms) -> String {
     match draw.below(4) {
-        0 => format!("{{podSelector: {}}}", selector(draw)),
+        0 => format!("{{podSelector: {}}}", selector(draw, &OPERATORS)),
         1 => format!("{{namespaceSelector: {}}}", namespace_selector(draw)),
         2 => {
-            let (pods, namespaces) = (selector(draw), namespace_selector(draw));
+            let operators = match forms {
+                Forms::Tiers => &OPERATORS[..],
+                Forms::Plain => &["In", "NotIn"],
+            };
+            let (pods, namespaces) = (selector(draw, operators), namespace_selector(draw));
             format!("{{podSelector: {pods}, namespaceSelector: {namespaces}}}")
         }
         _ => block(draw),
@@ -183,13 +208,13 @@ fn block(draw: &mut Draw) -> String {
     format!("{{ipBlock: {{cidr: {base}{size}, except: [{}]}}}}", except.join(", "))
 }
 
-fn port(draw: &mut Draw) -> String {
+fn port(draw: &mut Draw, named: bool) -> String {
     let mut parts = Vec::new();
     if draw.chance(65) {
         parts.push(format!("protocol: {}", draw.one(&PROTOCOLS)));
     }
     match draw.below(4) {
-        0 => parts.push(format!("port: {}", draw.one(&["web", "dns", "nothing"]))),
+        0 if named => parts.push(format!("port: {}", draw.one(&["web", "dns", "nothing"]))),
         1 => parts.push(format!("port: {}", draw.one(&["1", "53", "80", "8080", "65535"]))),
         2 => {
             parts.push(draw.one(&["port: 1, endPort: 65535", "port: 50, endPort: 100"]).to_owned())
@@ -237,7 +262,7 @@ fn admin_peer(draw: &mut Draw) -> String {
     if draw.chance(50) {
         return format!("{{namespaces: {}}}", namespace_selector(draw));
     }
-    let (namespaces, pods) = (namespace_selector(draw), selector(draw));
+    let (namespaces, pods) = (namespace_selector(draw), selector(draw, &OPERATORS));
     format!("{{pods: {{namespaceSelector: {namespaces}, podSelector: {pods}}}}}")
 }
 
@@ -252,25 +277,25 @@ fn admin_port(draw: &mut Draw) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::draw;
+    use super::{Forms, draw};
 
     #[test]
     fn the_same_number_draws_the_same_cluster_and_another_one_another() {
-        assert_eq!(draw(7, true), draw(7, true));
-        assert_ne!(draw(7, true), draw(8, true));
+        assert_eq!(draw(7, Forms::Tiers), draw(7, Forms::Tiers));
+        assert_ne!(draw(7, Forms::Tiers), draw(8, Forms::Tiers));
     }
 
     #[test]
     fn tiers_are_drawn_only_if_asked_for() {
-        let all = |tiers| (0..50).map(|seed| draw(seed, tiers)).collect::<String>();
-        assert!(all(true).contains("\nkind: AdminNetworkPolicy\n"));
-        assert!(all(true).contains("\nkind: BaselineAdminNetworkPolicy\n"));
-        assert!(!all(false).contains("AdminNetworkPolicy"));
+        let all = |forms| (0..50).map(|seed| draw(seed, forms)).collect::<String>();
+        assert!(all(Forms::Tiers).contains("\nkind: AdminNetworkPolicy\n"));
+        assert!(all(Forms::Tiers).contains("\nkind: BaselineAdminNetworkPolicy\n"));
+        assert!(!all(Forms::Plain).contains("AdminNetworkPolicy"));
     }
 
     #[test]
     fn the_text_is_yaml_without_tabs_and_names_every_form() {
-        let text = (0..200).map(|seed| draw(seed, true)).collect::<String>();
+        let text = (0..200).map(|seed| draw(seed, Forms::Tiers)).collect::<String>();
         for form in ["endPort", "except", "NotIn", "port: web", "namedPort", "action: Pass"] {
             assert!(text.contains(form), "{form}");
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use super::clusters::Forms;
 use super::lists;
 use crate::run::{self, Ended};
 
@@ -28,8 +29,8 @@ pub(super) struct Peer {
     arguments: fn(&str) -> Vec<String>,
     /// Its answer in the words of np-guard.
     pub(super) read: fn(&str) -> String,
-    /// True if it reads AdminNetworkPolicy and BaselineAdminNetworkPolicy.
-    pub(super) tiers: bool,
+    /// What its answers are compared on.
+    pub(super) forms: Forms,
 }
 
 impl Peer {
@@ -63,7 +64,7 @@ fn netpol_analyzer(folder: &Path) -> Result<Peer> {
         program: netpol_program(folder)?,
         arguments: |folder| vec!["list".into(), "-q".into(), "--dirpath".into(), folder.into()],
         read: str::to_owned,
-        tiers: true,
+        forms: Forms::Tiers,
     })
 }
 
@@ -108,7 +109,7 @@ fn network_config_analyzer(folder: &Path) -> Result<Peer> {
             words.into_iter().chain(["-o", "txt_no_fw_rules"]).map(str::to_owned).collect()
         },
         read: lists::from_network_config_analyzer,
-        tiers: false,
+        forms: Forms::Plain,
     })
 }
 

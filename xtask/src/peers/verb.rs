@@ -143,7 +143,7 @@ fn small_clusters(
         let input = Input { name, folder: folder.join("clusters").join(seed.to_string()) };
         let place = || format!("write {}", input.folder.display());
         std::fs::create_dir_all(&input.folder).with_context(place)?;
-        let text = clusters::draw(seed, peer.tiers);
+        let text = clusters::draw(seed, peer.forms);
         std::fs::write(input.folder.join("cluster.yaml"), text).with_context(place)?;
         let Outcome::Done { output: ours, .. } =
             measure(&mut listing(sekisho, &input.folder), LIMIT)?
