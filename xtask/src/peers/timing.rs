@@ -15,8 +15,8 @@ pub(super) enum Outcome {
     Done { time: Duration, output: String },
     /// Why it gave no answer.
     Failed(String),
-    /// It was ended at the limit.
-    TooSlow,
+    /// It was ended at the limit; the CPU time that it had used by then.
+    TooSlow { time: Duration },
 }
 
 /// Runs `command` for at most `limit` of wall-clock time; its standard error is not shown.
@@ -38,7 +38,7 @@ pub(super) fn measure(command: &mut Command, limit: Duration) -> Result<Outcome>
             Outcome::Failed(format!("it ended with {status}, {last}"))
         }
         Ended::LeftChildren => Outcome::Failed("it left processes behind".to_owned()),
-        Ended::TimedOut => Outcome::TooSlow,
+        Ended::TimedOut => Outcome::TooSlow { time },
     })
 }
 
@@ -72,7 +72,7 @@ mod tests {
         let run =
             |script: &str, limit| measure(run::command("sh").args(["-c", script]), limit).unwrap();
         let short = Duration::from_millis(200);
-        assert!(matches!(run("exec sleep 1000", short), Outcome::TooSlow));
+        assert!(matches!(run("exec sleep 1000", short), Outcome::TooSlow { .. }));
         let outcome = run("echo because; exit 3", Duration::from_secs(60));
         assert!(matches!(outcome, Outcome::Failed(why) if why.ends_with("because")));
     }
