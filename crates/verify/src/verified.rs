@@ -31,7 +31,7 @@ pub struct VerifiedRecord {
     /// All NetworkPolicies in force once applied (not only the changed ones).
     pub policies: Vec<NetworkPolicy>,
     /// All policies of other kinds, and what they refer to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub others: Vec<Object>,
     /// How they were read.
     #[serde(default)]

@@ -382,13 +382,13 @@ fn networks(nets: Vec<ipnet::IpNet>) -> PeerMatch {
     PeerMatch::Networks { nets, except: Vec::new(), extent: Extent::Anything }
 }
 
-/// Ends of one IP version. An end whose address is not known counts as IPv4.
+/// Ends of one IP version. An end whose address is not known may be of both.
 fn family(version: IpVersion) -> PeerMatch {
-    let ipv6 = networks("::/0".parse().into_iter().collect());
-    match version {
-        IpVersion::V4 => not(ipv6),
-        IpVersion::V6 => ipv6,
-    }
+    let all = match version {
+        IpVersion::V4 => "0.0.0.0/0",
+        IpVersion::V6 => "::/0",
+    };
+    networks(all.parse().into_iter().collect())
 }
 
 /// What makes a rule narrower at the subject's own end than labels can tell.

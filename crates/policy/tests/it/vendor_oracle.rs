@@ -212,7 +212,7 @@ impl<'v> Judge<'v> {
         for set in self.of("projectcalico.org", &["NetworkSet", "GlobalNetworkSet"]) {
             let nets = list(&set["spec"], "nets").iter();
             let mut nets = nets.map(|net| net.as_str().unwrap());
-            if !address(end).is_some_and(|address| nets.any(|net| is_in(net, address))) {
+            if !nets.any(|net| is_in_net(net, end)) {
                 continue;
             }
             let namespace = (set["kind"] == "NetworkSet").then(|| namespace_of(set).to_owned());
@@ -259,9 +259,11 @@ impl<'v> Judge<'v> {
         {
             return false;
         }
-        // An end whose address is not known counts as IPv4.
-        let is_v4 = address(side.other).is_none_or(|address| address.is_ipv4());
-        if rule["ipVersion"].as_u64().is_some_and(|version| (version == 4) != is_v4) {
+        // An end whose address is not known may be of both versions.
+        let is_other = |version: u64| {
+            address(side.other).is_some_and(|address| address.is_ipv4() != (version == 4))
+        };
+        if rule["ipVersion"].as_u64().is_some_and(is_other) {
             return false;
         }
         let subject = vec![self.endpoint(self.oracle.pods[side.subject])];
@@ -308,10 +310,9 @@ impl<'v> Judge<'v> {
 
     /// The addresses and Services of an end.
     fn is_at(&self, entity: &Value, own: Option<&str>, side: &Side<'_>) -> bool {
-        let address = address(side.other);
         let is_in_any = |field: &str| {
             let mut nets = list(entity, field).iter().map(|net| net.as_str().unwrap());
-            address.is_some_and(|address| nets.any(|net| is_in(net, address)))
+            nets.any(|net| is_in_net(net, side.other))
         };
         if (!list(entity, "nets").is_empty() && !is_in_any("nets")) || is_in_any("notNets") {
             return false;
@@ -462,9 +463,9 @@ impl Judge<'_> {
             "CIDR" => is_world && is_in_net(peer.as_str().unwrap(), side.other),
             "CIDRSet" => {
                 let mut holes = list(peer, "except").iter().map(|net| net.as_str().unwrap());
-                is_world
-                    && is_in_net(text(peer, "cidr"), side.other)
-                    && !holes.any(|hole| is_in_net(hole, side.other))
+                // Any hole may hold the address that nobody knows.
+                let in_hole = |hole| address(side.other).is_none() || is_in_net(hole, side.other);
+                is_world && is_in_net(text(peer, "cidr"), side.other) && !holes.any(in_hole)
             }
             "FQDNs" => is_named(peer, side.other),
             _services => {
@@ -527,8 +528,12 @@ fn is_entity(entity: &str, identity: &Labels) -> bool {
     }
 }
 
+/// Whatever the address is that nobody knows, it is in a range of all.
 fn is_in_net(net: &str, end: &End) -> bool {
-    address(end).is_some_and(|address| is_in(net, address))
+    match address(end) {
+        Some(address) => is_in(net, address),
+        None => net.ends_with("/0"),
+    }
 }
 
 fn is_named(item: &Value, end: &End) -> bool {

@@ -5,8 +5,8 @@ use clap::{Args, ValueEnum};
 use sekisho_manifest::Object;
 use sekisho_model::{Direction, Protocol};
 use sekisho_policy::Dialect;
-use sekisho_policy::exposure::Exposure;
 use sekisho_policy::explain::npguard as words;
+use sekisho_policy::exposure::Exposure;
 use sekisho_policy::list::{Focus, FocusDirection, ListForm, Listing, Scope, npguard};
 
 use super::input::{Source, SourceArgs};
