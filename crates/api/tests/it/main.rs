@@ -6,3 +6,5 @@ mod calls;
 mod listen;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod orders;
