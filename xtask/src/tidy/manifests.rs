@@ -20,7 +20,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["sekisho-store"]),
     ("clickhouse", &["sekisho-store"]),
     ("clap*", &["sekisho"]),
-    ("tokio*", &["sekisho", "sekisho-api"]),
+    ("tokio*", &["sekisho", "sekisho-api", "sekisho-inventory", "sekisho-enforce"]),
     ("anyhow", &["sekisho", "xtask"]),
     ("tracing-subscriber", &["sekisho"]),
 ];
