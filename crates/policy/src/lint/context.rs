@@ -74,8 +74,14 @@ impl<'a> Context<'a> {
             }
             (reach, parties)
         });
-        let party = parties.get(&class.first).copied();
-        party.map_or_else(PortSet::none, |party| reach.anyone(party, direction, outside))
+        let Some(party) = parties.get(&class.first).copied() else { return PortSet::none() };
+        let others = reach.anyone(party, direction, outside);
+        // Pods of one workload are others to each other: members of a cluster that elect a leader.
+        let has_peers = self.endpoint(class).is_some_and(Endpoint::stands_for_many);
+        if outside || !has_peers {
+            return others;
+        }
+        others.union(&reach.one_direction(party, party, direction))
     }
 
     pub(crate) fn dialect(&self) -> Dialect {

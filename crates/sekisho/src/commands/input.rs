@@ -1,5 +1,6 @@
 //! Files of objects: folders, files, standard input.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -9,9 +10,11 @@ use sekisho_manifest::{ManifestError, Object, TEXT_BYTES_MAX};
 
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// Reads all files that `paths` name: folders are walked, sorted by name; `-` is standard input.
+/// Reads all files that `paths` name: folders are walked, sorted by name, linked ones too, and each
+/// folder once; `-` is standard input.
 pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<PolicyFile>> {
     let mut files = Vec::new();
+    let mut walked = BTreeSet::new();
     for path in paths {
         if path == Path::new("-") {
             let name = "standard input".to_owned();
@@ -19,7 +22,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<PolicyFile>> {
             files.push(PolicyFile { name, text });
         } else if path.is_dir() {
             let found = files.len();
-            walk(path, &mut files)?;
+            walk(path, &mut walked, &mut files)?;
             if files.len() == found {
                 bail!("folder `{}` holds no .yaml, .yml or .json file", path.display());
             }
@@ -30,24 +33,38 @@ pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<PolicyFile>> {
     Ok(files)
 }
 
-fn walk(folder: &Path, files: &mut Vec<PolicyFile>) -> anyhow::Result<()> {
-    let listed =
-        std::fs::read_dir(folder).with_context(|| format!("list `{}`", folder.display()))?;
+/// Adds the files below `folder`. `walked` holds the folders read before, by their real path: a link
+/// to a folder above would never end, and objects that are read twice are duplicates.
+fn walk(
+    folder: &Path,
+    walked: &mut BTreeSet<PathBuf>,
+    files: &mut Vec<PolicyFile>,
+) -> anyhow::Result<()> {
+    let list = || format!("list `{}`", folder.display());
+    if !walked.insert(std::fs::canonicalize(folder).with_context(list)?) {
+        return Ok(());
+    }
+    let listed = std::fs::read_dir(folder).with_context(list)?;
     let mut paths = Vec::new();
     for entry in listed {
-        paths.push(entry.with_context(|| format!("list `{}`", folder.display()))?.path());
+        paths.push(entry.with_context(list)?.path());
     }
     paths.sort();
     for path in paths {
         let extension = path.extension().and_then(|extension| extension.to_str());
-        // A link to a folder above would never end.
-        if path.is_dir() && !path.is_symlink() {
-            walk(&path, files)?;
+        if path.is_dir() && !is_volume_version(&path) {
+            walk(&path, walked, files)?;
         } else if extension.is_some_and(|extension| EXTENSIONS.contains(&extension)) {
             files.push(read_file(&path)?);
         }
     }
     Ok(())
+}
+
+/// True for `..data` and the folder it leads to, where a mounted ConfigMap keeps what the links
+/// beside them name (Kubernetes pkg/volume/util/atomic_writer.go).
+fn is_volume_version(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".."))
 }
 
 fn read_file(path: &Path) -> anyhow::Result<PolicyFile> {

@@ -36,7 +36,7 @@ fn repository(change: impl Fn(&str) -> String) -> tempfile::TempDir {
 
 /// Runs a script as CI does (`bash -e`), with the binary under test first on the PATH.
 #[expect(clippy::disallowed_methods, reason = "the recipe is run as CI runs it")]
-fn shell(folder: &Path, script: &str, arguments: &[&str]) -> Output {
+pub(crate) fn shell(folder: &Path, script: &str, arguments: &[&str]) -> Output {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_sekisho"));
     let path = format!(
         "{}:{}",

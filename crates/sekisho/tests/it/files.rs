@@ -165,3 +165,32 @@ fn a_list_of_wrong_input_prints_nothing_but_where_it_is_wrong() {
         );
     }
 }
+
+#[test]
+fn a_linked_folder_is_read_once_and_links_that_lead_back_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::write(elsewhere.path().join("cluster.yaml"), CLUSTER).unwrap();
+    let link = std::os::unix::fs::symlink::<&std::path::Path, std::path::PathBuf>;
+    for name in ["linked", "again"] {
+        link(elsewhere.path(), folder.path().join(name)).unwrap();
+    }
+    link(folder.path(), elsewhere.path().join("back")).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let answer = run(&["policy", "list", "-f", path, "-o", "csv"]).with_code(0).out;
+    assert!(answer.contains("shop/web[Pod],shop/db[Pod],TCP,5432,5432"), "{answer}");
+}
+
+/// A ConfigMap's volume: names that lead through `..data` to the files of this version.
+#[test]
+fn a_mounted_config_map_is_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = std::os::unix::fs::symlink::<&str, std::path::PathBuf>;
+    std::fs::create_dir(folder.path().join("..2026_11_23")).unwrap();
+    std::fs::write(folder.path().join("..2026_11_23/cluster.yaml"), CLUSTER).unwrap();
+    link("..2026_11_23", folder.path().join("..data")).unwrap();
+    link("..data/cluster.yaml", folder.path().join("cluster.yaml")).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let answer = run(&["policy", "list", "-f", path, "-o", "csv"]).with_code(0).out;
+    assert!(answer.contains("shop/web[Pod],shop/db[Pod],TCP,5432,5432"), "{answer}");
+}

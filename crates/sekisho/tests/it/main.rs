@@ -5,6 +5,7 @@
 mod ci;
 #[cfg(test)]
 mod established;
+mod examples;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
