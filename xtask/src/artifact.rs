@@ -43,7 +43,16 @@ pub(crate) fn build(root: &Path, arguments: &[&str]) -> Result<Vec<Artifact>> {
 /// # Errors
 /// If cargo fails.
 pub(crate) fn sekisho(root: &Path) -> Result<PathBuf> {
-    let built = build(root, &["build", "--release", "--package", "sekisho", "--bin", "sekisho"])?;
+    sekisho_in(root, "release")
+}
+
+/// Builds `sekisho` in a profile of ours and returns its path.
+///
+/// # Errors
+/// If cargo fails.
+pub(crate) fn sekisho_in(root: &Path, profile: &str) -> Result<PathBuf> {
+    let profile = format!("--profile={profile}");
+    let built = build(root, &["build", &profile, "--package", "sekisho", "--bin", "sekisho"])?;
     let program = built.into_iter().find(|artifact| artifact.target == "sekisho");
     Ok(program.context("cargo built no program `sekisho`")?.executable)
 }

@@ -6,9 +6,11 @@ mod artifact;
 mod bench;
 mod bless;
 mod ci;
+mod cluster;
 mod demo;
 mod format;
 mod generate;
+mod image;
 mod lab;
 mod libtest;
 mod peers;
@@ -50,6 +52,12 @@ const VERBS: &[Verb] = &[
     Verb { name: "bless", does: "accept changed snapshots; then review the diff", run: bless::run },
     Verb { name: "bench", does: "measure, and print the figures as one table", run: bench::run },
     Verb { name: "lab", does: "build, then `sekisho lab ...` (root)", run: lab::run },
+    Verb {
+        name: "cluster",
+        does: "a real Kubernetes on this machine: up, down, status (root)",
+        run: cluster::run,
+    },
+    Verb { name: "image", does: "the product as a container image: a tar", run: image::run },
     Verb {
         name: "release",
         does: "fold changes/ into CHANGELOG.md: release VERSION",

@@ -1,0 +1,21 @@
+//! `cargo xtask cluster`: a real Kubernetes on this machine, for the tests and for trying things.
+//!
+//! The upstream programs, built from testing/cluster/, run as they are: a control plane on the
+//! host, and nodes that are a network, mount and host-name namespace each, with a containerd of
+//! their own. testing/cluster/README.md says what is where and why.
+
+mod binary;
+mod certificates;
+mod clean;
+mod control;
+mod fabric;
+mod hold;
+mod images;
+mod index;
+mod launch;
+mod node;
+mod plan;
+mod process;
+mod verb;
+
+pub(crate) use verb::run;
