@@ -14,6 +14,7 @@ const CALLS: u64 = 10;
 const KUBE_DNS: &str = include_str!("../../../lab/scenarios/shop/kube-system.yaml");
 const MANIFEST: &str = include_str!("established/manifest.yaml");
 const POLICY: &str = include_str!("established/policy.yaml");
+const TIER: &str = include_str!("established/tier.yaml");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Calls {
@@ -106,5 +107,33 @@ fn a_denied_connection_goes_on_until_apply_cuts_it_and_an_allowed_one_goes_on() 
     let back = calls(&lab, "stranger").ok + CALLS;
     let works = wait::until(PATIENCE, || (calls(&lab, "stranger").ok >= back).then_some(()));
     assert!(works.is_some(), "{:?}", calls(&lab, "stranger"));
+
+    a_tier_decides_before_what_a_team_allows(&lab, &file("tier.yaml", TIER));
     lab.down();
+}
+
+/// The deny of an Admin tier comes into force on the nodes, against a NetworkPolicy that allows;
+/// and what a datapath can't enforce is refused as a whole unless part of it is asked for.
+fn a_tier_decides_before_what_a_team_allows(lab: &LabProcess, policies: &str) {
+    let all = ["apply", "-f", policies, "--max-would-block", "1", "--cut"];
+    let refused = lab.ask(&all);
+    assert_ne!(refused.code, 0, "{}", refused.out);
+    let said = format!("{}{}", refused.out, refused.err);
+    assert!(said.contains("updates.example.com") && said.contains("--allow-partial"), "{said}");
+    for pod in ["friend", "stranger"] {
+        goes_on(lab, pod);
+    }
+    let friend = calls(lab, "friend");
+    lab.ask(&[&all[..], &["--allow-partial"]].concat()).with_code(0);
+    let before = calls(lab, "stranger");
+    let after = wait::until(PATIENCE, || {
+        let now = calls(lab, "stranger");
+        (now.errors >= before.errors + 2).then_some(now)
+    });
+    assert_eq!(after.map(|now| now.ok), Some(before.ok), "{:?}", calls(lab, "stranger"));
+    goes_on(lab, "friend");
+    assert_eq!(calls(lab, "friend").errors, friend.errors, "the tier leaves others alone");
+    let denied = lab.ask(&["observe", "--verdict", "denied", "--last", "5", "-o", "json"]);
+    let line = denied.out.lines().find(|line| line.contains("no-strangers"));
+    assert!(line.is_some(), "the tier's policy is named:\n{}{}", denied.out, denied.err);
 }
