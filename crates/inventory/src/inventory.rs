@@ -10,14 +10,20 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use sekisho_manifest::{Host, Node, Object, Pod, PodPhase, Service};
 use sekisho_model::{Labels, Party, PartyKind, Timestamp, WorkloadRef};
-use sekisho_policy::{Owner, Owners, top_of_pod};
 
+use self::naming::Dependents;
 use crate::history::{History, Holder, ObjectKey};
 use crate::services::Member;
+
+mod naming;
 
 /// Annotation of a mirror pod: the uid its static pod has in cgroup paths (Kubernetes v1.34,
 /// ConfigMirrorAnnotationKey).
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
+
+/// Clocks that differ by less are taken for the same, milliseconds: the API server tells its own to
+/// the second.
+const AHEAD_SLACK_MS: i64 = 2_000;
 
 /// Kind of a change (Kubernetes WatchEvent.type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,20 +77,11 @@ pub struct Inventory {
     pub(crate) node_ports: BTreeMap<u16, BTreeSet<Arc<ObjectKey>>>,
     /// When each object changed last: an older line of it is one that was read before.
     changed: BTreeMap<Arc<ObjectKey>, Timestamp>,
+    dependents: Dependents,
     stale: u64,
     generation: u64,
-}
-
-impl Owners for Inventory {
-    /// Of the object as it is now or was last.
-    fn owner_of(&self, workload: &WorkloadRef) -> Owner<'_> {
-        let WorkloadRef { namespace, name, kind } = workload.clone();
-        let spans = self.history.objects.get(&(kind, namespace, name));
-        match spans.and_then(|spans| spans.nearest(Timestamp::MAX)) {
-            Some(object) => object.meta().owner.as_ref().map_or(Owner::Nobody, Owner::Object),
-            None => Owner::Unknown,
-        }
-    }
+    /// How much the clock that stamps objects is ahead of ours.
+    ahead_ms: i64,
 }
 
 impl Inventory {
@@ -98,32 +95,71 @@ impl Inventory {
     /// nothing; neither does a change older than the last one of its object, since a watch tells
     /// the changes of one object in order: it was read before.
     pub fn apply(&mut self, time: Timestamp, change: Change, object: &Object) {
-        let meta = object.meta();
-        let key = (object.kind().to_owned(), meta.namespace.clone(), meta.name.clone());
-        let known = self.history.objects.get_key_value(&key);
-        let is_new = known.is_none();
-        let unchanged = known
-            .and_then(|(_, spans)| spans.current())
-            .is_some_and(|current| is_same(current, object));
-        if change != Change::Deleted && unchanged {
+        let (key, is_news) = self.look_up(change, object);
+        if !is_news {
             return;
         }
-        let key = known.map_or_else(|| Arc::new(key.clone()), |(known, _)| Arc::clone(known));
         if self.changed.get(&key).is_some_and(|changed| time < *changed) {
             self.stale += 1;
             return;
         }
-        self.changed.insert(Arc::clone(&key), time);
+        self.change(time, (change, &key), Arc::new(object.clone()));
+    }
+
+    /// Takes a change that a watch tells now, and gives the time since when it holds; None if it
+    /// changes nothing. Unlike [`Self::apply`], a change that seems older than the last one of its
+    /// object is believed: our clock was set back.
+    pub fn apply_live(
+        &mut self,
+        time: Timestamp,
+        change: Change,
+        object: &Arc<Object>,
+    ) -> Option<Timestamp> {
+        let (key, is_news) = self.look_up(change, object);
+        let known = self.history.objects.get(&key).is_some_and(|spans| spans.current().is_some());
+        if !is_news || (change == Change::Deleted && !known) {
+            return None;
+        }
+        let time = self.changed.get(&key).map_or(time, |changed| time.max(*changed));
+        Some(self.change(time, (change, &key), Arc::clone(object)))
+    }
+
+    /// The key of an object, and whether a change of it tells something new.
+    fn look_up(&self, change: Change, object: &Object) -> (Arc<ObjectKey>, bool) {
+        let meta = object.meta();
+        let key = (object.kind().to_owned(), meta.namespace.clone(), meta.name.clone());
+        let Some((known, spans)) = self.history.objects.get_key_value(&key) else {
+            return (Arc::new(key), true);
+        };
+        let same = spans.current().is_some_and(|current| is_same(current, object));
+        (Arc::clone(known), change == Change::Deleted || !same)
+    }
+
+    /// Gives the time since when the change holds.
+    fn change(
+        &mut self,
+        time: Timestamp,
+        (change, key): (Change, &Arc<ObjectKey>),
+        object: Arc<Object>,
+    ) -> Timestamp {
+        self.changed.insert(Arc::clone(key), time);
+        let mut from = time;
         if change == Change::Deleted {
-            self.remove(&key, time);
+            self.remove(key, time);
         } else {
-            if self.is_replaced(&key, object) {
-                self.remove(&key, time);
+            let owner = self.known_owner(key);
+            if self.is_replaced(key, &object) {
+                self.remove(key, time);
             }
             // Seen for the first time, it was there since its start, not since we looked.
-            let from = if is_new { time.min(started(object).unwrap_or(time)) } else { time };
-            self.history.open_object(&key, from, Arc::new(object.clone()));
-            self.update(&key, (from, time), object);
+            if owner.is_none() {
+                from = time.min(self.started(&object).unwrap_or(time));
+            }
+            self.history.open_object(key, from, Arc::clone(&object));
+            self.update(key, (from, time), &object);
+            if owner.is_none_or(|owner| owner != object.meta().owner) {
+                self.name_anew(key);
+            }
         }
         self.generation += 1;
         self.history.bound(self.limits.intervals_max);
@@ -131,6 +167,34 @@ impl Inventory {
             let objects = &self.history.objects;
             self.changed.retain(|key, _| objects.contains_key(key));
         }
+        from
+    }
+
+    /// Says how much the clock that stamps objects (`creationTimestamp`, `startTime`) is ahead of
+    /// the clock of our times, milliseconds. Less than it can be measured to counts as nothing.
+    pub fn set_ahead_ms(&mut self, ahead_ms: i64) {
+        self.ahead_ms = if ahead_ms.abs() > AHEAD_SLACK_MS { ahead_ms } else { 0 };
+    }
+
+    /// Since when an object that is seen for the first time was there, by our clock.
+    fn started(&self, object: &Object) -> Option<Timestamp> {
+        let told = started(object)?;
+        let off_ns = self.ahead_ms.unsigned_abs().saturating_mul(1_000_000);
+        let nanos = match self.ahead_ms > 0 {
+            true => told.nanos().saturating_sub(off_ns),
+            false => told.nanos().saturating_add(off_ns),
+        };
+        Some(Timestamp::from_nanos(nanos))
+    }
+
+    /// Namespace and name of the objects of a kind that are there now, in order.
+    #[must_use]
+    pub fn live_names(&self, kind: &str) -> Vec<(String, String)> {
+        let from = (kind.to_owned(), String::new(), String::new());
+        let of_kind =
+            self.history.objects.range(Arc::new(from)..).take_while(|(it, _)| it.0 == kind);
+        let live = of_kind.filter(|(_, spans)| spans.current().is_some());
+        live.map(|(key, _)| (key.1.clone(), key.2.clone())).collect()
     }
 
     /// The objects that were there at `at`, pods that had ended left out, by kind, namespace, name.
@@ -193,8 +257,8 @@ impl Inventory {
             Object::Host(host) => self.update_host(key, times, host),
             Object::Node(node) => self.update_node(key, times, node),
             Object::Service(service) => self.update_service(key, times, service),
-            Object::Workload(workload) => self.name_anew(&workload.meta.namespace),
             Object::Namespace(_)
+            | Object::Workload(_)
             | Object::NetworkPolicy(_)
             | Object::TierPolicy(_)
             | Object::Exposure(_)
@@ -209,6 +273,7 @@ impl Inventory {
         let last = self.history.objects.get(key).and_then(|spans| spans.current()).cloned();
         let Some(last) = last else { return };
         self.claim(key, (time, time), &[]);
+        self.dependents.remove(key);
         match last.as_ref() {
             Object::Pod(pod) => {
                 for name in pod_names(pod) {
@@ -242,13 +307,11 @@ impl Inventory {
         let alive = is_alive(pod);
         let addresses: Vec<IpAddr> =
             pod.status.pod_ips.iter().map(|address| address.to_canonical()).collect();
-        let party = self.party_of_pod(pod);
+        let party = self.party_of_pod(key, pod);
         let own = alive && !pod.spec.host_network;
         let held: Vec<_> = if own { addresses.clone() } else { Vec::new() };
         let held: Vec<_> = held.into_iter().map(|it| (it, at_address(&party, it))).collect();
         self.claim(key, times, &held);
-        let first = addresses.first().filter(|_| !pod.spec.host_network);
-        let party = first.map_or(Arc::clone(&party), |address| at_address(&party, *address));
         for name in pod_names(pod) {
             if alive {
                 let holder = Holder { owner: Arc::clone(key), party: Arc::clone(&party) };
@@ -364,7 +427,9 @@ impl Inventory {
                     if theirs.is_some_and(|theirs| *theirs > since) {
                         continue;
                     }
-                    known
+                    // Seen for the first time with the address of another: nobody told when that
+                    // one lost it, which was when this one began at the latest.
+                    theirs.map_or(known, |theirs| from.max(*theirs))
                 }
             };
             let holder = Holder { owner: Arc::clone(key), party: Arc::clone(party) };
@@ -373,46 +438,6 @@ impl Inventory {
         if !claims.is_empty() {
             self.claims.insert(Arc::clone(key), claims);
         }
-    }
-
-    /// Lists may give pods before their owners: names them again, from the beginning.
-    fn name_anew(&mut self, namespace: &str) {
-        for (key, object) in self.live_pods(namespace) {
-            let Object::Pod(pod) = object.as_ref() else { continue };
-            if pod.meta.owner.is_none() || pod.spec.host_network {
-                continue;
-            }
-            let workload = top_of_pod(pod, self);
-            let held = self.claims.get(&key).into_iter().flat_map(BTreeMap::keys).copied();
-            for address in held.collect::<Vec<_>>() {
-                let spans = self.history.addresses.get_mut(&address);
-                rename(spans.and_then(|it| it.current_mut()), &key, &workload);
-            }
-            for name in pod_names(pod) {
-                let spans = self.history.names.get_mut(&name);
-                rename(spans.and_then(|it| it.current_mut()), &key, &workload);
-            }
-        }
-    }
-
-    fn party_of_pod(&self, pod: &Pod) -> Arc<Party> {
-        if pod.spec.host_network {
-            let node = pod.spec.node_name.as_deref().unwrap_or_default();
-            let known = self.history.names.get(&node_name(node));
-            if let Some(holder) = known.and_then(|spans| spans.current()) {
-                return Arc::clone(&holder.party);
-            }
-            let address = pod.status.host_ip.map(|address| address.to_canonical());
-            return Arc::new(node_party(node, address));
-        }
-        Arc::new(Party {
-            kind: PartyKind::Pod,
-            workload: top_of_pod(pod, self),
-            pod: pod.meta.name.clone(),
-            labels: pod.meta.labels.clone(),
-            address: None,
-            dns_name: None,
-        })
     }
 
     fn live(&self, kind: &str, namespace: &str) -> Vec<(Arc<ObjectKey>, Arc<Object>)> {
@@ -434,15 +459,6 @@ impl Inventory {
 
     fn services_of(&self, namespace: &str) -> Vec<Arc<ObjectKey>> {
         self.live_services(namespace).into_iter().map(|(key, _)| key).collect()
-    }
-}
-
-fn rename(holder: Option<&mut Holder>, key: &Arc<ObjectKey>, workload: &WorkloadRef) {
-    if let Some(holder) = holder.filter(|holder| holder.owner == *key)
-        && holder.party.workload != *workload
-    {
-        holder.party =
-            Arc::new(Party { workload: workload.clone(), ..Party::clone(&holder.party) });
     }
 }
 

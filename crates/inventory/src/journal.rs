@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use sekisho_manifest::read;
+use sekisho_manifest::{Meta, Object, OtherObject, OwnerRef, read, to_json};
 use sekisho_model::Timestamp;
 use serde_json::Value;
 
@@ -35,7 +35,7 @@ impl Inventory {
     }
 }
 
-type Line = (Timestamp, Option<Change>, Vec<sekisho_manifest::Object>);
+type Line = (Timestamp, Option<Change>, Vec<Object>);
 
 fn read_line(file: &str, line: &str) -> Result<Line, LineError> {
     #[derive(serde::Deserialize)]
@@ -44,6 +44,9 @@ fn read_line(file: &str, line: &str) -> Result<Line, LineError> {
         #[serde(rename = "type")]
         change: String,
         object: Value,
+        /// Only what [`Partial`] holds is told.
+        #[serde(default)]
+        partial: bool,
     }
     let event: WatchEvent = serde_json::from_str(line).map_err(LineError::Json)?;
     let change = match event.change.to_ascii_uppercase().as_str() {
@@ -53,12 +56,78 @@ fn read_line(file: &str, line: &str) -> Result<Line, LineError> {
         "BOOKMARK" => return Ok((event.time, None, Vec::new())),
         _ => return Err(LineError::Type(event.change)),
     };
+    if event.partial {
+        let partial: Partial = serde_json::from_value(event.object).map_err(LineError::Json)?;
+        return Ok((event.time, Some(change), vec![partial.object()]));
+    }
     // What an API server would refuse today, it may have taken once: only what we can't read counts.
     let reading = read(file, &event.object.to_string());
     if !reading.errors.is_empty() {
         return Err(LineError::Object(reading.errors));
     }
     Ok((event.time, Some(change), reading.objects))
+}
+
+/// An object of which we know, or need, no more than who it is and who owns it.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Partial {
+    #[serde(default)]
+    api_version: String,
+    kind: String,
+    #[serde(default)]
+    namespace: String,
+    name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    uid: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<OwnerRef>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    created: Option<Timestamp>,
+}
+
+impl Partial {
+    fn of(object: &Object) -> Self {
+        let meta = object.meta();
+        let api_version = match object {
+            Object::Other(other) => other.api_version.clone(),
+            _read => String::new(),
+        };
+        Self {
+            api_version,
+            kind: object.kind().to_owned(),
+            namespace: meta.namespace.clone(),
+            name: meta.name.clone(),
+            uid: meta.uid.clone(),
+            owner: meta.owner.clone(),
+            created: meta.created,
+        }
+    }
+
+    fn object(self) -> Object {
+        let Self { api_version, kind, namespace, name, uid, owner, created } = self;
+        let meta = Meta { namespace, name, uid, owner, created, ..Meta::default() };
+        Object::Other(OtherObject { api_version, kind, meta })
+    }
+}
+
+/// Appends a line that [`Inventory::apply_line`] reads.
+pub(crate) fn write_line(out: &mut Vec<u8>, time: Timestamp, change: Change, object: &Object) {
+    let (name, is_deleted) = match change {
+        Change::Added => ("ADDED", false),
+        Change::Modified => ("MODIFIED", false),
+        Change::Deleted => ("DELETED", true),
+    };
+    out.extend_from_slice(format!(r#"{{"time":"{time}","type":"{name}","#).as_bytes());
+    if is_deleted || matches!(object, Object::Other(_)) {
+        // Strings and times only: nothing that JSON can't hold.
+        let partial = serde_json::to_string(&Partial::of(object)).unwrap_or_default();
+        out.extend_from_slice(format!(r#""partial":true,"object":{partial}}}"#).as_bytes());
+    } else {
+        out.extend_from_slice(br#""object":"#);
+        out.extend_from_slice(to_json(object).as_bytes());
+        out.push(b'}');
+    }
+    out.push(b'\n');
 }
 
 /// What one read of a journal did.

@@ -2,7 +2,7 @@
 //!
 //! [`Inventory`] is fed by watch lines and answers at a point in time, because addresses are
 //! reused and labels change; it is the [`sekisho_flow::Directory`] of the joiner. [`JournalReader`]
-//! follows the lab's journal file.
+//! follows the lab's journal file, [`watch`] the API server of a cluster.
 
 mod cgroup;
 mod directory;
@@ -10,8 +10,10 @@ mod error;
 mod history;
 mod inventory;
 mod journal;
+mod rewrite;
 mod services;
 mod spans;
+pub mod watch;
 
 pub use error::{JournalError, LineError};
 pub use inventory::{Change, Inventory, InventoryLimits, InventoryStats};

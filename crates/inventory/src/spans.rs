@@ -91,7 +91,7 @@ impl<T> Spans<T> {
         self.0.is_empty()
     }
 
-    #[cfg(test)]
+    /// All spans, oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Span<T>> {
         self.0.iter()
     }

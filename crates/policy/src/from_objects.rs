@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use sekisho_manifest::{
-    ContainerPort, Host, Node, Object, OwnerRef, Pod, PodPhase, Workload, WorkloadKind,
+    ContainerPort, Host, Node, Object, OtherObject, OwnerRef, Pod, PodPhase, Workload, WorkloadKind,
 };
 use sekisho_model::{Labels, PartyKind, WorkloadRef};
 
@@ -14,6 +14,8 @@ use crate::{Cluster, Endpoint};
 
 /// Service account of pods that name none (Kubernetes v1.34, admission plugin ServiceAccount).
 const DEFAULT_SERVICE_ACCOUNT: &str = "default";
+/// Kinds that the watch of a live cluster keeps only name and owner of.
+const LINK_KINDS: &[(&str, &str)] = &[("apps/v1", "ReplicaSet"), ("batch/v1", "Job")];
 
 impl Cluster {
     /// Reads the state of a cluster off its objects; a later object of the same name replaces an
@@ -258,6 +260,10 @@ fn template_endpoint(workload: &Workload, top: WorkloadRef) -> Endpoint {
     }
 }
 
+fn link_kind(link: &OtherObject) -> (&str, &str) {
+    (&link.api_version, &link.kind)
+}
+
 /// The workloads of a list.
 struct Listed {
     /// Each with its owner.
@@ -267,9 +273,16 @@ struct Listed {
 impl Listed {
     fn of(objects: &[Object]) -> Self {
         let workloads = objects.iter().filter_map(|object| {
-            let Object::Workload(workload) = object else { return None };
-            let meta = &workload.meta;
-            let own = reference(&meta.namespace, &meta.name, workload.kind.as_str());
+            let (meta, kind) = match object {
+                Object::Workload(workload) => (&workload.meta, workload.kind.as_str()),
+                // Of a live ReplicaSet or Job only name and owner are known: it leads upwards, and
+                // is no subject of its own.
+                Object::Other(link) if LINK_KINDS.contains(&link_kind(link)) => {
+                    (&link.meta, link.kind.as_str())
+                }
+                _no_link => return None,
+            };
+            let own = reference(&meta.namespace, &meta.name, kind);
             Some((own, meta.owner.clone()))
         });
         Self { owner_of: workloads.collect() }
