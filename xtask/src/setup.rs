@@ -59,6 +59,45 @@ const RUN: &[Need] = &[
     },
 ];
 
+/// What the cluster of testing/cluster is made of; Kubernetes itself is built from its sources.
+const CLUSTER: &[Need] = &[
+    Need {
+        what: "containerd",
+        why: "runs the cluster's containers",
+        present: || on_path("containerd") && on_path("ctr"),
+        packages: &["containerd"],
+        services: &["containerd"],
+    },
+    Need {
+        what: "runc",
+        why: "starts the cluster's containers",
+        present: || on_path("runc"),
+        packages: &["runc"],
+        services: &[],
+    },
+    Need {
+        what: "CNI plugins",
+        why: "give pods their addresses",
+        present: || Path::new("/usr/lib/cni/ptp").exists(),
+        packages: &["containernetworking-plugins"],
+        services: &[],
+    },
+    Need {
+        what: "busybox",
+        why: "is what most pods of the tests run; static, as an image needs it",
+        present: || Path::new("/bin/busybox").exists(),
+        packages: &["busybox-static"],
+        services: &[],
+    },
+    Need {
+        what: "openssl",
+        why: "makes the cluster's certificates",
+        present: || on_path("openssl"),
+        packages: &["openssl"],
+        services: &[],
+    },
+];
+
 /// Never installed unasked: the shop runs without them.
 const OPTIONAL: &[Need] = &[
     Need {
@@ -97,6 +136,8 @@ pub(crate) enum Scope {
     Build,
     /// Running the lab, the agent and enforcement as well.
     Run,
+    /// A Kubernetes cluster on this machine as well.
+    Cluster,
 }
 
 /// `cargo xtask setup [--optional]`.
@@ -130,11 +171,15 @@ pub(crate) fn run(_root: &Path, arguments: &[String]) -> Result<()> {
 /// In one line what is missing, if it can't be installed.
 pub(crate) fn ensure(scope: Scope) -> Result<()> {
     let mut needs = missing(BUILD);
-    if scope == Scope::Run {
-        needs.extend(missing(RUN));
+    if scope == Scope::Build {
+        return install(&needs);
+    }
+    needs.extend(missing(RUN));
+    if scope == Scope::Cluster {
+        needs.extend(missing(CLUSTER));
     }
     install(&needs)?;
-    if scope == Scope::Run { mount_missing() } else { Ok(()) }
+    mount_missing()
 }
 
 fn missing(needs: &'static [Need]) -> Vec<&'static Need> {

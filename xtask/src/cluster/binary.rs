@@ -1,5 +1,5 @@
 //! Builds the upstream programs once for each version, and keeps them outside the checkout:
-//! `$XDG_CACHE_HOME/sekisho/cluster/<version>-<digest of testing/cluster's sources>/`.
+//! `$XDG_CACHE_HOME/sekisho/cluster/<program>-<version>-<digest of its sources>/`.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,11 +11,9 @@ use sha2::{Digest, Sha256};
 
 use crate::run;
 
-/// The Go module that calls the upstream commands, from the workspace's root.
-const MODULE: &str = "testing/cluster";
-/// Main packages of the module, each a program.
-const PROGRAMS: &[&str] = &["kubernetes"];
-/// Names under which the first program is each of the upstream commands.
+/// The Go modules that call the upstream commands, from the workspace's root.
+const FOLDER: &str = "testing/cluster";
+/// Names under which the program `kubernetes` is each of the upstream commands.
 pub(crate) const COMMANDS: &[&str] = &[
     "etcd",
     "kube-apiserver",
@@ -26,71 +24,124 @@ pub(crate) const COMMANDS: &[&str] = &[
     "kubelet",
 ];
 
-/// Built programs of one version.
+/// Built programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Programs {
-    /// Their folder.
-    pub(crate) folder: PathBuf,
+    /// All of Kubernetes and etcd, under [`COMMANDS`].
+    pub(crate) kubernetes: PathBuf,
+    /// The cluster's DNS server.
+    pub(crate) coredns: PathBuf,
     /// The version of Kubernetes, e.g. `1.37.2`.
     pub(crate) version: String,
 }
 
-/// Returns the programs, building them if this version of their sources was never built.
+/// A program to be built.
+#[derive(Debug)]
+struct Source {
+    name: &'static str,
+    /// Folder of the Go module.
+    module: PathBuf,
+    /// Its go.mod, or the one that stands in for it.
+    modfile: PathBuf,
+    /// The main package, from the module's folder.
+    package: &'static str,
+    /// The module whose version is the program's.
+    upstream: &'static str,
+}
+
+/// Returns the programs, building those of which these sources were never built.
 ///
 /// `release` is `1.34` or the like, for which testing/cluster has another go.mod; none is the main
 /// version.
 ///
 /// # Errors
-/// Without a Go toolchain, if the release has no go.mod, or if the build fails.
+/// Without a Go toolchain, if the release has no go.mod, or if a build fails.
 pub(crate) fn programs(root: &Path, release: Option<&str>) -> Result<Programs> {
-    let module = root.join(MODULE);
-    let modfile = modfile(&module, release)?;
-    let text =
-        fs::read_to_string(&modfile).with_context(|| format!("read {}", modfile.display()))?;
-    let version = version(&text)
-        .with_context(|| format!("{}: requires no k8s.io/kubernetes", modfile.display()))?;
-    let digest = digest(&module, &modfile)?;
-    let folder = cache()?.join(format!("{version}-{digest}"));
-    let programs = Programs { folder, version };
-    if programs.folder.is_dir() {
-        return Ok(programs);
-    }
-    let parent = cache()?;
-    fs::create_dir_all(&parent).with_context(|| format!("create {}", parent.display()))?;
-    // Two checkouts that need the same build: the second waits and finds it.
-    let lock = File::create(parent.join("lock")).context("create the lock of the build")?;
-    let _lock = Flock::lock(lock, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| errno)
-        .context("lock the folder of the builds")?;
-    if !programs.folder.is_dir() {
-        build(&module, &modfile, &programs)?;
-    }
-    Ok(programs)
+    let folder = root.join(FOLDER);
+    let kubernetes = Source {
+        name: "kubernetes",
+        modfile: modfile(&folder, release)?,
+        module: folder.clone(),
+        package: "./cmd/kubernetes",
+        upstream: "k8s.io/kubernetes",
+    };
+    let module = folder.join("coredns");
+    let coredns = Source {
+        name: "coredns",
+        modfile: module.join("go.mod"),
+        module,
+        package: ".",
+        upstream: "github.com/coredns/coredns",
+    };
+    Ok(Programs {
+        version: kubernetes.version()?,
+        kubernetes: kubernetes.built()?,
+        coredns: coredns.built()?,
+    })
 }
 
-fn build(module: &Path, modfile: &Path, programs: &Programs) -> Result<()> {
-    let go = go()?;
-    let Programs { folder, version } = programs;
-    println!("building Kubernetes {version} from {} (once; minutes)", module.display());
-    let start = Instant::now();
-    // Renamed when complete: a build that was interrupted is not taken for a good one.
-    let partial = folder.with_extension("partial");
-    fs::remove_dir_all(&partial).ok();
-    fs::create_dir_all(&partial).with_context(|| format!("create {}", partial.display()))?;
-    for program in PROGRAMS {
+impl Source {
+    fn version(&self) -> Result<String> {
+        let file = &self.modfile;
+        let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        version(&text, self.upstream)
+            .with_context(|| format!("{}: requires no {}", file.display(), self.upstream))
+    }
+
+    /// The program, built now if it never was.
+    fn built(&self) -> Result<PathBuf> {
+        let parent = cache()?;
+        let name = format!("{}-{}-{}", self.name, self.version()?, self.digest()?);
+        let folder = parent.join(name);
+        let program = folder.join(self.name);
+        if folder.is_dir() {
+            return Ok(program);
+        }
+        fs::create_dir_all(&parent).with_context(|| format!("create {}", parent.display()))?;
+        // Two checkouts that need the same build: the second waits and finds it.
+        let lock = File::create(parent.join("lock")).context("create the lock of the build")?;
+        let _lock = Flock::lock(lock, FlockArg::LockExclusive)
+            .map_err(|(_, errno)| errno)
+            .context("lock the folder of the builds")?;
+        if !folder.is_dir() {
+            self.build(&folder)?;
+        }
+        Ok(program)
+    }
+
+    fn build(&self, folder: &Path) -> Result<()> {
+        let go = go()?;
+        let version = self.version()?;
+        println!("building {} {version} (once for these sources; minutes)", self.name);
+        let start = Instant::now();
+        // Renamed when complete: a build that was interrupted is not taken for a good one.
+        let partial = folder.with_extension("partial");
+        fs::remove_dir_all(&partial).ok();
+        fs::create_dir_all(&partial).with_context(|| format!("create {}", partial.display()))?;
         let mut command = run::command(&go.to_string_lossy());
-        command.current_dir(module).env("CGO_ENABLED", "0").arg("build");
-        command.args(["-trimpath", "-buildvcs=false", "-ldflags", &flags(version)]);
-        command.arg(format!("-modfile={}", modfile.display()));
-        command.arg("-o").arg(partial.join(program)).arg(format!("./cmd/{program}"));
+        command.current_dir(&self.module).env("CGO_ENABLED", "0").arg("build");
+        command.args(["-trimpath", "-buildvcs=false", "-ldflags", &flags(&version)]);
+        command.arg(format!("-modfile={}", self.modfile.display()));
+        command.arg("-o").arg(partial.join(self.name)).arg(self.package);
         run::stream(&mut command)?;
+        fs::rename(&partial, folder).with_context(|| format!("name {}", folder.display()))?;
+        println!("built in {} s: {}", start.elapsed().as_secs(), folder.display());
+        Ok(())
     }
-    fs::rename(&partial, folder).with_context(|| format!("name {}", folder.display()))?;
-    println!("built in {} s: {}", start.elapsed().as_secs(), folder.display());
-    Ok(())
+
+    /// The first hexadecimal digits of the sources' SHA-256.
+    fn digest(&self) -> Result<String> {
+        let main = self.module.join(self.package).join("main.go");
+        let mut sum = Sha256::new();
+        for file in [self.modfile.clone(), self.modfile.with_file_name("go.sum"), main] {
+            sum.update(fs::read(&file).with_context(|| format!("read {}", file.display()))?);
+        }
+        Ok(sum.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+    }
 }
 
-/// No debug information, and the version that upstream's own build would set.
+/// No debug information, and the version that Kubernetes' own build would set; to CoreDNS the
+/// names mean nothing.
 fn flags(version: &str) -> String {
     let place = "k8s.io/component-base/version";
     let mut parts = version.split('.');
@@ -110,23 +161,12 @@ fn modfile(module: &Path, release: Option<&str>) -> Result<PathBuf> {
     bail!("there is no {}: the releases known are the folders v* beside it", path.display())
 }
 
-fn version(modfile: &str) -> Option<String> {
-    let mut words = modfile.lines().map(str::split_whitespace);
-    words
-        .find_map(|mut line| (line.next()? == "k8s.io/kubernetes").then(|| line.next())?)
-        .map(|word| word.trim_start_matches('v').to_owned())
-}
-
-/// The first hexadecimal digits of the sources' SHA-256.
-fn digest(module: &Path, modfile: &Path) -> Result<String> {
-    let mut files = vec![modfile.to_owned(), modfile.with_file_name("go.sum")];
-    let mut mains = PROGRAMS.iter().map(|name| module.join(format!("cmd/{name}/main.go")));
-    files.extend(mains.by_ref());
-    let mut sum = Sha256::new();
-    for file in files {
-        sum.update(fs::read(&file).with_context(|| format!("read {}", file.display()))?);
-    }
-    Ok(sum.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+fn version(modfile: &str, upstream: &str) -> Option<String> {
+    modfile.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip_while(|word| *word == "require");
+        let version = (words.next()? == upstream).then(|| words.next())??;
+        Some(version.trim_start_matches('v').to_owned())
+    })
 }
 
 /// Where the builds are kept.
@@ -156,8 +196,9 @@ mod tests {
     fn the_version_is_what_the_module_requires() {
         let text =
             "require (\n\tk8s.io/kubernetes v1.37.2\n)\nreplace (\n\tk8s.io/api => x v1\n)\n";
-        assert_eq!(version(text).as_deref(), Some("1.37.2"));
-        assert_eq!(version("module x\n"), None);
+        assert_eq!(version(text, "k8s.io/kubernetes").as_deref(), Some("1.37.2"));
+        assert_eq!(version("require a.b/c v2.0.1\n", "a.b/c").as_deref(), Some("2.0.1"));
+        assert_eq!(version("module x\n", "a.b/c"), None);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The images that every cluster has, made from programs of this machine, so that no registry is
-//! asked: `pause`, `busybox` and, where Debian's server is installed, `redis`.
+//! asked: `pause`, `busybox`, `coredns` and, where Debian's server is installed, `redis`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use super::node;
 use super::plan::Plan;
 use crate::image::Image;
+use crate::run;
 
 /// Statically linked (package busybox-static).
 const BUSYBOX: &str = "/bin/busybox";
@@ -18,10 +19,10 @@ const REDIS: &str = "/usr/bin/redis-server";
 ///
 /// # Errors
 /// If a program can't be read or a tar written.
-pub(crate) fn make(plan: &Plan) -> Result<Vec<PathBuf>> {
+pub(crate) fn make(plan: &Plan, coredns: &Path) -> Result<Vec<PathBuf>> {
     let folder = plan.path("images");
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-    let mut images = vec![("pause", pause()?), ("busybox", busybox()?)];
+    let mut images = vec![("pause", pause()?), ("busybox", busybox()?), ("coredns", dns(coredns)?)];
     if Path::new(REDIS).exists() {
         images.push(("redis", redis()?));
     }
@@ -38,17 +39,17 @@ pub(crate) fn make(plan: &Plan) -> Result<Vec<PathBuf>> {
 /// collect dead children and end when told, which busybox' shell does.
 fn pause() -> Result<Image> {
     let mut image = Image::new(node::PAUSE);
-    image.program(Path::new(BUSYBOX), "/pause")?;
+    image.program(Path::new(BUSYBOX), "/bin/busybox")?;
     let script = "trap 'exit 0' TERM INT; while :; do sleep 2147483647 & wait $!; done";
-    image.link("/bin/sleep", "/pause");
-    image.entrypoint = ["/pause", "sh", "-c", script].map(str::to_owned).to_vec();
+    image.link("/bin/sleep", "busybox");
+    image.entrypoint = ["/bin/busybox", "sh", "-c", script].map(str::to_owned).to_vec();
     Ok(image)
 }
 
 fn busybox() -> Result<Image> {
     let mut image = Image::new("docker.io/library/busybox:local");
     image.program(Path::new(BUSYBOX), "/bin/busybox")?;
-    let list = crate::run::output(crate::run::command(BUSYBOX).arg("--list"))?;
+    let list = run::output(run::command(BUSYBOX).arg("--list"))?;
     for applet in list.lines().filter(|applet| *applet != "busybox") {
         image.link(&format!("/bin/{applet}"), "busybox");
     }
@@ -59,6 +60,13 @@ fn busybox() -> Result<Image> {
     );
     image.folder("/tmp", 0o1777);
     image.entrypoint = vec!["/bin/sh".to_owned()];
+    Ok(image)
+}
+
+fn dns(coredns: &Path) -> Result<Image> {
+    let mut image = Image::new("docker.io/coredns/coredns:local");
+    image.program(coredns, "/coredns")?;
+    image.entrypoint = vec!["/coredns".to_owned()];
     Ok(image)
 }
 

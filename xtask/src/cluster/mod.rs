@@ -14,8 +14,11 @@ mod images;
 mod index;
 mod launch;
 mod node;
+mod objects;
+mod operate;
 mod plan;
 mod process;
+mod up;
 mod verb;
 
 pub(crate) use verb::run;

@@ -26,6 +26,14 @@ pub(crate) struct Component {
     pub(crate) ready: Ready,
 }
 
+impl Component {
+    /// The name of its program's file.
+    pub(crate) fn program(&self) -> String {
+        let first = self.argv.first().map(Path::new).and_then(Path::file_name);
+        first.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+}
+
 /// How to see that a component is of use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ready {

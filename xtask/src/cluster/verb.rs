@@ -1,47 +1,49 @@
-//! The verbs: build, up, down, status.
+//! The verbs and their flags.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::binary::{self, Programs};
-use super::control::{self, Shape};
-use super::plan::{NODES, Plan};
-use super::process::{self, Component};
-use super::{certificates, clean, hold, images, index, launch, node};
-use crate::{run as program, workspace};
+use super::control::Shape;
+use super::plan::Plan;
+use super::{binary, clean, hold, index, launch, operate, up};
+use crate::setup::{self, Scope};
+use crate::workspace;
 
 const USAGE: &str = "\
-usage: cargo xtask cluster build  [--version 1.34]
-       cargo xtask cluster up     [--state DIR] [--control-plane] [--version 1.34]
-       cargo xtask cluster down   [--state DIR | --all]
-       cargo xtask cluster status [--state DIR]";
+usage: cargo xtask cluster up      [--control-plane] [--version 1.34]   start one, empty
+       cargo xtask cluster status                                       what runs, and where
+       cargo xtask cluster down    [--all]                              leave nothing
+       cargo xtask cluster load    FILE...                              give the nodes images
+       cargo xtask cluster enter   NODE [PROGRAM ARGUMENT...]           run something on a node
+       cargo xtask cluster stop    COMPONENT                            kill it (SIGKILL)
+       cargo xtask cluster start   COMPONENT                            start it again
+       cargo xtask cluster build   [--version 1.34]                     only build the programs
+each with [--state DIR], which tells clusters apart; --state comes before other words";
 
 /// Where the cluster is unless `--state` says otherwise.
 const STATE: &str = "/var/tmp/sekisho-cluster";
 
-/// The file that says whether there are nodes.
-const SHAPE: &str = "shape";
-
-/// Until the API server answers: it writes its first objects before.
-const START_LIMIT: Duration = Duration::from_secs(60);
-
 /// What was asked for.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Options {
     state: PathBuf,
     shape: Shape,
     all: bool,
     release: Option<String>,
+    /// What is no flag, and all that follows.
+    words: Vec<String>,
 }
 
 impl Options {
     fn read(arguments: &[String]) -> Result<Self> {
-        let mut options =
-            Self { state: PathBuf::from(STATE), shape: Shape::Nodes, all: false, release: None };
+        let mut options = Self {
+            state: PathBuf::from(STATE),
+            shape: Shape::Nodes,
+            all: false,
+            release: None,
+            words: Vec::new(),
+        };
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             let mut value = || rest.next().with_context(|| format!("{argument} needs a value"));
@@ -50,10 +52,21 @@ impl Options {
                 "--version" => options.release = Some(value()?.clone()),
                 "--control-plane" => options.shape = Shape::ControlPlane,
                 "--all" => options.all = true,
-                _ => bail!("`{argument}` is not a flag of cluster\n{USAGE}"),
+                flag if flag.starts_with('-') => bail!("`{flag}` is not a flag of it\n{USAGE}"),
+                word => {
+                    options.words.push(word.to_owned());
+                    options.words.extend(rest.by_ref().cloned());
+                }
             }
         }
         Ok(options)
+    }
+
+    /// The cluster that is there.
+    fn cluster(&self) -> Result<Plan> {
+        index::find(&self.state).with_context(|| {
+            format!("no cluster is in {}; `cargo xtask cluster up`", self.state.display())
+        })
     }
 }
 
@@ -78,105 +91,27 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
             workspace::as_root(&format!("cluster {verb}"))
         );
     }
-    match verb.as_str() {
-        "build" => build(root, &options),
-        "up" => up(root, &options),
-        "down" => down(&options),
-        "status" => status(&options),
-        _ => bail!("`{verb}` is not a verb of cluster\n{USAGE}"),
+    match (verb.as_str(), options.words.as_slice()) {
+        ("build", []) => build(root, &options),
+        ("up", []) => {
+            setup::ensure(Scope::Cluster)?;
+            let programs = binary::programs(root, options.release.as_deref())?;
+            up::up(root, &programs, &options.state, options.shape)
+        }
+        ("down", []) => down(&options),
+        ("status", []) => operate::status(&options.cluster()?),
+        ("load", tars @ [_, ..]) => operate::load(&options.cluster()?, tars),
+        ("enter", [node, argv @ ..]) => operate::enter(&options.cluster()?, node, argv),
+        ("stop", [component]) => operate::stop(&options.cluster()?, component),
+        ("start", [component]) => operate::start(&options.cluster()?, component),
+        _ => bail!("`{}` is not understood\n{USAGE}", arguments.join(" ")),
     }
 }
 
 fn build(root: &Path, options: &Options) -> Result<()> {
     let programs = binary::programs(root, options.release.as_deref())?;
-    println!("Kubernetes {} is in {}", programs.version, programs.folder.display());
-    Ok(())
-}
-
-fn up(root: &Path, options: &Options) -> Result<()> {
-    let programs = binary::programs(root, options.release.as_deref())?;
-    let start = Instant::now();
-    if let Some(old) = index::find(&options.state) {
-        println!("a cluster is or was in {}: taking it down", old.state.display());
-        clean::down(&old)?;
-    }
-    let plan = index::claim(&options.state)?;
-    prepare(&plan, &programs, options.shape)?;
-    certificates::make(&plan, &options.shape.server(&plan))?;
-    if options.shape == Shape::Nodes {
-        node::prepare(&plan)?;
-    }
-    control_plane(&plan, options.shape)?;
-    if options.shape == Shape::Nodes {
-        nodes(&plan)?;
-    }
-    println!("Kubernetes {} is up after {:.1} s", programs.version, start.elapsed().as_secs_f64());
-    println!("\nexport KUBECONFIG={}", plan.admin().display());
-    println!("export PATH={}:$PATH", plan.path("bin").display());
-    Ok(())
-}
-
-fn control_plane(plan: &Plan, shape: Shape) -> Result<()> {
-    for component in control::components(plan, shape) {
-        process::bring_up(plan, &component, START_LIMIT)?;
-    }
-    Ok(())
-}
-
-fn nodes(plan: &Plan) -> Result<()> {
-    for number in 1..=NODES {
-        process::bring_up(plan, &node::containerd(plan, number), START_LIMIT)?;
-    }
-    for tar in images::make(plan)? {
-        for number in 1..=NODES {
-            node::import(plan, number, &tar)?;
-        }
-    }
-    for number in 1..=NODES {
-        let object = serde_json::to_string(&node::object(plan, number))?;
-        let file = plan.path(format!("{}/node.json", node::name(number)));
-        fs::write(&file, object).with_context(|| format!("write {}", file.display()))?;
-        program::quietly(process::kubectl(plan).args(["create", "--filename"]).arg(&file))?;
-        for component in node::components(plan, number) {
-            process::bring_up(plan, &component, START_LIMIT)?;
-        }
-    }
-    let nodes = ["wait", "--for=condition=Ready", "nodes", "--all", "--timeout=60s"];
-    program::quietly(process::kubectl(plan).args(nodes))
-}
-
-fn components(plan: &Plan, shape: Shape) -> Vec<Component> {
-    let mut list = control::components(plan, shape);
-    if shape == Shape::Nodes {
-        for number in 1..=NODES {
-            list.push(node::holder(number));
-            list.push(node::containerd(plan, number));
-            list.extend(node::components(plan, number));
-        }
-    }
-    list
-}
-
-/// Makes the state's folder, with the upstream commands under their names.
-fn prepare(plan: &Plan, programs: &Programs, shape: Shape) -> Result<()> {
-    let state = &plan.state;
-    let used = fs::read_dir(state).is_ok_and(|mut entries| entries.next().is_some());
-    if used && !state.join(clean::MARKER).exists() {
-        bail!("{} is not empty and not a cluster's: name another --state", state.display());
-    }
-    fs::remove_dir_all(state).ok();
-    for folder in ["bin", "logs"] {
-        let path = plan.path(folder);
-        fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
-    }
-    fs::set_permissions(state, Permissions::from_mode(0o711))?;
-    fs::write(state.join(clean::MARKER), "`cargo xtask cluster down` removes this folder.\n")?;
-    let kind = if shape == Shape::Nodes { "nodes" } else { "control-plane" };
-    fs::write(plan.path(SHAPE), kind).context("write the cluster's shape")?;
-    for command in binary::COMMANDS {
-        symlink(programs.folder.join("kubernetes"), plan.path("bin").join(command))
-            .with_context(|| format!("link {command}"))?;
-    }
+    println!("Kubernetes {}: {}", programs.version, programs.kubernetes.display());
+    println!("CoreDNS: {}", programs.coredns.display());
     Ok(())
 }
 
@@ -193,23 +128,25 @@ fn down(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn status(options: &Options) -> Result<()> {
-    let Some(plan) = index::find(&options.state) else {
-        bail!("no cluster is in {}; `cargo xtask cluster up`", options.state.display());
-    };
-    let kind = fs::read_to_string(plan.path(SHAPE)).unwrap_or_default();
-    let shape = if kind == "control-plane" { Shape::ControlPlane } else { Shape::Nodes };
-    let rows = components(&plan, shape);
-    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
-    println!("{:<width$}  {:>7}  {:<5}  LOG", "COMPONENT", "PID", "READY");
-    for row in rows {
-        let program = row.argv.first().map(Path::new).and_then(Path::file_name);
-        let program = program.map(|name| name.to_string_lossy()).unwrap_or_default();
-        let pid = process::pid(&plan, &row.name, &program);
-        let ready = if process::is_ready(&plan, &row.ready) { "yes" } else { "no" };
-        let pid = pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
-        let log = plan.log(&row.name);
-        println!("{:<width$}  {pid:>7}  {ready:<5}  {}", row.name, log.display());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Options> {
+        Options::read(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
-    Ok(())
+
+    #[test]
+    fn what_follows_the_first_word_is_no_flag_of_ours() {
+        let options = read("--state /s node1 ps --all").unwrap();
+        assert_eq!(options.state, Path::new("/s"));
+        assert_eq!(options.words, ["node1", "ps", "--all"]);
+        assert!(!options.all);
+    }
+
+    #[test]
+    fn an_unknown_flag_and_a_missing_value_are_errors() {
+        assert!(read("--frobnicate").is_err());
+        assert!(read("--state").is_err());
+    }
 }
