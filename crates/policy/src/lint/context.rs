@@ -1,6 +1,6 @@
 //! What all lints look at: objects, texts, policies in one shape, and the ends that matter.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use sekisho_manifest::{NetworkPolicy, Object, Position};
 use sekisho_model::{Direction, PartyKind, WorkloadRef};
 
 use super::code::Code;
-use super::finding::{Finding, Fix, ObjectName};
+use super::finding::{Finding, Fix, ObjectName, Unchecked};
 use super::source::{Document, Sources};
 use crate::ir::{Policy, Rule, Rulebook, Tier};
 use crate::matching::{Facts, is_ordinary};
@@ -44,6 +44,7 @@ pub(crate) struct Context<'a> {
     pub(crate) classes: Vec<Class>,
     externals: OnceCell<Vec<IpAddr>>,
     reach: OnceCell<(Reach, BTreeMap<usize, usize>)>,
+    unchecked: RefCell<Vec<Unchecked>>,
 }
 
 impl<'a> Context<'a> {
@@ -59,7 +60,22 @@ impl<'a> Context<'a> {
             classes,
             externals: OnceCell::new(),
             reach: OnceCell::new(),
+            unchecked: RefCell::new(Vec::new()),
         }
+    }
+
+    /// Notes that `codes` were not looked for everywhere.
+    pub(crate) fn leave_out(&self, codes: &[&'static Code], why: String) {
+        let note = Unchecked { codes: codes.to_vec(), why };
+        let mut all = self.unchecked.borrow_mut();
+        if !all.contains(&note) {
+            all.push(note);
+        }
+    }
+
+    /// What was left out so far.
+    pub(crate) fn unchecked(&self) -> Vec<Unchecked> {
+        self.unchecked.borrow().clone()
     }
 
     /// What policies of one direction let a class do with anybody, or with external ends only.

@@ -76,6 +76,24 @@ impl fmt::Display for ObjectName {
     }
 }
 
+/// What lint did not look at, because it would have taken too long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unchecked {
+    /// The mistakes that may have gone unseen; none if only patches are missing.
+    pub codes: Vec<&'static Code>,
+    /// The limit that was met.
+    pub why: String,
+}
+
+/// All that lint has to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Linted {
+    /// Mistakes, by file and line.
+    pub findings: Vec<Finding>,
+    /// Where the answer is not whole; empty for all but huge inputs.
+    pub unchecked: Vec<Unchecked>,
+}
+
 /// One mistake, or something to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {

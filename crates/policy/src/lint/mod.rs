@@ -28,6 +28,8 @@ mod vendor;
 mod world;
 
 pub use code::{CODES, Code, find as find_code};
-pub use finding::{EVIDENCE_MAX, Edit, Finding, Fix, ObjectName, Severity, SeverityError};
+pub use finding::{
+    EVIDENCE_MAX, Edit, Finding, Fix, Linted, ObjectName, Severity, SeverityError, Unchecked,
+};
 pub use patch::{apply, unified_diff};
 pub use run::{LintInput, lint};

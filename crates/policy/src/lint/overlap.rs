@@ -38,7 +38,12 @@ pub(crate) fn check(cx: &Context<'_>, out: &mut Vec<Finding>) {
     let selected = cx.classes.iter().filter(|class| !class.book.tiers.is_empty()).count();
     let ends = cx.classes.len() + cx.externals().len();
     let per_class = 2 + rules / cx.classes.len().max(1);
-    if selected.saturating_mul(ends).saturating_mul(per_class) > TRIALS_MAX {
+    let trials = selected.saturating_mul(ends).saturating_mul(per_class);
+    if trials > TRIALS_MAX {
+        let why =
+            format!("{trials} trials of rules on pairs of ends, {TRIALS_MAX} are made at most");
+        let codes = [&REDUNDANT_POLICY, &REDUNDANT_RULE, &SHADOWED_RULE, &UNREACHABLE_RULE];
+        cx.leave_out(&codes, why);
         return;
     }
     let mut removed = BTreeMap::new();

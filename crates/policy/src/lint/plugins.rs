@@ -151,6 +151,8 @@ fn compare(cx: &Context<'_>, one: &Group, other: &Group, found: &mut Found) {
             for (name, peer, address) in &ends {
                 asked += 1;
                 if asked > PAIRS_MAX {
+                    let why = format!("plugins are compared on {PAIRS_MAX} pairs of ends at most");
+                    cx.leave_out(&[&PLUGINS_DIFFER], why);
                     return;
                 }
                 let me = Peer::Endpoint(endpoint);

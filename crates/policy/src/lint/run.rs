@@ -3,7 +3,7 @@
 use sekisho_manifest::Object;
 
 use super::context::Context;
-use super::finding::Finding;
+use super::finding::{Finding, Linted};
 use super::source::Sources;
 use super::{
     blocks, dns, exposed, objects, overlap, patch, plugins, ports, priority, selection, suppress,
@@ -50,11 +50,11 @@ const LINTS: &[fn(&Context<'_>, &mut Vec<Finding>)] = &[
     vendor::check,
 ];
 
-/// Finds mistakes, sorted by file and line.
+/// Finds mistakes, sorted by file and line, and tells what it did not look at.
 ///
 /// Every patch of a finding leaves a text that can be read.
 #[must_use]
-pub fn lint(input: LintInput<'_>) -> Vec<Finding> {
+pub fn lint(input: LintInput<'_>) -> Linted {
     let sources = Sources::new(input.files.iter().copied());
     let cx = Context::new(input.objects, sources, input.dialect);
     let mut findings = Vec::new();
@@ -68,12 +68,13 @@ pub fn lint(input: LintInput<'_>) -> Vec<Finding> {
     };
     findings.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message)));
     findings.dedup();
-    findings
+    Linted { findings, unchecked: cx.unchecked() }
 }
 
 /// Drops edits that would leave a text that can't be read as before.
 fn prove(cx: &Context<'_>, findings: &mut [Finding]) {
     let mut left = PROOF_BYTES_MAX;
+    let mut untried = 0_usize;
     for finding in findings {
         let Some(file) = finding.fix.edits.first().map(|edit| edit.file.clone()) else { continue };
         let text = cx.sources.text(&file).unwrap_or_default();
@@ -85,10 +86,19 @@ fn prove(cx: &Context<'_>, findings: &mut [Finding]) {
                 let errors = |text: &str| sekisho_manifest::read(&file, text).errors.len();
                 errors(&changed) <= errors(text)
             }
-            None => false,
+            None => {
+                untried += 1;
+                false
+            }
         };
         if !sound {
             finding.fix.edits.clear();
         }
+    }
+    if untried > 0 {
+        let mib = PROOF_BYTES_MAX >> 20;
+        let why =
+            format!("{untried} fixes come without a patch: {mib} MiB are read again to try them");
+        cx.leave_out(&[], why);
     }
 }

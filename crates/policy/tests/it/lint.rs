@@ -17,6 +17,7 @@ fn findings(text: &str) -> Vec<Finding> {
         files: &[("case.yaml", text)],
         dialect: Dialect::Spec,
     })
+    .findings
 }
 
 fn shown(findings: &[Finding]) -> String {
@@ -169,7 +170,37 @@ fn hostile_texts_do_not_stop_lint() {
             objects: &reading.objects,
             files: &[("case.yaml", text)],
             dialect: Dialect::Cilium,
-        });
+        })
+        .findings;
         assert!(found.len() < 3, "{}", shown(&found));
+    }
+}
+
+/// So many workloads with a policy each that overlaps can't be looked for.
+fn many(count: usize) -> String {
+    let one = |n: usize| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p{n}, namespace: ns, labels: {{app: a{n}}}}}\n\
+             spec: {{containers: [{{name: c, image: i}}]}}\n---\n\
+             apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: p{n}, namespace: ns}}\n\
+             spec: {{podSelector: {{matchLabels: {{app: a{n}}}}}, \
+             ingress: [{{from: [{{podSelector: {{matchLabels: {{app: a0}}}}}}]}}]}}\n---\n"
+        )
+    };
+    (0..count).map(one).collect()
+}
+
+#[test]
+fn what_is_not_looked_for_is_told_and_small_inputs_are_looked_at_whole() {
+    for (count, whole) in [(20, true), (1_700, false)] {
+        let text = many(count);
+        let objects = objects(&text);
+        let input =
+            LintInput { objects: &objects, files: &[("case.yaml", &text)], dialect: Dialect::Spec };
+        let unchecked = lint::lint(input).unchecked;
+        assert_eq!(unchecked.is_empty(), whole, "{unchecked:?}");
+        let codes: Vec<&str> =
+            unchecked.iter().flat_map(|left| &left.codes).map(|code| code.id).collect();
+        assert_eq!(codes.contains(&"SK202"), !whole, "{codes:?}");
     }
 }

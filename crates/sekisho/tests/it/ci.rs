@@ -234,3 +234,31 @@ fn the_page_of_codes_is_what_the_binary_prints() {
         "docs/lint.md is old: `sekisho policy lint --list -o md > docs/lint.md`"
     );
 }
+
+/// An answer that is not whole says so in every form, and is not reported as done.
+#[test]
+fn a_lint_that_left_something_out_says_so_and_is_not_done() {
+    let one = |n: usize| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p{n}, namespace: ns, labels: {{app: a{n}}}}}\n\
+             spec: {{containers: [{{name: c, image: i}}]}}\n---\n\
+             apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: p{n}, namespace: ns}}\n\
+             spec: {{podSelector: {{matchLabels: {{app: a{n}}}}}, policyTypes: [Ingress], \
+             ingress: [{{from: [{{podSelector: {{matchLabels: {{app: a0}}}}}}]}}]}}\n---\n"
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("many.yaml");
+    std::fs::write(&path, (0..1_700).map(one).collect::<String>()).unwrap();
+    let file = path.to_str().unwrap();
+    let ask = |more: &[&str]| {
+        run(&[&["policy", "lint", "-f", file, "--fail-on", "error"], more].concat())
+    };
+    let said = "not looked for everywhere: SK";
+    for form in ["table", "sarif"] {
+        let answer = ask(&["-o", form]).with_code(3);
+        assert!(answer.out.contains(said), "{form}");
+    }
+    let answer = ask(&["-o", "json"]).with_code(3).json();
+    assert!(answer["unchecked"][0]["codes"].as_array().is_some_and(|codes| !codes.is_empty()));
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sekisho_policy::lint::{CODES, Code, Finding, Severity};
+use sekisho_policy::lint::{CODES, Code, Finding, Severity, Unchecked};
 use serde_json::{Value, json};
 
 use super::run::{LintOutput, Report};
@@ -47,7 +47,17 @@ pub(super) fn table(report: &Report<'_>, color: bool) -> String {
     }
     text.push_str(&summary(report));
     text.push('\n');
+    report.unchecked.iter().for_each(|left| put(&mut text, &sentence(left)));
     text
+}
+
+/// What was not looked at, in one line.
+pub(super) fn sentence(left: &Unchecked) -> String {
+    let codes: Vec<&str> = left.codes.iter().map(|code| code.id).collect();
+    match codes.as_slice() {
+        [] => left.why.clone(),
+        codes => format!("not looked for everywhere: {} ({})", codes.join(", "), left.why),
+    }
 }
 
 fn put(text: &mut String, line: &str) {
@@ -110,8 +120,17 @@ pub(super) fn json(report: &Report<'_>) -> Value {
             })
         })
         .collect();
+    let unchecked: Vec<Value> = report
+        .unchecked
+        .iter()
+        .map(|left| {
+            let codes: Vec<&str> = left.codes.iter().map(|code| code.id).collect();
+            json!({"codes": codes, "why": left.why})
+        })
+        .collect();
     json!({
         "findings": findings,
+        "unchecked": unchecked,
         "summary": {
             "errors": report.count(Severity::Error),
             "warnings": report.count(Severity::Warning),
@@ -124,6 +143,9 @@ pub(super) fn json(report: &Report<'_>) -> Value {
 
 pub(super) fn markdown(report: &Report<'_>) -> String {
     let mut text = format!("### Policy lint: {}\n", summary(report));
+    for left in report.unchecked {
+        put(&mut text, &format!("\n{}", escape(&sentence(left))));
+    }
     // The worst first: a comment may be cut.
     let mut findings: Vec<&Finding> = report.findings.iter().collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

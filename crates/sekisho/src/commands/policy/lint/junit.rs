@@ -14,6 +14,13 @@ pub(super) fn report(report: &Report<'_>) -> String {
     let failed = report.findings.iter().filter(|one| one.severity >= report.fail_on).count();
     let mut cases: Vec<String> =
         report.findings.iter().map(|finding| case(report, finding)).collect();
+    cases.extend(report.unchecked.iter().map(|left| {
+        let (name, message) = ("not looked for everywhere", attribute(&forms::sentence(left)));
+        format!(
+            "    <testcase classname=\"sekisho\" name=\"{name}\">\n      <skipped \
+             message=\"{message}\"/>\n    </testcase>\n"
+        )
+    }));
     if cases.is_empty() {
         // A report without a test counts as missing.
         cases.push("    <testcase classname=\"sekisho\" name=\"policy lint\"/>\n".to_owned());

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use sekisho_api::PolicyFile;
 use sekisho_manifest::Object;
 use sekisho_policy::Dialect;
-use sekisho_policy::lint::{self, Code, Edit, Finding, LintInput, Severity};
+use sekisho_policy::lint::{self, Code, Edit, Finding, LintInput, Linted, Severity, Unchecked};
 
 use super::{forms, junit, sarif};
 use crate::commands::{input, output};
@@ -71,6 +71,8 @@ pub(super) struct Report<'r> {
     pub(super) fail_on: Severity,
     /// Findings that were mended.
     pub(super) fixed: usize,
+    /// What was not looked at.
+    pub(super) unchecked: &'r [Unchecked],
 }
 
 impl Report<'_> {
@@ -92,7 +94,8 @@ impl Report<'_> {
     }
 }
 
-/// Lints; `Found` if there is a finding at or above the threshold.
+/// Lints; `Found` if there is a finding at or above the threshold, else `Partial` if something was
+/// not looked at.
 pub(crate) fn run(args: &LintArgs, dialect: Option<Dialect>) -> anyhow::Result<Exit> {
     if let Some(code) = args.explain {
         output::print(&forms::explain(code))?;
@@ -103,19 +106,20 @@ pub(crate) fn run(args: &LintArgs, dialect: Option<Dialect>) -> anyhow::Result<E
         return Ok(Exit::Done);
     }
     let mut files = input::read(&args.files)?;
-    let mut findings = find(&files, args, dialect)?;
+    let mut linted = find(&files, args, dialect)?;
     let mut fixed = 0;
     if args.fix {
         for _ in 0..ROUNDS_MAX {
-            let before = findings.len();
-            if !mend(&mut files, &findings)? {
+            let before = linted.findings.len();
+            if !mend(&mut files, &linted.findings)? {
                 break;
             }
-            findings = find(&files, args, dialect)?;
-            fixed += before.saturating_sub(findings.len());
+            linted = find(&files, args, dialect)?;
+            fixed += before.saturating_sub(linted.findings.len());
         }
     }
-    let report = Report { findings: &findings, files: &files, fail_on: args.fail_on, fixed };
+    let Linted { findings, unchecked } = &linted;
+    let report = Report { findings, files: &files, fail_on: args.fail_on, fixed, unchecked };
     match args.output {
         LintOutput::Table => output::print(&forms::table(&report, output::color()))?,
         LintOutput::Json => output::print_json(&forms::json(&report))?,
@@ -124,24 +128,25 @@ pub(crate) fn run(args: &LintArgs, dialect: Option<Dialect>) -> anyhow::Result<E
         LintOutput::Md => output::print(&forms::markdown(&report))?,
     }
     let is_bad = findings.iter().any(|finding| finding.severity >= args.fail_on);
-    Ok(if is_bad { Exit::Found } else { Exit::Done })
+    Ok(match (is_bad, unchecked.is_empty()) {
+        (true, _) => Exit::Found,
+        (false, true) => Exit::Done,
+        (false, false) => Exit::Partial,
+    })
 }
 
-fn find(
-    files: &[PolicyFile],
-    args: &LintArgs,
-    dialect: Option<Dialect>,
-) -> anyhow::Result<Vec<Finding>> {
+fn find(files: &[PolicyFile], args: &LintArgs, dialect: Option<Dialect>) -> anyhow::Result<Linted> {
     let objects = objects(files)?;
     let texts: Vec<(&str, &str)> =
         files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
     let dialect = dialect.unwrap_or_default();
-    let mut findings = lint::lint(LintInput { objects: &objects, files: &texts, dialect });
-    findings.retain(|finding| {
-        (args.only.is_empty() || args.only.contains(&finding.code))
-            && !args.skip.contains(&finding.code)
-    });
-    Ok(findings)
+    let mut linted = lint::lint(LintInput { objects: &objects, files: &texts, dialect });
+    let is_wanted = |code: &&'static Code| {
+        (args.only.is_empty() || args.only.contains(code)) && !args.skip.contains(code)
+    };
+    linted.findings.retain(|finding| is_wanted(&finding.code));
+    linted.unchecked.retain(|left| left.codes.is_empty() || left.codes.iter().any(is_wanted));
+    Ok(linted)
 }
 
 fn objects(files: &[PolicyFile]) -> anyhow::Result<Vec<Object>> {

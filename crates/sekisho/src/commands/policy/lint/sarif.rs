@@ -3,6 +3,7 @@
 use sekisho_policy::lint::{CODES, Code, Edit, Finding, Severity};
 use serde_json::{Value, json};
 
+use super::forms;
 use super::run::Report;
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
@@ -10,6 +11,11 @@ const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 pub(super) fn report(report: &Report<'_>) -> Value {
     let results: Vec<Value> =
         report.findings.iter().map(|finding| result(report, finding)).collect();
+    let notifications: Vec<Value> = report
+        .unchecked
+        .iter()
+        .map(|left| json!({"level": "warning", "message": {"text": forms::sentence(left)}}))
+        .collect();
     json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -20,6 +26,10 @@ pub(super) fn report(report: &Report<'_>) -> Value {
                 "rules": CODES.iter().map(|code| rule(code)).collect::<Vec<_>>(),
             }},
             "columnKind": "unicodeCodePoints",
+            "invocations": [{
+                "executionSuccessful": true,
+                "toolExecutionNotifications": notifications,
+            }],
             "results": results,
         }],
     })
