@@ -11,10 +11,11 @@ fn commands(page: &str) -> Vec<(String, String)> {
     let blocks = page.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
     let mut found: Vec<(String, String)> = Vec::new();
     for line in blocks.flat_map(str::lines) {
-        match (line.strip_prefix("$ "), found.last_mut()) {
-            (Some(command), _) => found.push((command.to_owned(), String::new())),
-            (None, Some((_, printed))) => printed.push_str(&format!("{line}\n")),
-            (None, None) => panic!("a block that does not begin with a command: {line}"),
+        if let Some(command) = line.strip_prefix("$ ") {
+            found.push((command.to_owned(), String::new()));
+        } else {
+            let (_, printed) = found.last_mut().expect("a block begins with a command");
+            printed.push_str(&format!("{line}\n"));
         }
     }
     found
