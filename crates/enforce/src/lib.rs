@@ -1,8 +1,9 @@
-//! VerifiedPolicy to nftables sets and verdict maps, with rollback.
+//! VerifiedPolicy to nftables sets and verdict maps, or to objects of the cluster, with rollback.
 //!
 //! [`compile`] is the pure part: policies and cluster in, one nft script out. [`Datapath`] loads it
 //! into a network namespace in one transaction, reads back what is in force, and takes it away.
-//! [`DenyLog`] brings denied connections back as records. Nothing here accepts policies that were
+//! [`DenyLog`] brings denied connections back as records. [`native`] gives the policies to the
+//! cluster instead, where its own plugin enforces them. Nothing here accepts policies that were
 //! not verified.
 
 mod address;
@@ -14,6 +15,7 @@ mod datapath;
 mod deny_log;
 mod executor;
 mod layout;
+pub mod native;
 mod netlink;
 mod packet;
 mod peers;
