@@ -104,19 +104,6 @@ impl Desired {
         Self { key, kind, object, body, content, rank }
     }
 
-    /// The object as its file would say it, with our label and without the annotations of a
-    /// revision.
-    #[must_use]
-    pub fn as_file(&self) -> Value {
-        let mut body = self.body.clone();
-        if let Some(annotations) =
-            body.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
-        {
-            annotations.remove(ANNOTATION_REVISION);
-        }
-        body
-    }
-
     /// Labels and annotations that the object must carry, our annotations left out: these differ
     /// with every revision.
     pub(crate) fn marks(&self) -> [Map<String, Value>; 2] {

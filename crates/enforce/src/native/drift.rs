@@ -104,7 +104,8 @@ pub fn drift(ours: &[Desired], foreign: &[Object], live: &LiveState) -> Vec<Drif
             }
         }
     }
-    for live in rest.into_values() {
+    // What can't be read was no part of what was verified either: it is told as unreadable.
+    for live in rest.into_values().filter(|live| live.ours || live.object.is_some()) {
         let kind = if live.ours { DriftKind::Stray } else { DriftKind::ForeignAdded };
         found.push(changed(live, kind));
     }

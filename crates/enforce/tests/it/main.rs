@@ -12,6 +12,7 @@ mod deny;
 mod established;
 mod lifecycle;
 mod model;
+mod native;
 mod poke;
 mod policies;
 mod sctp;
