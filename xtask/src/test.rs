@@ -4,6 +4,7 @@
 //! and a time of its own, and the ones that change the kernel's state run one test at a time.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -13,11 +14,16 @@ use crate::libtest::Tally;
 use crate::run::{self, Ended};
 use crate::setup::Scope;
 use crate::steps::Steps;
-use crate::{score, setup, tidy, workspace};
+use crate::{cluster, score, setup, tidy, workspace};
 
 /// Packages whose `tests/it` loads eBPF, mounts, or makes namespaces and tables.
 pub(crate) const ROOT_PACKAGES: &[&str] =
     &["sekisho-observe", "sekisho-enforce", "sekisho-lab", "sekisho-store", "sekisho"];
+
+/// The test program that needs a cluster, in the package `sekisho`.
+const CLUSTER: &str = "cluster";
+/// What tells that program where the cluster's state is.
+const CLUSTER_VARIABLE: &str = "SEKISHO_TEST_CLUSTER";
 
 const UNIT_LIMIT: Duration = Duration::from_secs(10 * 60);
 const ROOT_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -25,7 +31,7 @@ const ROOT_LIMIT: Duration = Duration::from_secs(30 * 60);
 /// What to leave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
-    /// Leave out the tests that need root.
+    /// Leave out the tests that need root, and with them those that need a cluster.
     pub(crate) quick: bool,
 }
 
@@ -63,7 +69,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
 
 /// Runs every step of the verb, so that `ci` can add its own.
 pub(crate) fn run_all(root: &Path, options: Options, steps: &mut Steps) {
-    let scope = if options.quick { Scope::Build } else { Scope::Run };
+    let scope = if options.quick { Scope::Build } else { Scope::Cluster };
     if !steps.check("set up", || setup::ensure(scope).and_then(|()| components())) {
         return;
     }
@@ -76,12 +82,18 @@ pub(crate) fn run_all(root: &Path, options: Options, steps: &mut Steps) {
     let mut programs = Vec::new();
     let built = steps.check("build", || {
         programs = artifact::build(root, &["test", "--workspace", "--locked", "--no-run"])?;
-        programs.retain(|artifact| artifact.test);
         Ok(())
     });
-    if !built {
-        return;
+    if built {
+        run_programs(root, options, programs, steps);
     }
+}
+
+fn run_programs(root: &Path, options: Options, mut programs: Vec<Artifact>, steps: &mut Steps) {
+    let product =
+        programs.iter().find(|artifact| artifact.kind == "bin" && !artifact.test).cloned();
+    programs.retain(|artifact| artifact.test);
+    let (in_cluster, programs): (Vec<_>, Vec<_>) = programs.into_iter().partition(needs_cluster);
     let (root_tests, others): (Vec<_>, Vec<_>) = programs.into_iter().partition(needs_root);
     for artifact in &others {
         steps.run(&name(artifact), || run_program(artifact, UNIT_LIMIT, false));
@@ -93,6 +105,19 @@ pub(crate) fn run_all(root: &Path, options: Options, steps: &mut Steps) {
             steps.leave_out(&name(artifact), "needs root, and --quick was given");
         } else {
             steps.run(&name(artifact), || run_program(artifact, ROOT_LIMIT, true));
+        }
+    }
+    for artifact in &in_cluster {
+        match &product {
+            Some(_) if options.quick => {
+                steps.leave_out(&name(artifact), "needs root and a cluster, and --quick was given");
+            }
+            Some(product) => cluster::suite(root, &product.executable, steps, |state| {
+                run_in_cluster(artifact, state)
+            }),
+            None => {
+                steps.check(&name(artifact), || bail!("cargo built no program `sekisho`"));
+            }
         }
     }
 }
@@ -127,6 +152,10 @@ fn clippy(root: &Path) -> Result<()> {
     run::stream(&mut cargo)
 }
 
+fn needs_cluster(artifact: &Artifact) -> bool {
+    artifact.kind == "test" && artifact.package == "sekisho" && artifact.target == CLUSTER
+}
+
 fn needs_root(artifact: &Artifact) -> bool {
     artifact.kind == "test" && ROOT_PACKAGES.contains(&artifact.package.as_str())
 }
@@ -139,8 +168,17 @@ fn name(artifact: &Artifact) -> String {
     }
 }
 
-/// Runs one test program where cargo would run it, and with the variables cargo would set.
+fn run_in_cluster(artifact: &Artifact, state: &Path) -> Result<Tally> {
+    let mut program = program(artifact, true);
+    watch_program(artifact, program.env(CLUSTER_VARIABLE, state), ROOT_LIMIT)
+}
+
 fn run_program(artifact: &Artifact, limit: Duration, serial: bool) -> Result<Tally> {
+    watch_program(artifact, &mut program(artifact, serial), limit)
+}
+
+/// One test program where cargo would run it, and with the variables cargo would set.
+fn program(artifact: &Artifact, serial: bool) -> Command {
     let mut program = run::command(&artifact.executable.to_string_lossy());
     program
         .current_dir(&artifact.folder)
@@ -149,8 +187,12 @@ fn run_program(artifact: &Artifact, limit: Duration, serial: bool) -> Result<Tal
     if serial {
         program.arg("--test-threads=1");
     }
+    program
+}
+
+fn watch_program(artifact: &Artifact, program: &mut Command, limit: Duration) -> Result<Tally> {
     let mut tally = Tally::default();
-    let ended = run::watch(&mut program, limit, |line| {
+    let ended = run::watch(program, limit, |line| {
         println!("{line}");
         tally.read(line);
     })?;
@@ -227,6 +269,14 @@ mod tests {
         assert!(needs_root(&artifact("sekisho-observe", "test")));
         assert!(!needs_root(&artifact("sekisho-observe", "lib")));
         assert!(!needs_root(&artifact("sekisho-flow", "test")));
+    }
+
+    #[test]
+    fn the_tests_in_a_cluster_are_those_of_one_program() {
+        let program =
+            |target: &str| Artifact { target: target.to_owned(), ..artifact("sekisho", "test") };
+        assert!(needs_cluster(&program("cluster")));
+        assert!(!needs_cluster(&program("it")));
     }
 
     #[test]

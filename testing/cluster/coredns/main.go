@@ -1,5 +1,5 @@
 // Command coredns is the cluster's DNS server: upstream's, with the plug-ins that the Corefile in
-// xtask/src/cluster/dns.rs names, and no others.
+// ../dns.yaml names, and no others.
 package main
 
 import (
@@ -16,10 +16,11 @@ import (
 	_ "github.com/coredns/coredns/plugin/template"
 )
 
-// The order in which a query passes the plug-ins, as upstream's plugin.cfg has it.
+// The order in which a query passes the plug-ins: upstream's, but that template comes last, where
+// it answers for what is not the cluster's.
 func init() {
 	dnsserver.Directives = []string{
-		"health", "ready", "errors", "log", "cache", "loadbalance", "template", "kubernetes",
+		"health", "ready", "errors", "log", "cache", "loadbalance", "kubernetes", "template",
 	}
 }
 

@@ -29,9 +29,9 @@ impl Shape {
     }
 }
 
-/// The components in the order in which they can start.
-pub(crate) fn components(plan: &Plan, shape: Shape) -> Vec<Component> {
-    vec![etcd(plan), api_server(plan, shape), controllers(plan), scheduler(plan)]
+/// etcd, the API server, and its two clients: each needs those before it.
+pub(crate) fn components(plan: &Plan, shape: Shape) -> [Component; 4] {
+    [etcd(plan), api_server(plan, shape), controllers(plan), scheduler(plan)]
 }
 
 fn etcd(plan: &Plan) -> Component {

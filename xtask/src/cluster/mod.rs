@@ -18,7 +18,9 @@ mod objects;
 mod operate;
 mod plan;
 mod process;
+mod suite;
 mod up;
 mod verb;
 
+pub(crate) use suite::run as suite;
 pub(crate) use verb::run;

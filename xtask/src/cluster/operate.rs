@@ -11,7 +11,7 @@ use sekisho_system::wait;
 
 use super::node;
 use super::plan::{NODES, Plan};
-use super::process::{self, Component};
+use super::process::{self, Component, HOLDER};
 use super::up::{START_LIMIT, components};
 use crate::run;
 
@@ -106,5 +106,8 @@ fn find(plan: &Plan, name: &str) -> Result<Component> {
     let all = components(plan);
     let names: Vec<String> = all.iter().map(|component| component.name.clone()).collect();
     let found = all.into_iter().find(|component| component.name == name);
+    if found.as_ref().is_some_and(|component| component.program() == HOLDER) {
+        bail!("{name} is a node, which begins and ends with the cluster");
+    }
     found.with_context(|| format!("there is no `{name}`; there are {}", names.join(", ")))
 }

@@ -3,6 +3,7 @@
 //! started ends with it.
 
 use std::fs::{self, OpenOptions};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -12,6 +13,9 @@ use sekisho_system::{cgroup, wait};
 
 use super::plan::Plan;
 use crate::run;
+
+/// The addresses are this machine's own.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
 /// Something that runs as long as the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,11 +131,21 @@ pub(crate) fn is_ready(plan: &Plan, ready: &Ready) -> bool {
         Ready::InNode(node, path) => holder(plan, *node)
             .is_ok_and(|pid| Path::new(&format!("/proc/{pid}/root{path}")).exists()),
         Ready::Answers(server, path) => {
+            // kubectl costs a tenth of a second: asked only when there is somebody to answer.
+            if !listens(server) {
+                return false;
+            }
             let mut kubectl = kubectl(plan);
             kubectl.args(["--request-timeout=5s", "--server", server, "get", "--raw", path]);
             run::works(&mut kubectl)
         }
     }
+}
+
+/// Whether somebody accepts connections at a URL's address and port.
+fn listens(url: &str) -> bool {
+    let address = url.split_once("://").and_then(|(_, rest)| rest.parse().ok());
+    address.is_some_and(|address| TcpStream::connect_timeout(&address, CONNECT_LIMIT).is_ok())
 }
 
 /// Our kubectl with the administrator's rights.
@@ -149,12 +163,15 @@ pub(crate) fn pid(plan: &Plan, component: &str, program: &str) -> Option<u32> {
     text.lines().filter_map(|line| line.parse().ok()).find(|pid: &u32| is_program(*pid, program))
 }
 
-/// The process that keeps a node's namespaces.
+/// A process in a node's namespaces: the one that holds them or, if that was killed, another.
 ///
 /// # Errors
 /// If there is none.
 pub(crate) fn holder(plan: &Plan, node: u8) -> Result<u32> {
+    let others = ["kubelet", "containerd", "kube-proxy"];
+    let other = |program: &&str| pid(plan, &format!("node{node}-{program}"), program);
     pid(plan, &format!("node{node}"), HOLDER)
+        .or_else(|| others.iter().find_map(other))
         .with_context(|| format!("node{node} is not up: nothing holds its namespaces"))
 }
 

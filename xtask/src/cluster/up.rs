@@ -53,7 +53,7 @@ pub(crate) fn components(plan: &Plan) -> Vec<Component> {
         "control-plane" => Shape::ControlPlane,
         _ => Shape::Nodes,
     };
-    let mut list = control::components(plan, shape);
+    let mut list = control::components(plan, shape).to_vec();
     if shape == Shape::Nodes {
         for number in 1..=NODES {
             list.push(node::holder(number));
@@ -67,24 +67,32 @@ pub(crate) fn components(plan: &Plan) -> Vec<Component> {
 fn bring(root: &Path, plan: &Plan, programs: &Programs, shape: Shape) -> Result<()> {
     prepare(plan, programs, shape)?;
     certificates::make(plan, &shape.server(plan))?;
-    let control = control::components(plan, shape);
-    let nodes = shape == Shape::Nodes;
-    if nodes {
+    let mut started = Vec::new();
+    if shape == Shape::Nodes {
         node::prepare(plan)?;
-        let runtimes: Vec<_> = (1..=NODES).map(|number| node::containerd(plan, number)).collect();
-        // They need nobody, so they start while etcd and the API server do.
-        let started = start_all(plan, &runtimes)?;
-        one_by_one(plan, &control)?;
-        await_all(plan, &runtimes, started)?;
-        images(plan, &programs.coredns)?;
-        objects::nodes(plan)?;
         for number in 1..=NODES {
-            one_by_one(plan, &node::components(plan, number))?;
+            started.push(start(plan, node::containerd(plan, number))?);
+        }
+    }
+    let [etcd, api_server, clients @ ..] = control::components(plan, shape);
+    await_all(plan, vec![start(plan, etcd)?])?;
+    let api_server = start(plan, api_server)?;
+    if shape == Shape::Nodes {
+        // While the API server writes its first objects.
+        await_all(plan, started)?;
+        images(plan, &programs.coredns)?;
+    }
+    await_all(plan, vec![api_server])?;
+    started = clients.map(|client| start(plan, client)).into_iter().collect::<Result<_>>()?;
+    if shape == Shape::Nodes {
+        objects::nodes(plan)?;
+        for component in (1..=NODES).flat_map(|number| node::components(plan, number)) {
+            started.push(start(plan, component)?);
         }
         objects::dns(plan, root)?;
-        return objects::await_ready(plan);
     }
-    one_by_one(plan, &control)
+    await_all(plan, started)?;
+    if shape == Shape::Nodes { objects::await_ready(plan) } else { Ok(()) }
 }
 
 fn images(plan: &Plan, coredns: &Path) -> Result<()> {
@@ -96,18 +104,15 @@ fn images(plan: &Plan, coredns: &Path) -> Result<()> {
     Ok(())
 }
 
-fn one_by_one(plan: &Plan, components: &[Component]) -> Result<()> {
-    components.iter().try_for_each(|component| process::bring_up(plan, component, START_LIMIT))
+fn start(plan: &Plan, component: Component) -> Result<(Component, Child)> {
+    let child = process::start(plan, &component)?;
+    Ok((component, child))
 }
 
-fn start_all(plan: &Plan, components: &[Component]) -> Result<Vec<Child>> {
-    components.iter().map(|component| process::start(plan, component)).collect()
-}
-
-fn await_all(plan: &Plan, components: &[Component], started: Vec<Child>) -> Result<()> {
-    let mut pairs = components.iter().zip(started);
+fn await_all(plan: &Plan, started: Vec<(Component, Child)>) -> Result<()> {
+    let mut pairs = started.into_iter();
     pairs.try_for_each(|(component, child)| {
-        process::await_ready(plan, component, child, START_LIMIT)
+        process::await_ready(plan, &component, child, START_LIMIT)
     })
 }
 
@@ -140,6 +145,7 @@ fn prepare(plan: &Plan, programs: &Programs, shape: Shape) -> Result<()> {
     fs::write(state.join(clean::MARKER), "`cargo xtask cluster down` removes this folder.\n")?;
     let kind = if shape == Shape::Nodes { "nodes" } else { "control-plane" };
     fs::write(plan.path(SHAPE), kind).context("write the cluster's shape")?;
+    fs::write(plan.path("outside"), plan.outside().to_string()).context("write `outside`")?;
     for command in binary::COMMANDS {
         symlink(&programs.kubernetes, plan.path("bin").join(command))
             .with_context(|| format!("link {command}"))?;

@@ -1,0 +1,11 @@
+//! The product in a real Kubernetes cluster, which `cargo xtask test` brings up and takes down
+//! (testing/cluster/README.md).
+//!
+//! By hand: `cargo xtask cluster up --state DIR`, then
+//! `SEKISHO_TEST_CLUSTER=DIR cargo test -p sekisho --test cluster -- --test-threads=1`.
+
+// Always so here; clippy allows `unwrap` in test code where it sees the attribute.
+#[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod fixture;

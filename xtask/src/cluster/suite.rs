@@ -1,0 +1,70 @@
+//! The cluster's part of `cargo xtask test`: up, the tests, and down again whatever happened.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use super::control::Shape;
+use super::plan::{NODES, Plan};
+use super::{binary, clean, index, node, up};
+use crate::image;
+use crate::libtest::Tally;
+use crate::steps::Steps;
+
+/// Runs `tests`, which is told the cluster's state folder, in a new cluster whose nodes have
+/// `program` as an image.
+///
+/// Each step is shown in the table; the tests don't run without a cluster.
+pub(crate) fn run(
+    root: &Path,
+    program: &Path,
+    steps: &mut Steps,
+    tests: impl FnOnce(&Path) -> Result<Tally>,
+) {
+    let state = state(root);
+    let came = steps.check("cluster up", || {
+        let programs = binary::programs(root, None)?;
+        up::up(root, &programs, &state, Shape::Nodes)?;
+        load(&find(&state)?, program)
+    });
+    if came {
+        steps.run("sekisho tests/cluster", || tests(&state));
+    }
+    steps.check("cluster down", || match index::find(&state) {
+        Some(plan) => clean::down(&plan),
+        None => Ok(()),
+    });
+}
+
+/// A folder of its own for each checkout: two that test at the same time don't meet, and one that
+/// was killed finds what it left.
+fn state(root: &Path) -> PathBuf {
+    let digest = Sha256::digest(root.to_string_lossy().as_bytes());
+    let name: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    PathBuf::from(format!("/var/tmp/sekisho-test-{name}"))
+}
+
+fn find(state: &Path) -> Result<Plan> {
+    index::find(state).context("the cluster is gone")
+}
+
+/// Gives the nodes the product as it was built for the tests.
+fn load(plan: &Plan, program: &Path) -> Result<()> {
+    let tar = plan.path("images/sekisho.tar");
+    let bytes = image::sekisho(program)?.tar()?;
+    fs::write(&tar, bytes).with_context(|| format!("write {}", tar.display()))?;
+    (1..=NODES).try_for_each(|number| node::import(plan, number, &tar))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkout_has_a_cluster_of_its_own_and_always_the_same() {
+        assert_eq!(state(Path::new("/a")), state(Path::new("/a")));
+        assert_ne!(state(Path::new("/a")), state(Path::new("/b")));
+    }
+}
