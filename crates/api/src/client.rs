@@ -1,54 +1,91 @@
-//! The other end of the wire: one connection per call, because a local socket costs nothing.
+//! The other end of the wire: one connection per call over a socket, because a local one costs
+//! nothing; over TLS a long-lived client keeps its connections ([`Client::keep_alive`]).
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use sekisho_model::Batch;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 
+use crate::line::{Line, Unanswered};
+use crate::tls::{Cause, Material, explained};
 use crate::{
-    Ack, AgentReport, ApplyRequest, ApplyResponse, DropPage, FlowPage, Order, Revision,
-    RollbackRequest, Snapshot, SnapshotQuery, Status,
+    Ack, AgentReport, ApplyRequest, ApplyResponse, DropPage, FlowPage, MaterialError, Order,
+    Revision, RollbackRequest, ServerAddress, Snapshot, SnapshotQuery, Status, TlsFiles,
 };
 
 /// Longest wait for an answer; the server holds an order question for at most 10 s, and an apply
 /// waits for the nodes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client of a server's Unix socket.
+/// Connections that are kept for the next call.
+const KEPT_MAX: usize = 4;
+
+/// A client of a server, over its Unix socket or over TLS.
 #[derive(Clone, Debug)]
 pub struct Client {
-    socket: PathBuf,
+    address: ServerAddress,
+    tls: Option<Tls>,
+    kept: Option<Arc<Kept>>,
+}
+
+/// What a client needs for TLS.
+#[derive(Clone, Debug)]
+struct Tls {
+    files: TlsFiles,
+    name: ServerName<'static>,
+}
+
+/// Connections that wait for the next call.
+#[derive(Default)]
+struct Kept(Mutex<Vec<Line>>);
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Kept").finish_non_exhaustive()
+    }
+}
+
+/// A client can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Over the network without a certificate.
+    #[error(
+        "the server `{0}` is on the network and asks who you are: give --tls-ca, --tls-cert and \
+         --tls-key (or their keys in the configuration file)"
+    )]
+    NoCertificate(ServerAddress),
+    /// A name of the server that is none.
+    #[error("`{0}` is no name of a server: a DNS name or an address is needed")]
+    Name(String),
 }
 
 /// A call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// Nobody listens.
-    #[error("no server at `{socket}`: start one with `sekisho demo` or `sekisho server`")]
-    Connect {
-        /// Socket path.
-        socket: PathBuf,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
+    #[error("no server at `{0}`: {how}", how = if matches!(.0, ServerAddress::Socket(_)) {
+        "start one with `sekisho demo` or `sekisho server`"
+    } else {
+        "is the address right, and does a server listen there?"
+    })]
+    Connect(ServerAddress, #[source] io::Error),
+    /// Our own certificate, key or authority can't be used.
+    #[error("TLS to the server at `{0}`")]
+    Material(ServerAddress, #[source] MaterialError),
+    /// One end does not trust the other; the text says what to do.
+    #[error("{0}")]
+    Tls(String),
     /// The connection broke.
-    #[error("talk to the server at `{socket}`")]
-    Http {
-        /// Socket path.
-        socket: PathBuf,
-        /// Why.
-        #[source]
-        cause: hyper::Error,
-    },
+    #[error("talk to the server at `{0}`")]
+    Http(ServerAddress, #[source] hyper::Error),
     /// No answer in time.
     #[error("the server did not answer within {0} s")]
     Timeout(u64),
@@ -66,12 +103,21 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether sending the same again may help.
+    /// Whether sending the same again may help. Certificates are renewed while we run, so what they
+    /// forbid may be allowed later.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Http { .. } | Self::Timeout(_) => true,
-            Self::Refused { status, .. } => *status >= 500,
+            Self::Connect(..)
+            | Self::Material(..)
+            | Self::Tls(_)
+            | Self::Http(..)
+            | Self::Timeout(_) => true,
+            Self::Refused { status, .. } => {
+                *status >= 500
+                    || *status == StatusCode::FORBIDDEN.as_u16()
+                    || *status == StatusCode::REQUEST_TIMEOUT.as_u16()
+            }
             Self::Decode(_) => false,
         }
     }
@@ -81,7 +127,44 @@ impl Client {
     /// Makes a client of the server that listens on `socket`. Connects with each call.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned() }
+        Self { address: ServerAddress::Socket(socket.to_owned()), tls: None, kept: None }
+    }
+
+    /// Makes a client of the server at `address`. Over TLS it needs `files`, which are read with
+    /// each new connection; `name` is the name that the server's certificate must have, where it is
+    /// not the host of the address (a tunnel). Connects with each call.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn at(
+        address: ServerAddress,
+        files: Option<TlsFiles>,
+        name: Option<&str>,
+    ) -> Result<Self, ClientError> {
+        let tls = match (&address, files) {
+            (ServerAddress::Socket(_), _) => None,
+            (ServerAddress::Tls { .. }, None) => return Err(ClientError::NoCertificate(address)),
+            (ServerAddress::Tls { host, .. }, Some(files)) => {
+                let name = name.unwrap_or(host).to_owned();
+                let parsed = ServerName::try_from(name.clone());
+                Some(Tls { files, name: parsed.map_err(|_cause| ClientError::Name(name))? })
+            }
+        };
+        Ok(Self { address, tls, kept: None })
+    }
+
+    /// Keeps connections for later calls; for clients that live in one runtime only, whose end
+    /// would leave the connections dead.
+    #[must_use]
+    pub fn keep_alive(mut self) -> Self {
+        self.kept = Some(Arc::default());
+        self
+    }
+
+    /// The files it proves itself with; None over a socket.
+    #[must_use]
+    pub fn tls_files(&self) -> Option<&TlsFiles> {
+        self.tls.as_ref().map(|tls| &tls.files)
     }
 
     /// Sends a batch.
@@ -187,32 +270,81 @@ impl Client {
     }
 
     async fn exchange(&self, method: &str, path: &str, body: Bytes) -> Result<Bytes, CallError> {
-        let broken = |cause| CallError::Http { socket: self.socket.clone(), cause };
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|cause| CallError::Connect { socket: self.socket.clone(), cause })?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "sekisho")
-            .body(Full::new(body))
-            .map_err(|error| CallError::Decode(error.to_string()))?;
-        let exchange = async {
-            let response = sender.send_request(request).await.map_err(broken)?;
-            let status = response.status();
-            let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
-            Ok((status, body))
+        let request = || {
+            let request = Request::builder().method(method).uri(path).header("host", "sekisho");
+            request
+                .body(Full::new(body.clone()))
+                .map_err(|error| CallError::Decode(error.to_string()))
         };
-        // The connection may end first with the answer already read: a server that stops says so in
-        // the answer itself. Then the answer is still there to be taken.
-        let mut exchange = std::pin::pin!(exchange);
-        let (status, body) = tokio::select! {
-            answer = &mut exchange => answer?,
-            _ended = connection => exchange.await?,
+        // A kept connection may have ended meanwhile. What was not sent at all can be sent anew.
+        while let Some(mut line) = self.kept_line() {
+            match line.ask(request()?).await {
+                Ok((status, body)) => {
+                    self.keep(line);
+                    return accepted(status, body);
+                }
+                Err(Unanswered::Unsent) => {}
+                Err(Unanswered::Broken(cause)) => return Err(self.broken(cause)),
+            }
+        }
+        let mut line = self.connect().await?;
+        match line.ask(request()?).await {
+            Ok((status, body)) => {
+                self.keep(line);
+                accepted(status, body)
+            }
+            Err(Unanswered::Unsent) => {
+                let ended = io::Error::from(io::ErrorKind::ConnectionAborted);
+                Err(CallError::Connect(self.address.clone(), ended))
+            }
+            Err(Unanswered::Broken(cause)) => Err(self.broken(cause)),
+        }
+    }
+
+    async fn connect(&self) -> Result<Line, CallError> {
+        let opened = match (&self.address, &self.tls) {
+            (ServerAddress::Tls { host, port }, Some(tls)) => {
+                let unusable = |cause| CallError::Material(self.address.clone(), cause);
+                let material = Material::load(&tls.files).map_err(unusable)?;
+                let config = material.client().map_err(unusable)?;
+                Line::tls(host, *port, tls.name.clone(), config).await
+            }
+            (ServerAddress::Socket(path), _) => Line::socket(path).await,
+            (ServerAddress::Tls { .. }, None) => Err(io::ErrorKind::Unsupported.into()),
         };
-        accepted(status, body)
+        opened.map_err(|cause| match Cause::of(&cause) {
+            Some(found) => self.distrust(&found),
+            None => CallError::Connect(self.address.clone(), cause),
+        })
+    }
+
+    fn broken(&self, cause: hyper::Error) -> CallError {
+        match Cause::of(&cause) {
+            Some(found) => self.distrust(&found),
+            None => CallError::Http(self.address.clone(), cause),
+        }
+    }
+
+    fn distrust(&self, cause: &Cause) -> CallError {
+        let shown = |pick: fn(&TlsFiles) -> &Path| {
+            self.tls_files().map_or_else(String::new, |files| pick(files).display().to_string())
+        };
+        let (ca, own) = (shown(|files| &files.ca), shown(|files| &files.certificate));
+        CallError::Tls(explained(cause, &self.address.to_string(), &ca, &own))
+    }
+
+    fn kept_line(&self) -> Option<Line> {
+        let kept = self.kept.as_ref()?;
+        let mut lines = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::from_fn(|| lines.pop()).find(Line::is_good)
+    }
+
+    fn keep(&self, line: Line) {
+        let Some(kept) = &self.kept else { return };
+        let mut lines = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if line.is_good() && lines.len() < KEPT_MAX {
+            lines.push(line);
+        }
     }
 }
 

@@ -1,22 +1,33 @@
-//! HTTP types and endpoints over a Unix socket.
+//! HTTP types and endpoints over a Unix socket or mutual TLS.
 //!
 //! Agents send batches and wait for orders; people and the CLI ask for snapshots and give policies.
 //! [`Service`] is what a server must be able to do; [`router`] puts it on the wire; [`Client`] is
 //! the other end. Bodies between our own parts are postcard, everything else is JSON.
 //!
-//! The socket's file mode (0600) is the access control on one machine; TLS comes with the first
-//! listener that leaves it.
+//! The socket's file mode (0600) is the access control on one machine. What leaves it is TLS 1.3 with
+//! a certificate at both ends, whose name says what its holder may do ([`Role`]).
 
+mod address;
+mod admit;
 mod client;
+mod health;
+mod line;
 mod listen;
 mod router;
 mod service;
+mod tls;
 mod wire;
 
-pub use client::{CallError, Client};
+pub use address::{AddressError, ServerAddress};
+pub use client::{CallError, Client, ClientError};
+pub use health::{Health, HealthListenError, HealthListener};
 pub use listen::{ListenError, MetricsListenError, MetricsListener, UnixSocket, serve};
 pub use router::{router, router_with};
 pub use service::{Refusal, Service};
+pub use tls::{
+    Authority, AuthorityError, Identity, IdentityError, Issued, Lifetime, ListenerFigures,
+    ListenerStatus, MaterialError, Peer, Role, TlsFiles, TlsListenError, TlsListener,
+};
 pub use wire::{
     Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, DatapathMode, DropPage,
     EstablishedReport, FlowPage, IngestFigures, Order, PolicyFile, Revision, RollbackRequest,

@@ -1,11 +1,17 @@
-//! Listening: on a Unix socket that only its owner may open, or on a TCP address for metrics.
+//! Listening: on a Unix socket that only its owner may open, or on a TCP address for metrics. What
+//! leaves the machine is in `tls`.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::Router;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixListener;
+use tokio::task::JoinSet;
+
+use crate::Peer;
 
 /// A bound Unix socket; its file is removed on drop.
 #[derive(Debug)]
@@ -118,9 +124,21 @@ impl MetricsListener {
     }
 }
 
+/// Tells connections that the server stops.
+pub(crate) type Closed = tokio::sync::watch::Receiver<bool>;
+
+/// Longest wait for the head of a request, and so the longest that a connection stays idle.
+const HEAD_WAIT: Duration = Duration::from_secs(30);
+/// Largest head of a request, bytes.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Most header lines of a request.
+const HEADERS_MAX: usize = 64;
+
 /// Serves `router` on `socket` until `stop` resolves; requests under way are answered first.
+/// Whoever may open the socket may do everything: see [`Peer::Local`].
 pub async fn serve(socket: UnixSocket, router: Router, stop: impl Future<Output = ()>) {
-    let mut connections = tokio::task::JoinSet::new();
+    let router = router.layer(axum::Extension(Peer::Local));
+    let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stop);
     let (closing, closed) = tokio::sync::watch::channel(false);
     loop {
@@ -128,36 +146,58 @@ pub async fn serve(socket: UnixSocket, router: Router, stop: impl Future<Output 
             () = &mut stop => break,
             accepted = socket.accept() => match accepted {
                 Ok(stream) => {
-                    connections.spawn(connection(stream, router.clone(), closed.clone()));
+                    connections.spawn(converse(stream, router.clone(), closed.clone(), None));
                 }
                 // Out of file descriptors, most likely: try again rather than end.
                 Err(error) => {
                     tracing::warn!(%error, "accept failed");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
             Some(_ended) = connections.join_next() => {}
         }
     }
     closing.send_replace(true);
-    let drained = async { while connections.join_next().await.is_some() {} };
-    // A hanging order question ends by itself after 10 s; nothing durable waits on it.
-    tokio::time::timeout(std::time::Duration::from_secs(2), drained).await.ok();
+    drain(&mut connections).await;
 }
 
-async fn connection(
-    stream: tokio::net::UnixStream,
+/// Waits for requests under way.
+pub(crate) async fn drain(connections: &mut JoinSet<()>) {
+    let drained = async { while connections.join_next().await.is_some() {} };
+    // A hanging order question ends by itself after 10 s; nothing durable waits on it.
+    tokio::time::timeout(Duration::from_secs(2), drained).await.ok();
+}
+
+/// Answers requests on one connection until the client ends it, the server stops, or it is as old
+/// as `age_max`; then the request under way is the last.
+pub(crate) async fn converse<S>(
+    stream: S,
     router: Router,
-    mut closed: tokio::sync::watch::Receiver<bool>,
-) {
+    mut closed: Closed,
+    age_max: Option<Duration>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = hyper_util::service::TowerToHyperService::new(router);
     let io = hyper_util::rt::TokioIo::new(stream);
-    let connection = hyper::server::conn::http1::Builder::new().serve_connection(io, service);
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(hyper_util::rt::TokioTimer::new())
+        .header_read_timeout(HEAD_WAIT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(io, service);
     let mut connection = std::pin::pin!(connection);
     let closing = async move { closed.wait_for(|closed| *closed).await.is_ok() };
+    let aged = async {
+        match age_max {
+            Some(age) => tokio::time::sleep(age).await,
+            None => std::future::pending().await,
+        }
+    };
     let ended = tokio::select! {
         ended = &mut connection => Some(ended),
         _closing = closing => None,
+        () = aged => None,
     };
     let ended = match ended {
         Some(ended) => ended,

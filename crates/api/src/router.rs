@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, FromRef, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Extension, FromRef, Path, Query, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -15,11 +16,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::{AgentReport, ApplyRequest, Refusal, RollbackRequest, Service, SnapshotQuery};
+use crate::{
+    AgentReport, ApplyRequest, Identity, Peer, Refusal, Role, RollbackRequest, Service,
+    SnapshotQuery, admit,
+};
 
-/// Largest request body, bytes: a batch of 8,192 halves with the longest names fits, and what the
-/// server adds to a batch still fits in a frame of the store.
-const BODY_BYTES_MAX: usize = 32 << 20;
 /// How long an agent's question for an order may hang, where nothing else is said.
 pub(crate) const ORDER_WAIT: Duration = Duration::from_secs(10);
 const ORDER_POLL: Duration = Duration::from_millis(100);
@@ -41,28 +42,31 @@ impl FromRef<Context> for Shared {
     }
 }
 
-/// Puts `service` on HTTP.
+/// Puts `service` on HTTP. Who may ask what is decided by the [`Peer`] that the listener puts on
+/// each request; without one, nothing is answered.
 ///
-/// | method and path | does |
-/// |---|---|
-/// | POST /v1/agents/{node}/batches | ingest; postcard in and out |
-/// | GET /v1/agents/{node}/order?after=N | next order, waits up to 10 s; 204 = none |
-/// | POST /v1/agents/{node}/report | an agent's state |
-/// | GET /v1/status, /v1/revisions | JSON |
-/// | POST /v1/snapshot | postcard |
-/// | GET /v1/flows?cursor=N&count=N, /v1/drops?cursor=N&count=N | postcard |
-/// | POST /v1/apply, /v1/rollback | JSON |
-/// | GET /metrics | Prometheus text |
+/// | method and path | does | for |
+/// |---|---|---|
+/// | POST /v1/agents/{node}/batches | ingest; postcard in and out | the node's agent |
+/// | GET /v1/agents/{node}/order?after=N | next order, waits up to 10 s; 204 = none | the node's agent |
+/// | POST /v1/agents/{node}/report | an agent's state | the node's agent |
+/// | GET /v1/status, /v1/revisions | JSON | operators |
+/// | POST /v1/snapshot | postcard | operators |
+/// | GET /v1/flows?cursor=N&count=N, /v1/drops?cursor=N&count=N | postcard | operators |
+/// | POST /v1/apply, /v1/rollback | JSON | operators |
+/// | GET /metrics | Prometheus text | operators, monitors |
 pub fn router(service: Shared) -> Router {
     router_with(service, ORDER_WAIT)
 }
 
 /// As [`router`], with another longest wait for an order.
 pub fn router_with(service: Shared, order_wait: Duration) -> Router {
-    Router::new()
+    let agents = Router::new()
         .route("/v1/agents/{node}/batches", post(ingest))
         .route("/v1/agents/{node}/order", get(order))
         .route("/v1/agents/{node}/report", post(report))
+        .route_layer(from_fn(admit::agents));
+    let operators = Router::new()
         .route("/v1/status", get(|State(s): State<Shared>| blocking_json(s, |s| Ok(s.status()))))
         .route(
             "/v1/revisions",
@@ -73,8 +77,14 @@ pub fn router_with(service: Shared, order_wait: Duration) -> Router {
         .route("/v1/drops", get(drops))
         .route("/v1/apply", post(apply))
         .route("/v1/rollback", post(rollback))
-        .route("/metrics", get(metrics))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .route_layer(from_fn(admit::operators));
+    let monitors =
+        Router::new().route("/metrics", get(metrics)).route_layer(from_fn(admit::monitors));
+    agents
+        .merge(operators)
+        .merge(monitors)
+        // `admit` has read the body already, within its own bounds.
+        .layer(DefaultBodyLimit::disable())
         .with_state(Context { service, order_wait })
 }
 
@@ -153,17 +163,42 @@ async fn drops(State(service): State<Shared>, Query(query): Query<FlowQuery>) ->
     blocking(service, move |s| Ok(s.drops(query.cursor, count)), postcard_body).await
 }
 
-async fn apply(State(service): State<Shared>, body: Bytes) -> Response {
+async fn apply(
+    State(service): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    body: Bytes,
+) -> Response {
     match from_json::<ApplyRequest>(&body) {
-        Ok(request) => blocking_json(service, move |s| s.apply(request)).await,
+        Ok(mut request) => {
+            request.operator = operator(&peer, request.operator);
+            blocking_json(service, move |s| s.apply(request)).await
+        }
         Err(refusal) => refused(&refusal),
     }
 }
 
-async fn rollback(State(service): State<Shared>, body: Bytes) -> Response {
+async fn rollback(
+    State(service): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    body: Bytes,
+) -> Response {
     match from_json::<RollbackRequest>(&body) {
-        Ok(request) => blocking_json(service, move |s| s.rollback(request)).await,
+        Ok(mut request) => {
+            request.operator = operator(&peer, request.operator);
+            blocking_json(service, move |s| s.rollback(request)).await
+        }
         Err(refusal) => refused(&refusal),
+    }
+}
+
+/// Who asks, for the record: the name in the certificate, where there is one, and not what the
+/// client claims.
+fn operator(peer: &Peer, claimed: String) -> String {
+    match peer {
+        Peer::Certified { identity: Identity { role: Role::Operator(name), .. }, .. } => {
+            name.clone()
+        }
+        Peer::Certified { .. } | Peer::Local | Peer::Nameless(_) => claimed,
     }
 }
 

@@ -87,6 +87,10 @@ pub struct AgentReport {
     pub tampered_last: Timestamp,
     /// Resident memory, bytes.
     pub memory_bytes: u64,
+    /// End of its certificate; None = it has none, or can't read it.
+    pub certificate_until: Option<Timestamp>,
+    /// Whether it is time to renew that.
+    pub certificate_old: bool,
 }
 
 /// An agent as the server sees it.
@@ -171,6 +175,9 @@ pub struct Status {
     pub generation: u64,
     /// What is wrong now, each with what to do.
     pub problems: Vec<String>,
+    /// The listener that leaves the machine; None = there is none.
+    #[serde(default)]
+    pub listener: Option<crate::ListenerStatus>,
 }
 
 /// Which history to send.

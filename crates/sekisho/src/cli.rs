@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sekisho_api::ServerAddress;
 use sekisho_model::Timestamp;
 use sekisho_policy::Dialect;
 
+use crate::commands::certificates::CertificatesCommand;
+use crate::commands::connect::{ServerArg, TlsArgs};
 use crate::commands::policy;
 use crate::config::{DEFAULT_LAB_STATE, DEFAULT_SOCKET};
 
@@ -85,6 +88,9 @@ pub(crate) enum Command {
     },
     /// Go back to an earlier revision.
     Rollback(RollbackArgs),
+    /// Certificates for servers and agents on different machines.
+    #[command(subcommand)]
+    Certificates(CertificatesCommand),
     /// Questions about policies, on files alone.
     Policy(PolicyArgs),
     /// A small server and client for scenarios (see `sekisho workload help`).
@@ -100,13 +106,6 @@ pub(crate) enum Command {
 pub(crate) enum TableOrJson {
     Table,
     Json,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ServerArg {
-    /// Socket of the server.
-    #[arg(long, env = "SEKISHO_SERVER", default_value = DEFAULT_SOCKET, value_name = "SOCKET")]
-    pub(crate) server: PathBuf,
 }
 
 /// Where history comes from.
@@ -236,9 +235,17 @@ pub(crate) struct AgentArgs {
     /// This machine is itself a subject of policy (a VM or plain host).
     #[arg(long)]
     pub(crate) host: bool,
-    /// Socket of the server.
-    #[arg(long, env = "SEKISHO_SERVER", value_name = "SOCKET")]
-    pub(crate) server: Option<PathBuf>,
+    /// The server: the path of its socket, or https://HOST[:PORT].
+    #[arg(long, env = "SEKISHO_SERVER", value_name = "SOCKET|URL")]
+    pub(crate) server: Option<ServerAddress>,
+    /// Name in the server's certificate, where it is not the host in --server (a tunnel).
+    #[arg(long, env = "SEKISHO_TLS_SERVER_NAME", value_name = "NAME")]
+    pub(crate) tls_server_name: Option<String>,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    /// Address for probes: /healthz and /readyz over HTTP.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) health_listen: Option<String>,
     /// End when the starting process ends.
     #[arg(long, hide = true)]
     pub(crate) die_with_parent: bool,
@@ -249,6 +256,14 @@ pub(crate) struct ServerArgs {
     /// Unix socket to serve.
     #[arg(long, value_name = "SOCKET")]
     pub(crate) socket: Option<PathBuf>,
+    /// Address to serve on the network, such as 0.0.0.0:7443; needs --tls-ca, --tls-cert, --tls-key.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    /// Address for probes: /healthz and /readyz over HTTP.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) health_listen: Option<String>,
     /// Folder of history, revisions and inventory.
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -506,6 +521,29 @@ impl HistoryArgs {
         sekisho_model::TimeRange {
             from: self.since.map_or(Timestamp::EPOCH, |since| since.at(now)),
             to: self.until.map_or(Timestamp::MAX, |until| until.at(now)),
+        }
+    }
+}
+
+impl Command {
+    /// The server that it asks, if it asks one.
+    pub(crate) fn server_mut(&mut self) -> Option<&mut ServerArg> {
+        match self {
+            Self::Status { server, .. } => Some(server),
+            Self::Observe(args) => Some(&mut args.history.server),
+            Self::Map(args) => Some(&mut args.history.server),
+            Self::Recommend(args) => Some(&mut args.history.server),
+            Self::Verify(args) => Some(&mut args.history.server),
+            Self::Stage(args) | Self::Apply { args, .. } => Some(&mut args.server),
+            Self::Rollback(args) => Some(&mut args.server),
+            Self::Demo(_)
+            | Self::Lab(_)
+            | Self::Agent(_)
+            | Self::Server(_)
+            | Self::Doctor { .. }
+            | Self::Certificates(_)
+            | Self::Policy(_)
+            | Self::Workload { .. } => None,
         }
     }
 }

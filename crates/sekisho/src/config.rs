@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use sekisho_api::{ServerAddress, TlsFiles};
 use serde::Deserialize;
 
 /// Socket of the server where nothing else is said.
@@ -20,7 +21,31 @@ const DEFAULT_FILE: &str = "/etc/sekisho/config.toml";
 pub(crate) struct Config {
     pub(crate) agent: AgentConfig,
     pub(crate) server: ServerConfig,
+    pub(crate) client: ClientConfig,
     pub(crate) log: LogConfig,
+}
+
+/// `[client]`: for the commands that ask a server.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ClientConfig {
+    /// The server; the local socket if absent.
+    pub(crate) server: Option<ServerAddress>,
+    pub(crate) tls: TlsConfig,
+}
+
+/// `[agent.tls]`, `[server.tls]`, `[client.tls]`: files in PEM. All of the first three, or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TlsConfig {
+    /// Certificate of the authority that signed the other end's certificate.
+    pub(crate) ca: Option<PathBuf>,
+    /// Our certificate.
+    pub(crate) cert: Option<PathBuf>,
+    /// Its key.
+    pub(crate) key: Option<PathBuf>,
+    /// Name in the server's certificate, where it is not the host of its address; not for a server.
+    pub(crate) server_name: Option<String>,
 }
 
 /// `[agent]`.
@@ -35,8 +60,11 @@ pub(crate) struct AgentConfig {
     pub(crate) netns: Option<PathBuf>,
     /// True if this is a host or VM that is itself a subject of policy.
     pub(crate) host: bool,
-    /// The server's socket.
-    pub(crate) server: PathBuf,
+    /// The server: its socket, or https://HOST[:PORT].
+    pub(crate) server: ServerAddress,
+    pub(crate) tls: TlsConfig,
+    /// Address for probes; empty = none.
+    pub(crate) health_listen: String,
     /// Seconds between samples of open connections.
     pub(crate) sample_period_s: u64,
     /// Seconds without a datagram after which a UDP flow ends.
@@ -54,7 +82,9 @@ impl Default for AgentConfig {
             cgroup: None,
             netns: None,
             host: false,
-            server: PathBuf::from(DEFAULT_SOCKET),
+            server: ServerAddress::Socket(PathBuf::from(DEFAULT_SOCKET)),
+            tls: TlsConfig::default(),
+            health_listen: String::new(),
             sample_period_s: 10,
             udp_idle_s: 30,
             ring_bytes: 8 << 20,
@@ -69,6 +99,11 @@ impl Default for AgentConfig {
 pub(crate) struct ServerConfig {
     /// Unix socket to serve.
     pub(crate) socket: PathBuf,
+    /// Address to serve on the network with TLS; empty = none.
+    pub(crate) listen: String,
+    pub(crate) tls: TlsConfig,
+    /// Address for probes; empty = none.
+    pub(crate) health_listen: String,
     /// Folder of history, revisions and inventory.
     pub(crate) data_dir: PathBuf,
     /// Loopback address for Prometheus; empty = none.
@@ -87,6 +122,9 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             socket: PathBuf::from(DEFAULT_SOCKET),
+            listen: String::new(),
+            tls: TlsConfig::default(),
+            health_listen: String::new(),
             data_dir: PathBuf::from("/var/lib/sekisho"),
             metrics_listen: String::new(),
             retention_days: 30,
@@ -161,6 +199,30 @@ impl Config {
             "`agent.ring_bytes` is {bytes}, it must be a power of two and at least {RING_BYTES_MIN}"
         );
         Ok(())
+    }
+}
+
+impl TlsConfig {
+    /// All three files, or none; an error names those that are missing.
+    pub(crate) fn files(&self) -> anyhow::Result<Option<TlsFiles>> {
+        match (&self.ca, &self.cert, &self.key) {
+            (None, None, None) => Ok(None),
+            (Some(ca), Some(certificate), Some(key)) => Ok(Some(TlsFiles {
+                ca: ca.clone(),
+                certificate: certificate.clone(),
+                key: key.clone(),
+            })),
+            (ca, cert, key) => {
+                let all = [("--tls-ca", ca), ("--tls-cert", cert), ("--tls-key", key)];
+                let missing = all.iter().filter(|(_, path)| path.is_none());
+                let missing: Vec<&str> = missing.map(|(flag, _)| *flag).collect();
+                anyhow::bail!(
+                    "TLS needs an authority, a certificate and a key: {} missing (or its key in the \
+                     configuration file)",
+                    missing.join(" and ")
+                )
+            }
+        }
     }
 }
 

@@ -25,11 +25,11 @@ fn main() -> ExitCode {
     if let Some(code) = sekisho_lab::internal_main(&words) {
         return code;
     }
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
     if let Command::Workload { args } = &cli.command {
         return sekisho_lab::workload_main(args);
     }
-    match run(&cli) {
+    match run(&mut cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
             commands::output::note(&format!("sekisho: {error:#}"));
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> anyhow::Result<Exit> {
+fn run(cli: &mut Cli) -> anyhow::Result<Exit> {
     let mut config = config::load(cli.config.as_deref())?;
     match (cli.quiet, cli.verbose) {
         (true, _) => "error".clone_into(&mut config.log.level),
@@ -47,6 +47,9 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         (false, _) => "trace".clone_into(&mut config.log.level),
     }
     logging::start(&config.log)?;
+    if let Some(server) = cli.command.server_mut() {
+        server.complete(&config.client);
+    }
     match &cli.command {
         Command::Demo(args) => commands::demo::run(args),
         Command::Lab(command) => commands::lab::run(command),
@@ -61,6 +64,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Stage(args) => commands::apply::stage(args),
         Command::Apply { args, cut } => commands::apply::apply(args, *cut),
         Command::Rollback(args) => commands::apply::rollback(args),
+        Command::Certificates(command) => commands::certificates::run(command),
         Command::Policy(command) => commands::policy::run(command),
         // Answered before: it has its own arguments and exit codes.
         Command::Workload { .. } => Ok(Exit::Done),

@@ -1,4 +1,4 @@
-//! The API over real Unix sockets, with a service that answers from memory.
+//! The API over real Unix sockets and real TLS, with a service that answers from memory.
 
 #[cfg(test)]
 mod calls;
@@ -8,3 +8,5 @@ mod listen;
 mod memory;
 #[cfg(test)]
 mod orders;
+#[cfg(test)]
+mod tls;

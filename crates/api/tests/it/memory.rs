@@ -21,6 +21,8 @@ pub(crate) struct Memory {
     pub(crate) reports: Mutex<Vec<(String, AgentReport)>>,
     /// Why nothing can be stored; empty = it can.
     pub(crate) full: Mutex<String>,
+    /// Who asked to roll back.
+    pub(crate) operators: Mutex<Vec<String>>,
     /// Asked to stop in the middle of a batch: waits for this long.
     pub(crate) slow: Mutex<Duration>,
 }
@@ -67,6 +69,7 @@ impl Service for Memory {
             ingest: sekisho_api::IngestFigures::default(),
             generation: 0,
             problems: Vec::new(),
+            listener: None,
         }
     }
 
@@ -86,7 +89,8 @@ impl Service for Memory {
         Err(Refusal::Invalid(format!("{} files", request.files.len())))
     }
 
-    fn rollback(&self, _request: RollbackRequest) -> Result<ApplyResponse, Refusal> {
+    fn rollback(&self, request: RollbackRequest) -> Result<ApplyResponse, Refusal> {
+        self.operators.lock().unwrap().push(request.operator);
         Err(Refusal::Unknown("no such revision".to_owned()))
     }
 

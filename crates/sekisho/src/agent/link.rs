@@ -26,12 +26,20 @@ struct State {
     sending: Option<Batch>,
     sequence: u64,
     shed: u64,
+    /// Whether the server ever took a batch.
+    taken: bool,
 }
 
 impl Outbox {
     /// Makes an empty queue of at most `batches_max` batches.
     pub(crate) fn new(node: &str, epoch: Timestamp, batches_max: usize) -> Self {
-        let state = State { waiting: Queue::new(batches_max), sending: None, sequence: 0, shed: 0 };
+        let state = State {
+            waiting: Queue::new(batches_max),
+            sending: None,
+            sequence: 0,
+            shed: 0,
+            taken: false,
+        };
         Self { node: node.to_owned(), epoch, state: Mutex::new(state), filled: Notify::new() }
     }
 
@@ -82,7 +90,9 @@ impl Outbox {
     }
 
     fn acknowledged(&self) {
-        self.state().sending = None;
+        let mut state = self.state();
+        state.sending = None;
+        state.taken = true;
     }
 
     /// The server will never take the batch: its halves are lost, and counted.
@@ -128,6 +138,18 @@ impl Outbox {
                 }
             }
         }
+    }
+}
+
+/// Ready once the server took a batch: a rollout stops at an agent that the server does not know or
+/// does not let in. A server that goes away later makes no agent less ready: nothing is lost yet.
+impl sekisho_api::Health for Outbox {
+    fn is_alive(&self) -> bool {
+        true
+    }
+
+    fn is_ready(&self) -> bool {
+        self.state().taken
     }
 }
 

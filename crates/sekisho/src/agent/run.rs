@@ -93,11 +93,18 @@ pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let client = Client::new(&options.config.server);
+    let client = client(&options.config)?.keep_alive();
     runtime.block_on(async {
         let signal = signals::Stop::new()?;
+        let probes = match options.config.health_listen.as_str() {
+            "" => None,
+            address => Some(sekisho_api::HealthListener::bind(address).await?),
+        };
         tracing::info!(node = options.node, cgroup = %options.cgroup.display(), "observing");
         let mut tasks = tokio::task::JoinSet::new();
+        if let Some(probes) = probes {
+            tasks.spawn(probes.serve(Arc::clone(&outbox) as _, signal.wait()));
+        }
         let (sender, box_) = (client.clone(), Arc::clone(&outbox));
         tasks.spawn(async move { box_.send_all(&sender).await });
         let (asker, path) = (client.clone(), Arc::clone(&datapath));
@@ -123,6 +130,11 @@ pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<()> {
         Ok(captured) => captured,
         Err(_panic) => anyhow::bail!("the capture thread panicked"),
     }
+}
+
+fn client(config: &AgentConfig) -> anyhow::Result<Client> {
+    let (server, name) = (config.server.clone(), config.tls.server_name.as_deref());
+    Ok(Client::at(server, config.tls.files()?, name)?)
 }
 
 /// A signal, or the end of the capture thread, which is a failure.

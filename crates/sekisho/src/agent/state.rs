@@ -3,8 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sekisho_api::{AgentReport, Client, EstablishedReport};
-use sekisho_base::error_chain;
+use sekisho_base::{Clock, error_chain};
 use sekisho_model::{DecidedBy, Timestamp};
+use sekisho_system::SystemClock;
 
 /// The next report.
 #[derive(Debug)]
@@ -65,8 +66,11 @@ impl AgentState {
 
     /// Sends the report; what the server does not get, the next one tells.
     pub(crate) async fn tell(&self, client: &Client) {
+        let until = client.tls_files().and_then(|files| files.lifetime().ok());
         let report = {
             let mut report = self.report();
+            report.certificate_until = until.map(|lifetime| lifetime.not_after);
+            report.certificate_old = until.is_some_and(|lifetime| lifetime.is_old(now()));
             report.memory_bytes = crate::memory::resident_bytes();
             report.clone()
         };
@@ -74,6 +78,10 @@ impl AgentState {
             tracing::debug!(error = %error_chain(&error), "report not delivered");
         }
     }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_nanos(SystemClock.now())
 }
 
 fn kernel_release() -> String {

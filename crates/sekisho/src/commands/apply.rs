@@ -1,7 +1,7 @@
 //! `sekisho stage`, `sekisho apply`, `sekisho rollback`.
 
 use sekisho_api::{
-    ApplyRequest, ApplyResponse, Client, DatapathMode, EstablishedReport, Revision, RollbackRequest,
+    ApplyRequest, ApplyResponse, DatapathMode, EstablishedReport, Revision, RollbackRequest,
 };
 use sekisho_model::{TimeRange, Timestamp};
 
@@ -39,7 +39,7 @@ fn ask(args: &ApplyArgs, mode: DatapathMode, cut: bool) -> anyhow::Result<Exit> 
         allow_partial: args.allow_partial,
         operator: operator(),
     };
-    let response = history::call(Client::new(&args.server.server).apply(&request))?;
+    let response = history::call(args.server.connect()?.apply(&request))?;
     if args.output == TableOrJson::Json {
         output::print_json(&response)?;
     } else {
@@ -62,7 +62,7 @@ fn ask(args: &ApplyArgs, mode: DatapathMode, cut: bool) -> anyhow::Result<Exit> 
 
 /// Goes back, or lists what there is to go back to.
 pub(crate) fn rollback(args: &RollbackArgs) -> anyhow::Result<Exit> {
-    let client = Client::new(&args.server.server);
+    let client = args.server.connect()?;
     if args.list {
         output::print(&revisions(&history::call(client.revisions())?))?;
         return Ok(Exit::Done);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use sekisho_api::{Client, Snapshot, SnapshotQuery};
+use sekisho_api::{Snapshot, SnapshotQuery};
 use sekisho_base::Clock;
 use sekisho_model::{TimeRange, Timestamp};
 use sekisho_system::SystemClock;
@@ -44,7 +44,7 @@ pub(crate) fn whole_or_partial(history: &History) -> Exit {
 pub(crate) fn load(args: &HistoryArgs, range: TimeRange) -> anyhow::Result<History> {
     let snapshot = match &args.store {
         Some(folder) => offline(folder, args.inventory.as_deref(), range)?,
-        None => call(Client::new(&args.server.server).snapshot(SnapshotQuery { range }))?,
+        None => call(args.server.connect()?.snapshot(SnapshotQuery { range }))?,
     };
     Ok(History::of(snapshot))
 }

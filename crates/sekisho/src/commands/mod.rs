@@ -1,6 +1,8 @@
 //! What each command does.
 
 pub(crate) mod apply;
+pub(crate) mod certificates;
+pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod history;

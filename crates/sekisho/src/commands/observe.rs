@@ -90,7 +90,7 @@ fn stored(args: &ObserveArgs) -> anyhow::Result<Exit> {
 }
 
 fn live(args: &ObserveArgs) -> anyhow::Result<Exit> {
-    let client = Client::new(&args.history.server.server);
+    let client = args.history.server.connect()?;
     let mut cursors = Cursors::default();
     let mut first = true;
     loop {

@@ -17,6 +17,9 @@ pub(crate) fn agent(args: &AgentArgs, config: &Config) -> anyhow::Result<Exit> {
     options.netns = args.netns.clone().or(options.netns);
     options.host |= args.host;
     options.server = args.server.clone().unwrap_or(options.server);
+    options.tls.server_name = args.tls_server_name.clone().or(options.tls.server_name);
+    options.tls = args.tls.over(options.tls);
+    options.health_listen = args.health_listen.clone().unwrap_or(options.health_listen);
     agent::run(&AgentOptions::complete(options)?)?;
     Ok(Exit::Done)
 }
@@ -28,6 +31,9 @@ pub(crate) fn server(args: &ServerArgs, config: &Config) -> anyhow::Result<Exit>
     }
     let mut options = config.server.clone();
     options.socket = args.socket.clone().unwrap_or(options.socket);
+    options.listen = args.listen.clone().unwrap_or(options.listen);
+    options.tls = args.tls.over(options.tls);
+    options.health_listen = args.health_listen.clone().unwrap_or(options.health_listen);
     options.data_dir = args.data_dir.clone().unwrap_or(options.data_dir);
     options.journal = args.journal.clone().or(options.journal);
     server::run(&options)?;

@@ -1,17 +1,18 @@
 //! `sekisho status`.
 
-use sekisho_api::{Client, Status};
+use sekisho_api::Status;
 use sekisho_base::harmless;
 
+use super::connect::ServerArg;
 use super::{history, output};
-use crate::cli::{ServerArg, TableOrJson};
+use crate::cli::TableOrJson;
 use crate::exit::Exit;
 
 const MIB: u64 = 1 << 20;
 
 /// Prints the server's state; `Partial` if something is wrong.
 pub(crate) fn run(server: &ServerArg, form: TableOrJson) -> anyhow::Result<Exit> {
-    let status = history::call(Client::new(&server.server).status())?;
+    let status = history::call(server.connect()?.status())?;
     match form {
         TableOrJson::Json => output::print_json(&status)?,
         TableOrJson::Table => output::print(&table(&status))?,
@@ -31,6 +32,12 @@ fn table(status: &Status) -> String {
         status.store.bytes / 1_024,
     );
     text.push_str(&format!("completeness of the last 15 minutes: {}\n", percent(status)));
+    if let Some(listener) = &status.listener {
+        text.push_str(&format!(
+            "network: {}, {} connected, certificate until {}\n",
+            listener.address, listener.connections, listener.not_after
+        ));
+    }
     let policy = match (status.revision, status.staged) {
         (0, 0) => "none in force".to_owned(),
         (0, staged) => format!("revision {staged} staged, none enforced"),

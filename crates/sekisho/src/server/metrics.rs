@@ -7,6 +7,8 @@ use sekisho_api::{AgentStatus, Status};
 
 use super::service::SILENT_S;
 
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
 /// Writes all metrics.
 pub(crate) fn exposition(status: &Status) -> String {
     let mut text = Text::default();
@@ -33,6 +35,7 @@ pub(crate) fn exposition(status: &Status) -> String {
         text.value("sekisho_joiner_held", &[("state", state)], count);
     }
     store(&mut text, status);
+    listener(&mut text, status);
     agents(&mut text, status);
     kernel_drops(&mut text, status);
     text.0
@@ -52,6 +55,32 @@ fn store(text: &mut Text, status: &Status) {
     text.single("sekisho_objects", "gauge", "Objects of the cluster known.", status.objects);
     let help = "Resident memory of the server.";
     text.single("sekisho_server_memory_bytes", "gauge", help, status.memory_bytes);
+}
+
+fn listener(text: &mut Text, status: &Status) {
+    let Some(listener) = &status.listener else { return };
+    let help = "Clients on the network that proved who they are, connected now.";
+    text.single("sekisho_listener_connections", "gauge", help, listener.connections);
+    text.family("sekisho_listener_clients_total", "counter", "Clients by what became of them.");
+    let counts = [
+        ("accepted", listener.accepted),
+        ("failed", listener.failed),
+        ("refused", listener.refused),
+    ];
+    for (state, count) in counts {
+        text.value("sekisho_listener_clients_total", &[("state", state)], count);
+    }
+    let help = "End of the server's certificate, Unix time.";
+    let until_s = listener.not_after.nanos() / NANOS_PER_SECOND;
+    text.single("sekisho_certificate_expiry_timestamp_seconds", "gauge", help, until_s);
+    let help = "End of the agent's certificate, Unix time.";
+    text.family("sekisho_agent_certificate_expiry_timestamp_seconds", "gauge", help);
+    for agent in &status.agents {
+        if let Some(until) = agent.report.certificate_until {
+            let name = "sekisho_agent_certificate_expiry_timestamp_seconds";
+            text.value(name, &[("node", &agent.node)], until.nanos() / NANOS_PER_SECOND);
+        }
+    }
 }
 
 fn agents(text: &mut Text, status: &Status) {

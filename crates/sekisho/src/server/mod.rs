@@ -15,6 +15,7 @@ mod recent;
 mod revisions;
 mod run;
 mod service;
+mod ticked;
 mod window;
 
 pub(crate) use agents::is_node_name;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sekisho_api::ListenerStatus;
 use sekisho_model::Timestamp;
 
 use super::core::Core;
@@ -67,6 +68,24 @@ impl Troubles {
     }
 }
 
+/// What is wrong with the listener on the network.
+pub(crate) fn of_listener(listener: &ListenerStatus) -> Vec<String> {
+    let mut problems = Vec::new();
+    if listener.old {
+        problems.push(format!(
+            "the server's certificate ends at {}: renew it (`sekisho certificates`)",
+            listener.not_after
+        ));
+    }
+    if !listener.problem.is_empty() {
+        problems.push(format!(
+            "renewed TLS files can't be used, the old ones are: {}",
+            listener.problem
+        ));
+    }
+    problems
+}
+
 impl Core {
     /// What is wrong now, each with what to do.
     pub(crate) fn problems(&self, now: Timestamp) -> Vec<String> {
@@ -97,6 +116,13 @@ impl Core {
             let report = &agent.report;
             if !report.error.is_empty() {
                 problems.push(format!("agent on {}: {}", agent.node, report.error));
+            }
+            if let (true, Some(until)) = (report.certificate_old, report.certificate_until) {
+                problems.push(format!(
+                    "the certificate of the agent on {} ends at {until}: renew it (`sekisho \
+                     certificates`), else it will not be let in",
+                    agent.node
+                ));
             }
             if report.tampered > 0 && now.seconds_since(report.tampered_last) < TAMPERING_TOLD_S {
                 problems.push(format!(

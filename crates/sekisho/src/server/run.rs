@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use sekisho_api::UnixSocket;
+use anyhow::{Context, bail};
+use sekisho_api::{TlsListener, UnixSocket};
 use sekisho_base::Clock;
 use sekisho_model::Timestamp;
 use sekisho_system::SystemClock;
@@ -43,6 +43,11 @@ async fn serve(config: &ServerConfig, service: &Arc<LocalService>) -> anyhow::Re
         "" => None,
         address => Some(sekisho_api::MetricsListener::bind(address).await?),
     };
+    let listener = network_listener(config).await?;
+    let probes = match config.health_listen.as_str() {
+        "" => None,
+        address => Some(sekisho_api::HealthListener::bind(address).await?),
+    };
     tracing::info!(socket = %config.socket.display(), data = %config.data_dir.display(), "serving");
     let stop = signals::Stop::new()?;
     let mut tasks = tokio::task::JoinSet::new();
@@ -53,9 +58,30 @@ async fn serve(config: &ServerConfig, service: &Arc<LocalService>) -> anyhow::Re
         tasks.spawn(async move { listener.serve(shared, stop.wait()).await });
     }
     let router = sekisho_api::router(Arc::clone(service) as _);
+    if let Some(listener) = listener {
+        service.listens(listener.figures());
+        tracing::info!(address = %listener.address(), "serving on the network");
+        tasks.spawn(listener.serve(router.clone(), stop.wait()));
+    }
+    if let Some(probes) = probes {
+        tasks.spawn(probes.serve(Arc::clone(service) as _, stop.wait()));
+    }
     sekisho_api::serve(socket, router, stop.wait()).await;
     while tasks.join_next().await.is_some() {}
     Ok(())
+}
+
+/// The listener on the network, if one is wanted; without TLS there is none.
+async fn network_listener(config: &ServerConfig) -> anyhow::Result<Option<TlsListener>> {
+    let files = config.tls.files()?;
+    match (config.listen.as_str(), files) {
+        ("", _) => Ok(None),
+        (address, Some(files)) => Ok(Some(TlsListener::bind(address, &files).await?)),
+        (address, None) => bail!(
+            "`listen` is `{address}`, and nothing is served on the network without TLS: give \
+             --tls-ca, --tls-cert and --tls-key (`sekisho certificates` makes them)"
+        ),
+    }
 }
 
 async fn tick(service: Arc<LocalService>, config: ServerConfig, stop: signals::Stop) {
@@ -79,8 +105,9 @@ async fn tick(service: Arc<LocalService>, config: ServerConfig, stop: signals::S
                 core.retain(now, age_s, config.retention_bytes);
             }
         });
-        if done.await.is_err() {
-            tracing::error!("a tick panicked; the next one goes on");
+        match done.await {
+            Ok(()) => service.ticked(),
+            Err(_panicked) => tracing::error!("a tick panicked; the next one goes on"),
         }
     }
 }

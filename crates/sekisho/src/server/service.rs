@@ -1,12 +1,12 @@
 //! The server behind the API.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sekisho_api::{
-    Ack, AgentReport, ApplyRequest, ApplyResponse, DatapathMode, DropPage, FlowPage, IngestFigures,
-    Order, Refusal, Revision, RollbackRequest, Service, Snapshot, SnapshotQuery, Status,
-    StoreFigures,
+    Ack, AgentReport, ApplyRequest, ApplyResponse, DatapathMode, DropPage, FlowPage, Health,
+    IngestFigures, ListenerFigures, Order, Refusal, Revision, RollbackRequest, Service, Snapshot,
+    SnapshotQuery, Status, StoreFigures,
 };
 use sekisho_base::{Clock, error_chain};
 use sekisho_flow::identify;
@@ -17,6 +17,8 @@ use sekisho_system::{SystemClock, wait};
 use super::agents::{Arrival, is_node_name};
 use super::core::Core;
 use super::policies::read_objects;
+use super::problems::{self, Duty};
+use super::ticked::Ticked;
 use super::window::Sources;
 use super::{damage, metrics, window};
 use crate::config::ServerConfig;
@@ -32,18 +34,33 @@ pub(crate) const SILENT_S: u64 = 15;
 /// One server on one machine.
 pub(crate) struct LocalService {
     core: Mutex<Core>,
+    /// The listener on the network, once there is one.
+    listener: OnceLock<Arc<ListenerFigures>>,
+    /// When the last tick was done, milliseconds since the start.
+    ticked: Ticked,
 }
 
 impl LocalService {
     /// Opens the data folder and replays the log.
     pub(crate) fn open(config: &ServerConfig) -> anyhow::Result<Self> {
         let core = Core::open(&config.data_dir, config.journal.as_deref(), &SystemClock)?;
-        Ok(Self { core: Mutex::new(core) })
+        Ok(Self { core: Mutex::new(core), listener: OnceLock::new(), ticked: Ticked::default() })
     }
 
     /// The state; a panic of another thread does not lock everybody out.
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Learns of the listener on the network.
+    pub(crate) fn listens(&self, figures: Arc<ListenerFigures>) {
+        // There is one at most, and it is told once.
+        self.listener.set(figures).ok();
+    }
+
+    /// Learns that a tick was done.
+    pub(crate) fn ticked(&self) {
+        self.ticked.note();
     }
 
     /// Seals history before the end.
@@ -68,6 +85,19 @@ impl LocalService {
 
 fn now() -> Timestamp {
     Timestamp::from_nanos(SystemClock.now())
+}
+
+/// Alive as long as it ticks; ready when it can store what agents send.
+impl Health for LocalService {
+    fn is_alive(&self) -> bool {
+        self.ticked.is_recent()
+    }
+
+    fn is_ready(&self) -> bool {
+        // Busy with a replay is not out of order: whoever holds the lock gives it back.
+        self.is_alive()
+            && self.core.try_lock().map_or(true, |core| !core.troubles.has(Duty::Append))
+    }
 }
 
 impl Service for LocalService {
@@ -120,6 +150,8 @@ impl Service for LocalService {
         let core = self.core();
         let range = TimeRange { from: time.minus_seconds(STATUS_WINDOW_S), to: time };
         let mut problems = core.problems(time);
+        let listener = self.listener.get().map(|figures| figures.status());
+        problems.extend(listener.iter().flat_map(problems::of_listener));
         let mut losses = core.store.losses(range).unwrap_or_else(|error| {
             problems.push(format!("history can't be read: {}", error_chain(&error)));
             Vec::new()
@@ -156,6 +188,7 @@ impl Service for LocalService {
             },
             generation: core.generation,
             problems,
+            listener,
         }
     }
 

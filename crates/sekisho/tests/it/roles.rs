@@ -7,3 +7,4 @@ mod halves;
 mod input;
 mod metrics;
 mod served;
+mod tls;

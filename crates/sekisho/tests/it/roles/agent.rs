@@ -17,14 +17,14 @@ const WAIT: Duration = Duration::from_secs(30);
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A namespace with one interface behind which nobody is, a cgroup, and an agent of both.
-struct Place {
+pub(super) struct Place {
     name: String,
     cgroup: PathBuf,
     agent: Option<Child>,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("sekisho-roles-{}-{number}", std::process::id());
         netns::create(&name).expect("this test needs root");
@@ -48,11 +48,16 @@ impl Place {
     }
 
     /// Sends `count` datagrams, each from a socket of its own, to where nobody answers.
-    fn traffic(&self, count: u32) {
+    pub(super) fn traffic(&self, count: u32) {
         self.run(&format!("for n in $(seq {count}); do echo x > /dev/udp/10.0.9.9/999; done"));
     }
 
     fn start(&mut self, served: &Served, node: &str) {
+        self.start_with(served, node, served.socket.to_str().unwrap(), &[]);
+    }
+
+    /// As [`Self::start`], with another way to the server.
+    pub(super) fn start_with(&mut self, served: &Served, node: &str, url: &str, flags: &[String]) {
         let log = File::options().create(true).append(true).open(self.log_path(served)).unwrap();
         let (cgroup, netns) = (self.cgroup.to_str().unwrap(), netns::path(&self.name));
         let arguments = [
@@ -64,9 +69,10 @@ impl Place {
             "--netns",
             netns.to_str().unwrap(),
             "--server",
-            served.socket.to_str().unwrap(),
+            url,
         ];
         let mut command = sekisho(&arguments);
+        command.args(flags);
         self.agent = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
     }
 
@@ -83,7 +89,7 @@ impl Place {
     }
 
     /// Ends it as a service manager would, and says how.
-    fn stop(&mut self) -> bool {
+    pub(super) fn stop(&mut self) -> bool {
         let mut agent = self.agent.take().unwrap();
         terminate(&mut agent, Duration::from_secs(20)).expect("it should end").success()
     }

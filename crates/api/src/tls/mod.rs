@@ -1,0 +1,16 @@
+//! Mutual TLS: who is at the other end of a connection, and the files that prove who we are.
+
+mod authority;
+mod identity;
+mod listener;
+mod material;
+mod reason;
+mod slots;
+
+pub use authority::{Authority, AuthorityError, Issued};
+pub use identity::{Identity, IdentityError, Peer, Role};
+pub use listener::{ListenerFigures, ListenerStatus, TlsListenError, TlsListener};
+pub use material::{Lifetime, MaterialError, TlsFiles};
+
+pub(crate) use material::Material;
+pub(crate) use reason::{Cause, explained};
