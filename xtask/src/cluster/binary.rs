@@ -100,9 +100,11 @@ impl Source {
         fs::create_dir_all(&parent).with_context(|| format!("create {}", parent.display()))?;
         // Two checkouts that need the same build: the second waits and finds it.
         let lock = File::create(parent.join("lock")).context("create the lock of the build")?;
-        let _lock = Flock::lock(lock, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| errno)
-            .context("lock the folder of the builds")?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).or_else(|(lock, _)| {
+            println!("waiting for another build into {}", parent.display());
+            Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno)
+        });
+        let _lock = lock.context("lock the folder of the builds")?;
         if !folder.is_dir() {
             self.build(&folder)?;
         }
@@ -115,7 +117,7 @@ impl Source {
         println!("building {} {version} (once for these sources; minutes)", self.name);
         let start = Instant::now();
         // Renamed when complete: a build that was interrupted is not taken for a good one.
-        let partial = folder.with_extension("partial");
+        let partial = folder.with_added_extension("partial");
         fs::remove_dir_all(&partial).ok();
         fs::create_dir_all(&partial).with_context(|| format!("create {}", partial.display()))?;
         let mut command = run::command(&go.to_string_lossy());

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use super::limits;
 use super::plan::{CLUSTERS_MAX, Plan};
 
 const FOLDER: &str = "/run/sekisho-cluster";
@@ -21,7 +22,9 @@ pub(crate) fn find(state: &Path) -> Option<Plan> {
 /// # Errors
 /// If all indices are taken or the folder can't be written.
 pub(crate) fn claim(state: &Path) -> Result<Plan> {
-    claim_in(Path::new(FOLDER), state)
+    let plan = claim_in(Path::new(FOLDER), state)?;
+    limits::raise(Path::new(FOLDER))?;
+    Ok(plan)
 }
 
 /// Gives the index back. The last step of taking a cluster down: until then, another cluster of
@@ -32,8 +35,11 @@ pub(crate) fn claim(state: &Path) -> Result<Plan> {
 pub(crate) fn release(plan: &Plan) -> Result<()> {
     let file = file(Path::new(FOLDER), plan.index);
     fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
-    // Fails as long as there are other clusters, which is right.
-    fs::remove_dir(FOLDER).ok();
+    if all().is_empty() {
+        limits::restore(Path::new(FOLDER))?;
+        // Not if a cluster came in this moment.
+        fs::remove_dir(FOLDER).ok();
+    }
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod hold;
 mod images;
 mod index;
 mod launch;
+mod limits;
 mod node;
 mod objects;
 mod operate;

@@ -33,14 +33,12 @@ pub(crate) fn up(root: &Path, programs: &Programs, state: &Path, shape: Shape) -
         clean::down(&old)?;
     }
     let plan = index::claim(state)?;
-    let brought = bring(root, &plan, programs, shape);
-    brought.with_context(|| {
-        format!(
-            "the cluster did not come up; when you have seen its logs: `cargo xtask cluster down \
-             --state {}`",
+    if let Err(error) = bring(root, &plan, programs, shape) {
+        bail!(
+            "{error:#}\n\nWhen you have seen enough: `cargo xtask cluster down --state {}`",
             state.display()
-        )
-    })?;
+        );
+    }
     println!("Kubernetes {} is up after {:.1} s", programs.version, start.elapsed().as_secs_f64());
     println!("\nexport KUBECONFIG={}", plan.admin().display());
     println!("export PATH={}:$PATH", plan.path("bin").display());
