@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
-use sha2::{Digest, Sha256};
 
+use crate::image::sha256;
 use crate::run;
 
 /// The Go modules that call the upstream commands, from the workspace's root.
@@ -134,11 +134,11 @@ impl Source {
     /// The first hexadecimal digits of the sources' SHA-256.
     fn digest(&self) -> Result<String> {
         let main = self.module.join(self.package).join("main.go");
-        let mut sum = Sha256::new();
+        let mut bytes = Vec::new();
         for file in [self.modfile.clone(), self.modfile.with_file_name("go.sum"), main] {
-            sum.update(fs::read(&file).with_context(|| format!("read {}", file.display()))?);
+            bytes.extend(fs::read(&file).with_context(|| format!("read {}", file.display()))?);
         }
-        Ok(sum.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+        Ok(sha256(&bytes)?.chars().take(12).collect())
     }
 }
 

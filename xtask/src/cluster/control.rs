@@ -3,7 +3,7 @@
 //! Flags are those that a cluster made by kubeadm has, as far as they matter; where one differs,
 //! it says why.
 
-use super::plan::{Plan, Port};
+use super::plan::{Family, Plan, Port};
 use super::process::{Component, Ready};
 
 /// Whether the cluster has nodes.
@@ -77,7 +77,7 @@ fn api_server(plan: &Plan, shape: Shape) -> Component {
         flag("service-account-issuer", "https://kubernetes.default.svc.cluster.local"),
         flag("service-account-key-file", pki("sa.pub")),
         flag("service-account-signing-key-file", pki("sa.key")),
-        flag("service-cluster-ip-range", plan.services()),
+        flag("service-cluster-ip-range", Family::both(|family| plan.services(family))),
         flag("authorization-mode", "Node,RBAC"),
         flag("enable-admission-plugins", "NodeRestriction"),
         flag("allow-privileged", "true"),
@@ -114,7 +114,7 @@ fn controllers(plan: &Plan) -> Component {
         flag("use-service-account-credentials", "true"),
         // `up` gives each node its range, so that it fits the node's CNI configuration.
         flag("allocate-node-cidrs", "false"),
-        flag("service-cluster-ip-range", plan.services()),
+        flag("service-cluster-ip-range", Family::both(|family| plan.services(family))),
     ];
     flags.extend(client_of_the_api(plan, "kube-controller-manager", Port::Controllers));
     let ready = Ready::Answers(local(plan, Port::Controllers), "/healthz");

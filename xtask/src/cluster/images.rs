@@ -8,31 +8,27 @@ use anyhow::{Context, Result};
 
 use super::node;
 use super::plan::Plan;
-use crate::image::Image;
+use crate::image::{Image, archive};
 use crate::run;
 
 /// Statically linked (package busybox-static).
 const BUSYBOX: &str = "/bin/busybox";
 const REDIS: &str = "/usr/bin/redis-server";
 
-/// Writes the tars of all images and returns their paths.
+/// Writes one tar of all images and returns its path.
 ///
 /// # Errors
-/// If a program can't be read or a tar written.
-pub(crate) fn make(plan: &Plan, coredns: &Path) -> Result<Vec<PathBuf>> {
+/// If a program can't be read or the tar not be written.
+pub(crate) fn make(plan: &Plan, coredns: &Path) -> Result<PathBuf> {
     let folder = plan.path("images");
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-    let mut images = vec![("pause", pause()?), ("busybox", busybox()?), ("coredns", dns(coredns)?)];
+    let mut images = vec![pause()?, busybox()?, dns(coredns)?];
     if Path::new(REDIS).exists() {
-        images.push(("redis", redis()?));
+        images.push(redis()?);
     }
-    let mut tars = Vec::with_capacity(images.len());
-    for (name, image) in images {
-        let tar = folder.join(format!("{name}.tar"));
-        fs::write(&tar, image.tar()?).with_context(|| format!("write {}", tar.display()))?;
-        tars.push(tar);
-    }
-    Ok(tars)
+    let tar = folder.join("fixture.tar");
+    fs::write(&tar, archive(&images)?).with_context(|| format!("write {}", tar.display()))?;
+    Ok(tar)
 }
 
 /// Keeps a pod's namespaces: as first process of a pod that shares its process namespace, it must

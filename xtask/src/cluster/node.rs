@@ -13,13 +13,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::control::flag;
-use super::plan::{NODES, Plan};
+use super::plan::{Family, NODES, Plan, ROUTER};
 use super::process::{self, Component, HOLDER, Ready};
 use super::{clean, fabric, hold};
 use crate::run;
@@ -68,7 +69,7 @@ fn kubelet(plan: &Plan, number: u8) -> Component {
         flag("config", file(plan, number, "kubelet.json")),
         flag("kubeconfig", plan.text(format!("kubelet{number}.kubeconfig"))),
         flag("hostname-override", name(number)),
-        flag("node-ip", plan.node(number)),
+        flag("node-ip", Family::both(|family| plan.end(family, 10 + number))),
     ];
     let ready = Ready::Answers(format!("https://{}:10250", plan.node(number)), "/healthz");
     component("kubelet", number, argv, ready)
@@ -106,12 +107,12 @@ pub(crate) fn prepare(plan: &Plan) -> Result<()> {
 /// The object of a node as `up` makes it before the kubelet finds it: only so is the range of its
 /// pods the one that its CNI gives out.
 pub(crate) fn object(plan: &Plan, number: u8) -> Value {
-    let pods = plan.node_pods(number);
+    let pods = Family::ALL.map(|family| plan.node_pods(family, number));
     json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": { "name": name(number), "labels": { "kubernetes.io/hostname": name(number) } },
-        "spec": { "podCIDR": pods, "podCIDRs": [pods] },
+        "spec": { "podCIDR": pods.first(), "podCIDRs": pods },
     })
 }
 
@@ -140,7 +141,7 @@ fn configure(plan: &Plan, number: u8) -> Result<()> {
     write("kubelet.json", pretty(&kubelet_config(plan, number))?)?;
     write("kube-proxy.json", pretty(&proxy_config(plan, number))?)?;
     // Nobody listens there: names outside the cluster are not resolved.
-    write("resolv.conf", format!("nameserver {}\n", plan.router()))
+    write("resolv.conf", format!("nameserver {}\n", plan.end(Family::V4, ROUTER)))
 }
 
 fn containerd_config(plan: &Plan, number: u8) -> String {
@@ -182,6 +183,8 @@ conf_dir = "{cni}"
 }
 
 fn cni_config(plan: &Plan, number: u8) -> Value {
+    let range = |family| json!([{ "subnet": plan.node_pods(family, number) }]);
+    let route = |family: Family| json!({ "dst": family.everything() });
     json!({
         "cniVersion": "1.0.0",
         "name": "fixture",
@@ -191,8 +194,8 @@ fn cni_config(plan: &Plan, number: u8) -> Value {
                 "ipMasq": false,
                 "ipam": {
                     "type": "host-local",
-                    "ranges": [[{ "subnet": plan.node_pods(number) }]],
-                    "routes": [{ "dst": "0.0.0.0/0" }],
+                    "ranges": Family::ALL.map(range),
+                    "routes": Family::ALL.map(route),
                     "dataDir": "/run/cni-addresses",
                 },
             },
@@ -249,7 +252,7 @@ fn proxy_config(plan: &Plan, number: u8) -> Value {
         "bindAddress": address,
         "healthzBindAddress": format!("{address}:10256"),
         "metricsBindAddress": "127.0.0.1:10249",
-        "clusterCIDR": plan.pods(),
+        "clusterCIDR": Family::both(|family| plan.pods(family)),
         "oomScoreAdj": 0,
         // Limits of conntrack belong to the machine, not to a network namespace.
         "conntrack": {
@@ -281,14 +284,26 @@ fn inherit(hierarchy: &Path, plan: &Plan, number: u8, key: &str) -> Result<()> {
     Ok(())
 }
 
-/// Gives a node the images in a tar.
+/// Gives all nodes the images in a tar.
 ///
 /// # Errors
 /// If containerd refuses it.
-pub(crate) fn import(plan: &Plan, number: u8, tar: &Path) -> Result<()> {
-    let holder = process::holder(plan, number)?;
-    let mut ctr = run::command("nsenter");
-    ctr.args(["--mount", "--target", &holder.to_string()]);
-    ctr.args(["ctr", "--namespace", "k8s.io", "images", "import"]);
-    run::quietly(ctr.arg(tar)).with_context(|| format!("import {}", tar.display()))
+pub(crate) fn import(plan: &Plan, tar: &Path) -> Result<()> {
+    let mut children = Vec::new();
+    for number in 1..=NODES {
+        let holder = process::holder(plan, number)?;
+        let mut ctr = run::command("nsenter");
+        ctr.args(["--mount", "--target", &holder.to_string()]);
+        ctr.args(["ctr", "--namespace", "k8s.io", "images", "import"]).arg(tar);
+        ctr.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        children.push(ctr.spawn().context("start `nsenter`")?);
+    }
+    for child in children {
+        let output = child.wait_with_output().context("wait for `ctr`")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("`ctr images import {}`: {}", tar.display(), said.trim_end());
+        }
+    }
+    Ok(())
 }

@@ -52,9 +52,7 @@ pub(crate) fn load(plan: &Plan, tars: &[String]) -> Result<()> {
     for tar in tars {
         // A relative path means another file on the other side.
         let tar = Path::new(tar).canonicalize().with_context(|| format!("find {tar}"))?;
-        for number in 1..=NODES {
-            node::import(plan, number, &tar)?;
-        }
+        node::import(plan, &tar)?;
         println!("all nodes have {}", tar.display());
     }
     Ok(())

@@ -4,8 +4,11 @@
 //! | what | value for index N |
 //! |---|---|
 //! | fabric of the nodes | 172.30.N.0/24: the host .1, nodes .11 and .12, the world's router .254 |
+//! | | fd00:172:30:N::/64 with the same last numbers |
 //! | pods | 10.(128+N).0.0/16, node K has 10.(128+N).K.0/24 |
+//! | | fd00:10:(128+N)::/48, node K has fd00:10:(128+N):K::/64 |
 //! | services | 10.(160+N).0.0/16, the API server .0.1, DNS .0.10 |
+//! | | fd00:10:(160+N)::/108 |
 //! | ports on the host | 17000 + 100 N and up |
 //! | names | network namespaces, links and cgroups begin with `skcN` |
 //!
@@ -18,6 +21,54 @@ use std::path::{Path, PathBuf};
 pub(crate) const CLUSTERS_MAX: u8 = 10;
 /// Nodes of a cluster: two, the least that shows traffic between nodes.
 pub(crate) const NODES: u8 = 2;
+
+/// The host's end in the fabric.
+pub(crate) const HOST: u8 = 1;
+/// The end through which everybody leaves the cluster.
+pub(crate) const ROUTER: u8 = 254;
+
+/// A family of addresses; each pod, node and range has both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// IPv4, the first of each list.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both, in the order in which Kubernetes is told them.
+    pub(crate) const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// `of` for both, with a comma in between as Kubernetes' flags want it.
+    pub(crate) fn both(of: impl Fn(Self) -> String) -> String {
+        Self::ALL.map(of).join(",")
+    }
+
+    /// The bits of an address.
+    pub(crate) fn bits(self) -> u8 {
+        match self {
+            Self::V4 => 32,
+            Self::V6 => 128,
+        }
+    }
+
+    /// The bits of the fabric's prefix.
+    pub(crate) fn fabric_bits(self) -> u8 {
+        match self {
+            Self::V4 => 24,
+            Self::V6 => 64,
+        }
+    }
+
+    /// All addresses, as CIDR.
+    pub(crate) fn everything(self) -> &'static str {
+        match self {
+            Self::V4 => "0.0.0.0/0",
+            Self::V6 => "::/0",
+        }
+    }
+}
 
 /// One cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,39 +110,58 @@ impl Plan {
         Ipv4Addr::new(172, 30, self.index, 1)
     }
 
-    /// The router between the fabric and what is not in the cluster.
-    pub(crate) fn router(&self) -> Ipv4Addr {
-        Ipv4Addr::new(172, 30, self.index, 254)
+    /// An end in the fabric: [`HOST`], [`ROUTER`], or 10 more than a node's number, from 1.
+    pub(crate) fn end(&self, family: Family, number: u8) -> String {
+        match family {
+            Family::V4 => format!("172.30.{}.{number}", self.index),
+            Family::V6 => format!("fd00:172:30:{}::{number}", self.index),
+        }
     }
 
-    /// A node's address; nodes count from 1.
+    /// A node's first address.
     pub(crate) fn node(&self, node: u8) -> Ipv4Addr {
         Ipv4Addr::new(172, 30, self.index, 10 + node)
     }
 
-    /// A server that is not in the cluster but can be reached from it (RFC 5737, TEST-NET-2).
-    pub(crate) fn outside(&self) -> Ipv4Addr {
-        Ipv4Addr::new(198, 51, 100, 1 + self.index)
+    /// A server that is not in the cluster but can be reached from it (RFC 5737, TEST-NET-2;
+    /// RFC 3849).
+    pub(crate) fn outside(&self, family: Family) -> String {
+        match family {
+            Family::V4 => format!("198.51.100.{}", 1 + self.index),
+            Family::V6 => format!("2001:db8:51::{}", 1 + self.index),
+        }
     }
 
     /// All nodes, as CIDR.
-    pub(crate) fn fabric(&self) -> String {
-        format!("172.30.{}.0/24", self.index)
+    pub(crate) fn fabric(&self, family: Family) -> String {
+        match family {
+            Family::V4 => format!("172.30.{}.0/24", self.index),
+            Family::V6 => format!("fd00:172:30:{}::/64", self.index),
+        }
     }
 
     /// The pods of one node, as CIDR.
-    pub(crate) fn node_pods(&self, node: u8) -> String {
-        format!("10.{}.{node}.0/24", 128 + self.index)
+    pub(crate) fn node_pods(&self, family: Family, node: u8) -> String {
+        match family {
+            Family::V4 => format!("10.{}.{node}.0/24", 128 + self.index),
+            Family::V6 => format!("fd00:10:{}:{node}::/64", 128 + self.index),
+        }
     }
 
     /// All pods, as CIDR.
-    pub(crate) fn pods(&self) -> String {
-        format!("10.{}.0.0/16", 128 + self.index)
+    pub(crate) fn pods(&self, family: Family) -> String {
+        match family {
+            Family::V4 => format!("10.{}.0.0/16", 128 + self.index),
+            Family::V6 => format!("fd00:10:{}::/48", 128 + self.index),
+        }
     }
 
-    /// All services, as CIDR.
-    pub(crate) fn services(&self) -> String {
-        format!("10.{}.0.0/16", 160 + self.index)
+    /// All services, as CIDR. /108 is the widest that the API server takes.
+    pub(crate) fn services(&self, family: Family) -> String {
+        match family {
+            Family::V4 => format!("10.{}.0.0/16", 160 + self.index),
+            Family::V6 => format!("fd00:10:{}::/108", 160 + self.index),
+        }
     }
 
     /// The service `kubernetes`: the first of the range.
@@ -143,18 +213,25 @@ mod tests {
         let (one, two) = (plan(0), plan(CLUSTERS_MAX - 1));
         assert_ne!(one.name(), two.name());
         assert_ne!(one.port(Port::Api), two.port(Port::Api));
-        assert_ne!(one.fabric(), two.fabric());
-        assert_ne!(one.pods(), two.pods());
-        assert_ne!(one.services(), two.services());
-        assert_ne!(one.outside(), two.outside());
+        for family in Family::ALL {
+            assert_ne!(one.fabric(family), two.fabric(family));
+            assert_ne!(one.pods(family), two.pods(family));
+            assert_ne!(one.services(family), two.services(family));
+            assert_ne!(one.outside(family), two.outside(family));
+        }
     }
 
     #[test]
     fn no_range_of_pods_is_a_range_of_services_for_any_two_clusters() {
-        for index in 0..CLUSTERS_MAX {
-            for other in 0..CLUSTERS_MAX {
-                assert_ne!(plan(index).pods(), plan(other).services());
-            }
+        let numbers = 0..CLUSTERS_MAX;
+        let pairs = numbers.clone().flat_map(|one| numbers.clone().map(move |two| (one, two)));
+        for (one, two) in pairs {
+            let second = |range: String| range.split(['.', ':']).nth(1).map(str::to_owned);
+            let third = |range: String| range.split(':').nth(2).map(str::to_owned);
+            let (pods, services) = (plan(one).pods(Family::V4), plan(two).services(Family::V4));
+            assert_ne!(second(pods), second(services));
+            let (pods, services) = (plan(one).pods(Family::V6), plan(two).services(Family::V6));
+            assert_ne!(third(pods), third(services));
         }
     }
 

@@ -1,13 +1,13 @@
 //! The cluster's part of `cargo xtask test`: up, the tests, and down again whatever happened.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
 
 use super::control::Shape;
-use super::plan::{NODES, Plan};
+use super::plan::Plan;
 use super::{binary, clean, index, node, up};
 use crate::image;
 use crate::libtest::Tally;
@@ -41,9 +41,10 @@ pub(crate) fn run(
 /// A folder of its own for each checkout: two that test at the same time don't meet, and one that
 /// was killed finds what it left.
 fn state(root: &Path) -> PathBuf {
-    let digest = Sha256::digest(root.to_string_lossy().as_bytes());
-    let name: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    PathBuf::from(format!("/var/tmp/sekisho-test-{name}"))
+    // Hasher without a key: the same in each run, and no secret.
+    let mut hasher = DefaultHasher::new();
+    root.hash(&mut hasher);
+    PathBuf::from(format!("/var/tmp/sekisho-test-{:016x}", hasher.finish()))
 }
 
 fn find(state: &Path) -> Result<Plan> {
@@ -53,9 +54,9 @@ fn find(state: &Path) -> Result<Plan> {
 /// Gives the nodes the product as it was built for the tests.
 fn load(plan: &Plan, program: &Path) -> Result<()> {
     let tar = plan.path("images/sekisho.tar");
-    let bytes = image::sekisho(program)?.tar()?;
+    let bytes = image::archive(&[image::sekisho(program)?])?;
     fs::write(&tar, bytes).with_context(|| format!("write {}", tar.display()))?;
-    (1..=NODES).try_for_each(|number| node::import(plan, number, &tar))
+    node::import(plan, &tar)
 }
 
 #[cfg(test)]

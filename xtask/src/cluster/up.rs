@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::binary::{self, Programs};
 use super::control::{self, Shape};
-use super::plan::{NODES, Plan};
+use super::plan::{Family, NODES, Plan};
 use super::process::{self, Component};
 use super::{certificates, clean, hold, images, index, node, objects};
 
@@ -78,7 +78,7 @@ fn bring(root: &Path, plan: &Plan, programs: &Programs, shape: Shape) -> Result<
     if shape == Shape::Nodes {
         // While the API server writes its first objects.
         await_all(plan, started)?;
-        images(plan, &programs.coredns)?;
+        node::import(plan, &images::make(plan, &programs.coredns)?)?;
     }
     await_all(plan, vec![api_server])?;
     started = clients.map(|client| start(plan, client)).into_iter().collect::<Result<_>>()?;
@@ -91,15 +91,6 @@ fn bring(root: &Path, plan: &Plan, programs: &Programs, shape: Shape) -> Result<
     }
     await_all(plan, started)?;
     if shape == Shape::Nodes { objects::await_ready(plan) } else { Ok(()) }
-}
-
-fn images(plan: &Plan, coredns: &Path) -> Result<()> {
-    for tar in images::make(plan, coredns)? {
-        for number in 1..=NODES {
-            node::import(plan, number, &tar)?;
-        }
-    }
-    Ok(())
 }
 
 fn start(plan: &Plan, component: Component) -> Result<(Component, Child)> {
@@ -143,7 +134,8 @@ fn prepare(plan: &Plan, programs: &Programs, shape: Shape) -> Result<()> {
     fs::write(state.join(clean::MARKER), "`cargo xtask cluster down` removes this folder.\n")?;
     let kind = if shape == Shape::Nodes { "nodes" } else { "control-plane" };
     fs::write(plan.path(SHAPE), kind).context("write the cluster's shape")?;
-    fs::write(plan.path("outside"), plan.outside().to_string()).context("write `outside`")?;
+    fs::write(plan.path("outside"), Family::ALL.map(|family| plan.outside(family)).join("\n"))
+        .context("write `outside`")?;
     for command in binary::COMMANDS {
         symlink(&programs.kubernetes, plan.path("bin").join(command))
             .with_context(|| format!("link {command}"))?;

@@ -92,9 +92,30 @@ fn pods_reach_the_api_server_and_what_is_outside_of_the_cluster() {
     let api = service["spec"]["clusterIP"].as_str().unwrap();
     let connect = format!("timeout 5 nc {api} 443 < /dev/null");
     let outside = fs::read_to_string(cluster.file("outside")).unwrap();
+    assert_eq!(outside.lines().count(), 2, "one of each family: {outside}");
     for pod in namespace.pods("web") {
         namespace.exec(&pod, &["sh", "-c", &connect]).unwrap();
-        namespace.exec(&pod, &["ping", "-c", "1", "-w", "5", outside.trim()]).unwrap();
+        for address in outside.lines() {
+            namespace.exec(&pod, &["ping", "-c", "1", "-w", "5", address]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn pods_have_an_address_of_each_family_and_reach_each_other_by_both() {
+    let cluster = Cluster::find();
+    let namespace = cluster.namespace("fixture-families");
+    namespace.web("web", 2);
+    let pods = namespace.pods("web");
+    for (from, to) in [(&pods[0], &pods[1]), (&pods[1], &pods[0])] {
+        let pod = cluster.get(&["pod", &to.name, "--namespace", &namespace.name]);
+        let addresses = pod["status"]["podIPs"].as_array().unwrap();
+        assert_eq!(addresses.len(), 2, "{addresses:?}");
+        let second = addresses[1]["ip"].as_str().unwrap();
+        for host in [to.ip.clone(), format!("[{second}]")] {
+            let answer = namespace.fetch(from, &format!("http://{host}:8080/"));
+            assert_eq!(answer.as_ref(), Ok(&to.name), "{host}");
+        }
     }
 }
 
