@@ -29,7 +29,7 @@ pub use tls::{
     ListenerStatus, MaterialError, Peer, Role, TlsFiles, TlsListenError, TlsListener,
 };
 pub use wire::{
-    Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, DatapathMode, DropPage,
-    EstablishedReport, FlowPage, IngestFigures, Order, PolicyFile, Revision, RollbackRequest,
-    Snapshot, SnapshotQuery, Status, StoreFigures,
+    Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, ClusterStatus, DatapathMode,
+    DropPage, EstablishedReport, FlowPage, IngestFigures, KindFigures, Order, PolicyFile, Revision,
+    RollbackRequest, Snapshot, SnapshotQuery, Status, StoreFigures,
 };

@@ -173,11 +173,70 @@ pub struct Status {
     pub ingest: IngestFigures,
     /// Generation of the newest order.
     pub generation: u64,
+    /// The live cluster; None if none is watched.
+    #[serde(default)]
+    pub cluster: Option<ClusterStatus>,
     /// What is wrong now, each with what to do.
     pub problems: Vec<String>,
     /// The listener that leaves the machine; None = there is none.
     #[serde(default)]
     pub listener: Option<crate::ListenerStatus>,
+}
+
+/// How a live cluster is followed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// Address of the API server.
+    pub server: String,
+    /// Its version; empty = not heard yet.
+    pub version: String,
+    /// Whether all kinds that may be listed were listed once.
+    pub synced: bool,
+    /// Since when it does not answer; None = it does.
+    pub away_since: Option<Timestamp>,
+    /// How much its clock is ahead of the server's, milliseconds, to about half a second.
+    pub ahead_ms: i64,
+    /// Changes that wait to be taken.
+    pub waiting: u64,
+    /// How long a change of the last second waited in the server, milliseconds.
+    pub lag_ms: u64,
+    /// Bytes of the journal that names old flows after a restart.
+    pub copy_bytes: u64,
+    /// Kinds, by group and resource.
+    pub kinds: Vec<KindFigures>,
+}
+
+/// How one kind of object is followed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindFigures {
+    /// Kind.
+    pub kind: String,
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// Resource, as RBAC spells it.
+    pub resource: String,
+    /// `listing`, `following`, `denied` or `failing`.
+    pub state: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether it was listed completely once.
+    pub synced: bool,
+    /// Objects that are there.
+    pub objects: u64,
+    /// Changes told by the watch since the start.
+    pub events: u64,
+    /// Lists since the start; the first is one.
+    pub lists: u64,
+    /// Objects that are there and can't be read.
+    pub unreadable: u64,
+    /// Failures of lists and watches since the start.
+    pub errors: u64,
+    /// The last of them.
+    pub error: String,
+    /// Why it is not followed, and what to do; empty = it is.
+    pub reason: String,
 }
 
 /// Which history to send.

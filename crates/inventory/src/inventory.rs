@@ -200,6 +200,12 @@ impl Inventory {
     /// The objects that were there at `at`, pods that had ended left out, by kind, namespace, name.
     #[must_use]
     pub fn objects_at(&self, at: Timestamp) -> Vec<Object> {
+        self.shared_at(at).iter().map(|object| Object::clone(object)).collect()
+    }
+
+    /// The same as [`Self::objects_at`], without copies of them.
+    #[must_use]
+    pub fn shared_at(&self, at: Timestamp) -> Vec<Arc<Object>> {
         let objects = self.history.objects.values().filter_map(|spans| spans.at(at));
         let alive = objects.filter(|object| match object.as_ref() {
             Object::Pod(pod) => is_alive(pod),
@@ -216,7 +222,7 @@ impl Inventory {
             | Object::Host(_)
             | Object::Other(_) => true,
         });
-        alive.map(|object| Object::clone(object)).collect()
+        alive.cloned().collect()
     }
 
     /// Grows with every change; equal generations give equal answers.

@@ -27,6 +27,13 @@ impl Cluster {
     /// other objects name get the label that every namespace carries.
     #[must_use]
     pub fn from_objects(objects: &[Object]) -> Self {
+        Self::from_shared(&objects.iter().collect::<Vec<_>>())
+    }
+
+    /// The same as [`Cluster::from_objects`], of objects that others hold, too: only what the
+    /// cluster keeps is copied.
+    #[must_use]
+    pub fn from_shared(objects: &[&Object]) -> Self {
         let listed = Listed::of(objects);
         let pods = objects.iter().filter_map(|object| {
             let Object::Pod(pod) = object else { return None };
@@ -39,7 +46,7 @@ impl Cluster {
     /// hold is moved, which takes half the memory.
     #[must_use]
     pub fn from_owned(mut objects: Vec<Object>) -> Self {
-        let listed = Listed::of(&objects);
+        let listed = Listed::of(&objects.iter().collect::<Vec<_>>());
         let pods: Vec<Endpoint> = objects
             .iter_mut()
             .filter_map(|object| {
@@ -47,12 +54,12 @@ impl Cluster {
                 Some(taken_endpoint(pod, &listed))
             })
             .collect();
-        Self::build(&objects, &listed, pods)
+        Self::build(&objects.iter().collect::<Vec<_>>(), &listed, pods)
     }
 
     /// `pods` = the endpoints of the pods among `objects`, in their order.
     fn build(
-        objects: &[Object],
+        objects: &[&Object],
         listed: &Listed,
         pods: impl IntoIterator<Item = Endpoint>,
     ) -> Self {
@@ -104,7 +111,7 @@ impl Cluster {
     }
 
     /// Adds the namespaces and nodes that other objects name.
-    fn add_implied(&mut self, objects: &[Object]) {
+    fn add_implied(&mut self, objects: &[&Object]) {
         for object in objects {
             let namespace = &object.meta().namespace;
             if !namespace.is_empty() && !self.namespaces.contains_key(namespace) {
@@ -205,7 +212,7 @@ fn host_endpoint(host: &Host) -> Endpoint {
 }
 
 /// Adds one endpoint for each topmost workload that no live pod belongs to.
-fn add_templates(objects: &[Object], listed: &Listed, endpoints: &mut Vec<Endpoint>) {
+fn add_templates(objects: &[&Object], listed: &Listed, endpoints: &mut Vec<Endpoint>) {
     let alive: BTreeSet<&WorkloadRef> =
         endpoints.iter().map(|endpoint| &endpoint.workload).collect();
     let mut found = Templates::new();
@@ -271,7 +278,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn of(objects: &[Object]) -> Self {
+    fn of(objects: &[&Object]) -> Self {
         let workloads = objects.iter().filter_map(|object| {
             let (meta, kind) = match object {
                 Object::Workload(workload) => (&workload.meta, workload.kind.as_str()),

@@ -270,6 +270,11 @@ pub(crate) struct ServerArgs {
     /// Watch lines of the cluster (the lab's journal.jsonl).
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
+    /// Watch the API server of a Kubernetes cluster: as a pod does, else by KUBECONFIG or
+    /// ~/.kube/config, or by the kubeconfig file named.
+    #[arg(long, value_name = "KUBECONFIG", num_args = 0..=1, require_equals = true,
+        default_missing_value = "", conflicts_with = "journal")]
+    pub(crate) kubernetes: Option<String>,
     /// End when the starting process ends.
     #[arg(long, hide = true)]
     pub(crate) die_with_parent: bool,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use sekisho_api::{ServerAddress, TlsFiles};
+use sekisho_inventory::watch::Cluster;
 use serde::Deserialize;
 
 /// Socket of the server where nothing else is said.
@@ -116,6 +117,29 @@ pub(crate) struct ServerConfig {
     pub(crate) rotate_s: u64,
     /// Watch lines of a cluster: the lab's `journal.jsonl`.
     pub(crate) journal: Option<PathBuf>,
+    /// The Kubernetes cluster to watch.
+    pub(crate) kubernetes: Kubernetes,
+}
+
+/// `server.kubernetes`: true, false, or the path of a kubeconfig.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "true, false or the path of a kubeconfig")]
+pub(crate) enum Kubernetes {
+    /// true: as a pod does, else by `KUBECONFIG` or `~/.kube/config`.
+    On(bool),
+    /// By a kubeconfig file.
+    Kubeconfig(PathBuf),
+}
+
+impl ServerConfig {
+    /// The Kubernetes cluster to watch, if there is one.
+    pub(crate) fn cluster(&self) -> Option<Cluster> {
+        match &self.kubernetes {
+            Kubernetes::On(false) => None,
+            Kubernetes::On(true) => Some(Cluster::Surrounding),
+            Kubernetes::Kubeconfig(path) => Some(Cluster::Kubeconfig(path.clone())),
+        }
+    }
 }
 
 impl Default for ServerConfig {
@@ -131,6 +155,7 @@ impl Default for ServerConfig {
             retention_bytes: 20 << 30,
             rotate_s: 300,
             journal: None,
+            kubernetes: Kubernetes::On(false),
         }
     }
 }
@@ -193,6 +218,10 @@ impl Config {
         for (key, value) in least_one {
             anyhow::ensure!(value > 0, "`{key}` is 0, it must be at least 1");
         }
+        anyhow::ensure!(
+            self.server.journal.is_none() || self.server.cluster().is_none(),
+            "`server.journal` and `server.kubernetes` are both set: a server follows one cluster"
+        );
         let bytes = self.agent.ring_bytes;
         anyhow::ensure!(
             bytes.is_power_of_two() && bytes >= RING_BYTES_MIN,
@@ -244,6 +273,19 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_line() {
         let error = format!("{:#}", parse("[agent]\nnode = 'a'\nsamples = 1").unwrap_err());
         assert!(error.contains("line 3") && error.contains("samples"), "{error}");
+    }
+
+    #[test]
+    fn a_cluster_is_watched_where_it_is_asked_for_and_not_besides_a_journal() {
+        let cluster = |text: &str| parse(text).unwrap().server.cluster();
+        assert_eq!(cluster(""), None);
+        assert_eq!(cluster("[server]\nkubernetes = true"), Some(Cluster::Surrounding));
+        let named = Cluster::Kubeconfig(PathBuf::from("/k"));
+        assert_eq!(cluster("[server]\nkubernetes = '/k'"), Some(named));
+        let both = parse("[server]\nkubernetes = true\njournal = '/j'").unwrap_err().to_string();
+        assert!(both.contains("server.kubernetes"), "{both}");
+        let wrong = format!("{:#}", parse("[server]\nkubernetes = 3").unwrap_err());
+        assert!(wrong.contains("path of a kubeconfig"), "{wrong}");
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl Service for Memory {
             joiner_held: Vec::new(),
             ingest: sekisho_api::IngestFigures::default(),
             generation: 0,
+            cluster: None,
             problems: Vec::new(),
             listener: None,
         }

@@ -358,3 +358,41 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_pod_seen_first_with_the_address_of_another_has_it_since_its_start() {
+    let late = |started: &str| {
+        object(&format!(
+            r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"b","namespace":"shop"}},
+                "spec":{{"containers":[{{"name":"app","image":"i"}}]}},
+                "status":{{"phase":"Running","startTime":"{started}",
+                    "podIPs":[{{"ip":"10.244.1.5"}}]}}}}"#
+        ))
+    };
+    // Nobody was told anything from 10 to 200: the API server was away.
+    let missed = late(&s(100).to_string());
+    let inventory =
+        inventory(&[(10, Added, pod("a", "10.244.1.5", "", "Running")), (200, Added, missed)]);
+    assert_eq!(who(&inventory, "10.244.1.5", 99), "a");
+    assert_eq!(who(&inventory, "10.244.1.5", 100), "b");
+}
+
+#[test]
+fn a_start_that_another_clock_tells_is_put_right_and_a_small_difference_is_let_be() {
+    let pod = |name: &str| {
+        object(&format!(
+            r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","namespace":"shop"}},
+                "spec":{{"containers":[{{"name":"app","image":"i"}}]}},
+                "status":{{"phase":"Running","startTime":"{}",
+                    "podIPs":[{{"ip":"10.244.1.5"}}]}}}}"#,
+            s(100)
+        ))
+    };
+    for (ahead_ms, began) in [(0, 100), (1_500, 100), (30_000, 70), (-30_000, 130)] {
+        let mut inventory = Inventory::new(InventoryLimits::default());
+        inventory.set_ahead_ms(ahead_ms);
+        inventory.apply(s(200), Added, &pod("a"));
+        assert_eq!(who(&inventory, "10.244.1.5", began), "a", "{ahead_ms}");
+        assert_ne!(who(&inventory, "10.244.1.5", began - 3), "a", "{ahead_ms}");
+    }
+}

@@ -8,7 +8,7 @@ use kube::Client;
 use kube::client::Body;
 use kube::core::ApiResource;
 
-use super::kinds::{FAMILIES, Family, SAME_OBJECTS, Served};
+use super::kinds::{BUILT_IN, FAMILIES, Family, SAME_OBJECTS, Served};
 
 /// How long one question may take.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,9 +77,6 @@ pub(crate) struct Discovery {
     /// Resources of groups that are built in, by apiVersion.
     built_in: BTreeMap<String, APIResourceList>,
 }
-
-/// Groups that are part of every API server.
-const BUILT_IN: &[&str] = &["", "apps", "batch", "networking.k8s.io"];
 
 impl Discovery {
     /// Asks which kinds are served. One request, and one for each version of a group that is not

@@ -47,6 +47,9 @@ pub(crate) struct Family {
 /// Groups of which one alone is watched, as both serve the same objects: the first that is there.
 pub(crate) const SAME_OBJECTS: &[&str] = &["projectcalico.org", "crd.projectcalico.org"];
 
+/// Groups that are part of every API server.
+pub(crate) const BUILT_IN: &[&str] = &["", "apps", "batch", "networking.k8s.io"];
+
 const CALICO: &[(&str, Form)] = &[
     ("NetworkPolicy", Form::Spec),
     ("GlobalNetworkPolicy", Form::Spec),

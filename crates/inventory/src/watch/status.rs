@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sekisho_model::Timestamp;
 
-use super::kinds::Served;
+use super::kinds::{BUILT_IN, Served};
 
 /// Unreadable objects of a kind that are named; more are only counted.
 const UNREADABLE_NAMED_MAX: usize = 8;
@@ -192,9 +192,13 @@ impl Board {
         if let Some(kind) = state.kinds.get_mut(&key(served)) {
             change(kind);
         }
-        // A kind that we may not list is not waited for; one that fails for another reason is.
-        let settled =
-            |kind: &KindStatus| kind.listed || matches!(kind.state, KindState::Denied { .. });
+        // Nobody waits for a kind that we may not list, nor for one of a custom group that fails;
+        // pods and the like are waited for as long as it takes.
+        let settled = |kind: &KindStatus| match kind.state {
+            KindState::Listing | KindState::Following => kind.listed,
+            KindState::Denied { .. } => true,
+            KindState::Failing => kind.listed || !BUILT_IN.contains(&kind.group.as_str()),
+        };
         state.head.synced |= state.discovered && state.kinds.values().all(settled);
     }
 }

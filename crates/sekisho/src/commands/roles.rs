@@ -2,7 +2,7 @@
 
 use crate::agent::{self, AgentOptions};
 use crate::cli::{AgentArgs, ServerArgs};
-use crate::config::Config;
+use crate::config::{Config, Kubernetes};
 use crate::exit::Exit;
 use crate::server;
 
@@ -36,6 +36,13 @@ pub(crate) fn server(args: &ServerArgs, config: &Config) -> anyhow::Result<Exit>
     options.health_listen = args.health_listen.clone().unwrap_or(options.health_listen);
     options.data_dir = args.data_dir.clone().unwrap_or(options.data_dir);
     options.journal = args.journal.clone().or(options.journal);
+    options.kubernetes = match &args.kubernetes {
+        Some(path) if path.is_empty() => Kubernetes::On(true),
+        Some(path) => Kubernetes::Kubeconfig(path.into()),
+        // A journal that is asked for wins over a cluster that is only configured.
+        None if args.journal.is_some() => Kubernetes::On(false),
+        None => options.kubernetes,
+    };
     server::run(&options)?;
     Ok(Exit::Done)
 }

@@ -46,6 +46,7 @@ fn table(status: &Status) -> String {
     };
     text.push_str(&format!("policy: {policy}\n\n"));
     text.push_str(&agents(status));
+    text.push_str(&cluster(status));
     text.push_str(&kernel_drops(status));
     for gap in &status.gaps {
         text.push_str(&format!("gap: {gap}\n"));
@@ -80,6 +81,32 @@ fn agents(status: &Status) -> String {
         ]);
     }
     output::columns(&rows, &[false, false, true, true, true, true, true, true])
+}
+
+/// The live cluster: a line for its API server, and one for each kind.
+fn cluster(status: &Status) -> String {
+    let Some(cluster) = &status.cluster else { return String::new() };
+    let synced = if cluster.synced { "known in full" } else { "being listed" };
+    let mut text = format!(
+        "\ncluster {} {}: {synced}, {} ms behind\n",
+        cluster.server, cluster.version, cluster.lag_ms
+    );
+    let head = ["resource", "objects", "unreadable", "changes", "lists", "errors", "state"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for kind in &cluster.kinds {
+        let dot = if kind.group.is_empty() { "" } else { "." };
+        rows.push(vec![
+            format!("{}{dot}{}", kind.resource, kind.group),
+            kind.objects.to_string(),
+            kind.unreadable.to_string(),
+            kind.events.to_string(),
+            kind.lists.to_string(),
+            kind.errors.to_string(),
+            kind.state.clone(),
+        ]);
+    }
+    text.push_str(&output::columns(&rows, &[false, true, true, true, true, true, false]));
+    text
 }
 
 /// A line for each node whose kernel dropped packets, the most frequent reason first.

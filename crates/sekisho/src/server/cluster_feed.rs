@@ -1,24 +1,28 @@
-//! Follows the cluster's journal and keeps a copy beside the history, so that old flows can still
-//! be named when the cluster is gone.
+//! Follows the cluster, by a journal or by its API server, and keeps a copy beside the history, so
+//! that old flows can still be named when the cluster is gone.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use sekisho_api::ClusterStatus;
 use sekisho_base::error_chain;
+use sekisho_inventory::watch::Watch;
 use sekisho_inventory::{Inventory, JournalReader};
+use sekisho_model::Timestamp;
+
+use super::cluster_copy::JournalCopy;
+use super::cluster_live::LiveCluster;
 
 /// File of the copy, in the data folder.
 pub(crate) const COPY_NAME: &str = "inventory.jsonl";
 
-/// A followed journal.
+/// A followed cluster.
 pub(crate) struct ClusterFeed {
     source: Option<(PathBuf, JournalReader)>,
-    copy: File,
-    copy_path: PathBuf,
-    /// Length of the copy that is whole, bytes.
-    copied: u64,
+    live: Option<LiveCluster>,
+    copy: JournalCopy,
     /// Up to where the source was copied, bytes: behind what was read if the disk refused.
     source_copied: u64,
     /// Lines that could not be read.
@@ -36,28 +40,60 @@ impl ClusterFeed {
     ) -> anyhow::Result<Self> {
         let copy_path = data_dir.join(COPY_NAME);
         read_copy(&copy_path, inventory)?;
-        let mut options = File::options();
-        let copy = options.create(true).read(true).append(true).open(&copy_path);
-        let copy = copy.with_context(|| format!("open `{}`", copy_path.display()))?;
+        let copy = JournalCopy::open(&copy_path)?;
         let source = match journal {
             Some(path) => Some((path.to_owned(), resumed(path, &copy_path)?)),
             None => None,
         };
-        let copied = copy.metadata().map_or(0, |meta| meta.len());
         let source_copied = source.as_ref().map_or(0, |(_path, reader)| reader.offset());
         let rejection = String::new();
-        let mut feed =
-            Self { source, copy, copy_path, copied, source_copied, rejected: 0, rejection };
+        let mut feed = Self { source, live: None, copy, source_copied, rejected: 0, rejection };
         // A full disk is no reason not to start: what is not copied yet is copied later.
-        if let Err(error) = feed.read(inventory) {
+        if let Err(error) = feed.read_journal(inventory) {
             tracing::error!(error = format!("{error:#}"), "the cluster's journal is not kept");
         }
         Ok(feed)
     }
 
-    /// Takes what the journal got since the last call, and copies it. What could not be copied is
-    /// tried again by the next call.
-    pub(crate) fn read(&mut self, inventory: &mut Inventory) -> anyhow::Result<()> {
+    /// Follows a live cluster from now on. The copy is written anew first: an earlier run may have
+    /// left it long.
+    pub(crate) fn attach(&mut self, watch: Watch, inventory: &Inventory, now: Timestamp) {
+        self.live = Some(LiveCluster::new(watch, now));
+        if let Err(error) = self.copy.rewrite(inventory) {
+            tracing::error!(error = format!("{error:#}"), "the copied journal is not shortened");
+        }
+    }
+
+    /// Takes what happened since the last call, and copies it. What could not be copied is tried
+    /// again by the next call.
+    pub(crate) fn read(&mut self, inventory: &mut Inventory, now: Timestamp) -> anyhow::Result<()> {
+        if let Some(live) = &mut self.live {
+            live.read(inventory, &mut self.copy, now)?;
+        }
+        self.read_journal(inventory)
+    }
+
+    /// Whether a live cluster is being listed for the first time.
+    pub(crate) fn is_listing(&self) -> bool {
+        self.live.as_ref().is_some_and(LiveCluster::is_listing)
+    }
+
+    /// Whether agents should wait before they report.
+    pub(crate) fn holds_agents(&self, now: Timestamp) -> bool {
+        self.live.as_ref().is_some_and(|live| live.holds_agents(now))
+    }
+
+    /// What is wrong with a live cluster, each with what to do.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        self.live.as_ref().map(LiveCluster::problems).unwrap_or_default()
+    }
+
+    /// How a live cluster is followed; None if none is.
+    pub(crate) fn status(&self) -> Option<ClusterStatus> {
+        self.live.as_ref().map(|live| live.status(&self.copy))
+    }
+
+    fn read_journal(&mut self, inventory: &mut Inventory) -> anyhow::Result<()> {
         loop {
             let Some((_path, reader)) = &mut self.source else { return Ok(()) };
             let read = reader.read_into(inventory).context("read the cluster's journal")?;
@@ -84,14 +120,7 @@ impl ClusterFeed {
         if bytes.is_empty() {
             return Ok(());
         }
-        let written = self.copy.write_all(&bytes).and_then(|()| self.copy.sync_data());
-        if let Err(cause) = written {
-            // Half a line would spoil the one that follows it.
-            self.copy.set_len(self.copied).context("cut the copied journal")?;
-            let text = format!("write `{}`", self.copy_path.display());
-            return Err(anyhow::Error::from(cause).context(text));
-        }
-        self.copied += bytes.len() as u64;
+        self.copy.append(&bytes)?;
         self.source_copied += bytes.len() as u64;
         Ok(())
     }

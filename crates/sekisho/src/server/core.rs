@@ -1,10 +1,13 @@
 //! The server's state and the only way flows get into it: log first, then join, then record.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Context;
 use sekisho_base::Clock;
 use sekisho_inventory::Inventory;
+use sekisho_inventory::watch::Watch;
+use sekisho_manifest::Object;
 use sekisho_model::{Batch, DropRecord, Flow, Half, Timestamp};
 use sekisho_policy::Cluster;
 use sekisho_store::{FlowStore, LocalStore, StoreLimits};
@@ -28,6 +31,9 @@ const PASS_S: u64 = 1;
 const ROTATION_RETRY_S: u64 = 60;
 /// Rotations forced by size are at least so far apart, seconds.
 const ROTATION_PAUSE_S: u64 = 1;
+
+/// Making the cluster of the nodes takes at most one part in so many of the time.
+const REFRESH_SHARE: u32 = 10;
 
 /// Everything the server knows.
 pub(crate) struct Core {
@@ -54,6 +60,8 @@ pub(crate) struct Core {
     pub(crate) counts: IngestCounts,
     data_dir: PathBuf,
     inventory_generation: u64,
+    /// The cluster is not made anew before.
+    refresh_after: Timestamp,
     rotated: Timestamp,
 }
 
@@ -102,6 +110,7 @@ impl Core {
             counts: IngestCounts::default(),
             data_dir: data_dir.to_owned(),
             inventory_generation: u64::MAX,
+            refresh_after: Timestamp::EPOCH,
             rotated: now,
         };
         core.log_damage = core.derivation.replay(&logs, &core.inventory, &mut core.store)?;
@@ -151,7 +160,7 @@ impl Core {
     /// Reads what the cluster did since, lets waiting halves go, and rotates the log when its time
     /// has come.
     pub(crate) fn tick(&mut self, now: Timestamp, rotate_s: u64) {
-        let followed = self.feed.read(&mut self.inventory);
+        let followed = self.feed.read(&mut self.inventory, now);
         self.troubles.note(Duty::Follow, &followed);
         self.refresh_cluster(now);
         // Time is logged like a batch: what it releases, a replay releases at the same place. After
@@ -186,17 +195,34 @@ impl Core {
 
     /// Gives the nodes a new cluster if policy could tell the difference.
     fn refresh_cluster(&mut self, now: Timestamp) {
-        if self.inventory.generation() == self.inventory_generation {
+        // Half a cluster would close what the other half needs.
+        if self.feed.is_listing() {
+            return;
+        }
+        let is_known = self.inventory.generation() == self.inventory_generation;
+        if is_known || now < self.refresh_after {
             return;
         }
         self.inventory_generation = self.inventory.generation();
-        let objects = self.inventory.objects_at(now);
+        let started = Instant::now();
+        let objects = self.inventory.shared_at(now);
         self.objects = objects.len();
-        let cluster = Cluster::from_owned(objects);
+        let objects: Vec<&Object> = objects.iter().map(AsRef::as_ref).collect();
+        let cluster = Cluster::from_shared(&objects);
+        // A large cluster that changes all the time must not keep the server from its other work.
+        let pause = started.elapsed().saturating_mul(REFRESH_SHARE);
+        let nanos = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
+        self.refresh_after = Timestamp::from_nanos(now.nanos().saturating_add(nanos));
         if cluster != self.cluster {
             self.cluster = cluster;
             self.generation += 1;
         }
+    }
+
+    /// Follows a live cluster from now on; what is older than `age_s` is forgotten first.
+    pub(crate) fn attach(&mut self, watch: Watch, now: Timestamp, age_s: u64) {
+        self.inventory.forget_before(now.minus_seconds(age_s));
+        self.feed.attach(watch, &self.inventory, now);
     }
 
     /// Learns that a node carried out an order numbered `generation`. If that is later than any of

@@ -35,6 +35,7 @@ pub(crate) fn exposition(status: &Status) -> String {
         text.value("sekisho_joiner_held", &[("state", state)], count);
     }
     store(&mut text, status);
+    super::metrics_cluster::cluster(&mut text, status);
     listener(&mut text, status);
     agents(&mut text, status);
     kernel_drops(&mut text, status);
@@ -164,15 +165,15 @@ fn kernel_drops(text: &mut Text, status: &Status) {
 }
 
 #[derive(Default)]
-struct Text(String);
+pub(crate) struct Text(String);
 
 impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a String cannot fail.
         writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}").ok();
     }
 
-    fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub(crate) fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         let labels: Vec<String> =
             labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value))).collect();
         let labels = match labels.is_empty() {
@@ -183,7 +184,7 @@ impl Text {
     }
 
     /// A family of one series without labels.
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+    pub(crate) fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.value(name, &[], value);
     }

@@ -1,13 +1,16 @@
 //! The server role: takes batches, keeps history, knows the cluster, gives orders.
 
 mod agents;
+mod cluster_copy;
 mod cluster_feed;
+mod cluster_live;
 mod core;
 mod damage;
 mod derive;
 mod entry;
 mod losses;
 mod metrics;
+mod metrics_cluster;
 mod offline;
 mod policies;
 mod problems;

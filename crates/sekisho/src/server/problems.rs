@@ -105,6 +105,7 @@ impl Core {
             let (count, why) = (self.feed.rejected, &self.feed.rejection);
             problems.push(format!("{count} objects of the cluster unreadable, last: {why}"));
         }
+        problems.extend(self.feed.problems());
         for agent in self.derivation.agents.iter() {
             let silent_s = now.seconds_since(agent.last_heard);
             if silent_s >= SILENT_S {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use sekisho_api::{TlsListener, UnixSocket};
 use sekisho_base::Clock;
+use sekisho_inventory::watch::Watch;
 use sekisho_model::Timestamp;
 use sekisho_system::SystemClock;
 
@@ -38,6 +39,12 @@ pub(crate) fn run(config: &ServerConfig) -> anyhow::Result<()> {
 }
 
 async fn serve(config: &ServerConfig, service: &Arc<LocalService>) -> anyhow::Result<()> {
+    if let Some(cluster) = config.cluster() {
+        let watch = Watch::start(&cluster).await.context("watch the cluster")?;
+        let now = Timestamp::from_nanos(SystemClock.now());
+        let age_s = config.retention_days.saturating_mul(SECONDS_PER_DAY);
+        service.core().attach(watch, now, age_s);
+    }
     let socket = UnixSocket::bind(&config.socket)?;
     let metrics = match config.metrics_listen.as_str() {
         "" => None,

@@ -115,6 +115,10 @@ impl Service for LocalService {
                 batch.node
             )));
         }
+        if core.feed.holds_agents(now()) {
+            let text = "the cluster is being listed: send it again in a moment";
+            return Err(Refusal::Unavailable(text.to_owned()));
+        }
         let taken = core.ingest(batch, frame, now());
         taken.map_err(|error| Refusal::Unavailable(format!("{error:#}")))?;
         Ok(Ack { sequence })
@@ -126,7 +130,8 @@ impl Service for LocalService {
             return None;
         }
         core.keep_ahead_of(after);
-        if core.generation <= after {
+        // While the cluster is not known in full, nodes keep what they have.
+        if core.generation <= after || core.feed.is_listing() {
             return None;
         }
         let record = |mode| core.revisions.newest(mode).and_then(|found| found.record.clone());
@@ -187,6 +192,7 @@ impl Service for LocalService {
                 refused: core.counts.refused,
             },
             generation: core.generation,
+            cluster: core.feed.status(),
             problems,
             listener,
         }
