@@ -83,6 +83,13 @@ const CLUSTER: &[Need] = &[
         services: &[],
     },
     Need {
+        what: "iptables",
+        why: "the CNI plugin portmap maps ports of a node to pods with it",
+        present: || on_path("iptables"),
+        packages: &["iptables"],
+        services: &[],
+    },
+    Need {
         what: "busybox",
         why: "is what most pods of the tests run; static, as an image needs it",
         present: || Path::new("/bin/busybox").exists(),
