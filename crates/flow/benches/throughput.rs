@@ -100,8 +100,12 @@ fn assembled(role: SocketRole) -> Vec<Half> {
     let mut assembler = Assembler::new(AssemblerLimits::default());
     let mut out = Vec::new();
     for pid in 1..=500 {
-        let process =
-            Process { exe: format!("/usr/bin/program-{pid}"), comm: "program".to_owned(), uid: 0 };
+        let process = Process {
+            exe: format!("/usr/bin/program-{pid}"),
+            comm: "program".to_owned(),
+            uid: 0,
+            container: None,
+        };
         let time = Timestamp::from_seconds(1);
         let exec = ProcessExec { time, pid, parent: 1, cgroup: String::new(), process };
         assembler.assemble(Event::Exec(exec), &mut out);

@@ -10,6 +10,20 @@ pub(crate) fn pod_uid(path: &str) -> Option<String> {
     path.split('/').find_map(uid_of_component)
 }
 
+/// The id of the container that `path` lies in, which is a cgroup of a pod: the folder below the
+/// pod's own, without what the systemd driver puts around it (`cri-containerd-<id>.scope`).
+pub(crate) fn container_id(path: &str) -> Option<&str> {
+    let mut components =
+        path.split('/').skip_while(|component| uid_of_component(component).is_none());
+    components.next();
+    let name = components.next()?;
+    let id = match name.strip_suffix(".scope") {
+        Some(scope) => scope.rsplit_once('-')?.1,
+        None => name,
+    };
+    (!id.is_empty()).then_some(id)
+}
+
 fn uid_of_component(component: &str) -> Option<String> {
     if let Some(slice) = component.strip_suffix(".slice") {
         let (head, uid) = slice.rsplit_once("pod")?;
@@ -46,6 +60,24 @@ mod tests {
             format!("/kubepods.slice/kubepods-pod{systemd}.slice/crio-0123.scope"),
         ] {
             assert_eq!(pod_uid(&path).as_deref(), Some(UID), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_container_is_the_folder_below_the_pod() {
+        for (path, id) in [
+            (format!("/kubepods/burstable/pod{UID}/0123"), Some("0123")),
+            (format!("/kubepods/burstable/pod{UID}/0123/init.scope"), Some("0123")),
+            (
+                "/kubepods.slice/kubepods-pod1.slice/cri-containerd-0123.scope".to_owned(),
+                Some("0123"),
+            ),
+            ("/kubepods.slice/kubepods-pod1.slice/crio-0123.scope".to_owned(), Some("0123")),
+            (format!("/kubepods/pod{UID}"), None),
+            (format!("/kubepods/pod{UID}/"), None),
+            ("/system.slice/cri-containerd-0123.scope".to_owned(), None),
+        ] {
+            assert_eq!(container_id(&path), id, "{path}");
         }
     }
 

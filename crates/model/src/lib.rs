@@ -24,6 +24,6 @@ pub use event::{
 };
 pub use half::{Batch, Half, HalfFlow, Outcome};
 pub use loss::{Completeness, LossMinute};
-pub use party::{Labels, Party, PartyKind, Process, ServiceRef, WorkloadRef};
+pub use party::{Container, Labels, Party, PartyKind, Process, ServiceRef, WorkloadRef};
 pub use time::{TimeRange, Timestamp, TimestampError};
 pub use words::{DecidedBy, Direction, Protocol, ProtocolError, Verdict};

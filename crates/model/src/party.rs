@@ -105,6 +105,18 @@ pub struct Process {
     pub comm: String,
     /// Numeric user id.
     pub uid: u32,
+    /// The container it runs in; None if it is in none, or nobody asked the runtime.
+    pub container: Option<Container>,
+}
+
+/// A container, as its runtime tells it. The image is a part of who connects: the same program of
+/// another image is another edge.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Container {
+    /// Name in the pod's spec.
+    pub name: String,
+    /// Reference that never means another image: `name@sha256:...`, or as much as the runtime says.
+    pub image: String,
 }
 
 impl fmt::Display for Process {

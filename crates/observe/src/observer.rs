@@ -347,7 +347,12 @@ impl State {
             pid: task.header.pid,
             parent: task.parent,
             cgroup: self.cgroups.path(task.header.cgroup_id),
-            process: Process { exe, comm: wire::c_text(&task.comm), uid: task.uid },
+            process: Process {
+                exe,
+                comm: wire::c_text(&task.comm),
+                uid: task.uid,
+                container: None,
+            },
         })
     }
 

@@ -95,7 +95,11 @@ fn find(pid: u32) -> Option<Found> {
     let number = |name| field(name)?.split_whitespace().next()?.parse::<u32>().ok();
     let comm = field("Name:").unwrap_or_default().trim().to_owned();
     let uid = number("Uid:")?;
-    Some(Found { pid, parent: number("PPid:")?, process: Process { exe, comm, uid } })
+    Some(Found {
+        pid,
+        parent: number("PPid:")?,
+        process: Process { exe, comm, uid, container: None },
+    })
 }
 
 fn read_exe(pid: u32) -> Option<String> {

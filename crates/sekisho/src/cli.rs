@@ -232,6 +232,9 @@ pub(crate) struct AgentArgs {
     /// Network namespace to enforce in.
     #[arg(long, value_name = "FILE")]
     pub(crate) netns: Option<PathBuf>,
+    /// Socket of the container runtime (CRI); found by itself where it has a usual place.
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) cri: Option<PathBuf>,
     /// This machine is itself a subject of policy (a VM or plain host).
     #[arg(long)]
     pub(crate) host: bool,

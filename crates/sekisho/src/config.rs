@@ -59,6 +59,8 @@ pub(crate) struct AgentConfig {
     pub(crate) cgroup: Option<PathBuf>,
     /// Network namespace to enforce in; the agent's own if absent.
     pub(crate) netns: Option<PathBuf>,
+    /// Socket of the container runtime; the first usual one that is there if absent, none if empty.
+    pub(crate) cri: Option<PathBuf>,
     /// True if this is a host or VM that is itself a subject of policy.
     pub(crate) host: bool,
     /// The server: its socket, or https://HOST[:PORT].
@@ -82,6 +84,7 @@ impl Default for AgentConfig {
             node: None,
             cgroup: None,
             netns: None,
+            cri: None,
             host: false,
             server: ServerAddress::Socket(PathBuf::from(DEFAULT_SOCKET)),
             tls: TlsConfig::default(),

@@ -52,6 +52,7 @@ fn keys(edges: usize) -> Vec<EdgeKey> {
         exe: "/usr/local/bin/service".to_owned(),
         comm: "service".to_owned(),
         uid: 1000,
+        container: None,
     });
     let pick = |number: usize| Arc::clone(&parties[number % parties.len()]);
     (0..edges)

@@ -32,6 +32,8 @@ pub(crate) struct PartyNames {
     pub(crate) exe: &'static str,
     pub(crate) comm: &'static str,
     pub(crate) uid: &'static str,
+    pub(crate) container: &'static str,
+    pub(crate) image: &'static str,
 }
 
 pub(crate) const SOURCE: PartyNames = PartyNames {
@@ -46,6 +48,8 @@ pub(crate) const SOURCE: PartyNames = PartyNames {
     exe: "source_exe",
     comm: "source_comm",
     uid: "source_uid",
+    container: "source_container",
+    image: "source_image",
 };
 
 pub(crate) const DESTINATION: PartyNames = PartyNames {
@@ -60,6 +64,8 @@ pub(crate) const DESTINATION: PartyNames = PartyNames {
     exe: "destination_exe",
     comm: "destination_comm",
     uid: "destination_uid",
+    container: "destination_container",
+    image: "destination_image",
 };
 
 #[derive(Default)]
@@ -75,6 +81,8 @@ struct PartyColumns {
     exe: StringBuilder,
     comm: StringBuilder,
     uid: UInt32Builder,
+    container: StringBuilder,
+    image: StringBuilder,
     /// The party of the previous row and its labels as text: rows are sorted, so it often repeats.
     last: Option<(Arc<Party>, String)>,
     /// Bytes of the texts that have no short bound.
@@ -90,7 +98,10 @@ impl PartyColumns {
         }
         let labels = self.last.as_ref().map_or("{}", |(_, labels)| labels);
         let exe = process.map_or(0, |process| process.exe.len());
-        self.text_bytes = self.text_bytes.saturating_add(labels.len()).saturating_add(exe);
+        let container = process.and_then(|process| process.container.as_ref());
+        let image = container.map_or(0, |container| container.image.len());
+        let texts = labels.len().saturating_add(exe).saturating_add(image);
+        self.text_bytes = self.text_bytes.saturating_add(texts);
         self.labels.append_value(labels);
         self.kind.append_value(words::party_kind(party.kind));
         self.namespace.append_value(&party.workload.namespace);
@@ -102,6 +113,8 @@ impl PartyColumns {
         self.exe.append_option(process.map(|process| process.exe.as_str()));
         self.comm.append_option(process.map(|process| process.comm.as_str()));
         self.uid.append_option(process.map(|process| process.uid));
+        self.container.append_option(container.map(|container| container.name.as_str()));
+        self.image.append_option(container.map(|container| container.image.as_str()));
     }
 
     fn finish(mut self, names: &PartyNames) -> Vec<Column> {
@@ -117,6 +130,8 @@ impl PartyColumns {
             (names.exe, true, Arc::new(self.exe.finish())),
             (names.comm, true, Arc::new(self.comm.finish())),
             (names.uid, true, Arc::new(self.uid.finish())),
+            (names.container, true, Arc::new(self.container.finish())),
+            (names.image, true, Arc::new(self.image.finish())),
         ]
     }
 }

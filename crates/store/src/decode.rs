@@ -8,8 +8,8 @@ use arrow_array::{
     types::{ArrowPrimitiveType, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type},
 };
 use sekisho_model::{
-    DecidedBy, EdgeKey, EdgeStats, Labels, LossMinute, Party, Process, Reporters, ServiceRef,
-    Timestamp, WorkloadRef,
+    Container, DecidedBy, EdgeKey, EdgeStats, Labels, LossMinute, Party, Process, Reporters,
+    ServiceRef, Timestamp, WorkloadRef,
 };
 
 use crate::SegmentError;
@@ -96,6 +96,8 @@ struct PartyReader<'a> {
     exe: Texts<'a>,
     comm: Texts<'a>,
     uid: Numbers<'a, UInt32Type>,
+    container: Texts<'a>,
+    image: Texts<'a>,
 }
 
 impl<'a> PartyReader<'a> {
@@ -112,6 +114,8 @@ impl<'a> PartyReader<'a> {
             exe: Texts::of(batch, names.exe)?,
             comm: Texts::of(batch, names.comm)?,
             uid: Numbers::of(batch, names.uid)?,
+            container: Texts::of(batch, names.container)?,
+            image: Texts::of(batch, names.image)?,
         })
     }
 
@@ -122,7 +126,8 @@ impl<'a> PartyReader<'a> {
     }
 
     fn same_process(&self, a: usize, b: usize) -> bool {
-        [&self.exe, &self.comm].into_iter().all(|column| column.optional(a) == column.optional(b))
+        let texts = [&self.exe, &self.comm, &self.container, &self.image];
+        texts.into_iter().all(|column| column.optional(a) == column.optional(b))
             && self.uid.optional(a) == self.uid.optional(b)
     }
 
@@ -148,7 +153,12 @@ impl<'a> PartyReader<'a> {
 
     fn process(&self, row: usize) -> Option<Process> {
         let comm = self.comm.optional(row)?.to_owned();
-        Some(Process { exe: self.exe.text(row).to_owned(), comm, uid: self.uid.number(row) })
+        let container = self.container.optional(row).map(|name| Container {
+            name: name.to_owned(),
+            image: self.image.text(row).to_owned(),
+        });
+        let exe = self.exe.text(row).to_owned();
+        Some(Process { exe, comm, uid: self.uid.number(row), container })
     }
 }
 

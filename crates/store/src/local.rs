@@ -18,7 +18,7 @@ use crate::segment::{self, Listing};
 use crate::{AppendError, OpenError, RetentionError, RotateError, StoreLimits, StoreStatus, files};
 
 /// First line of the file VERSION.
-pub(crate) const LAYOUT: &str = "sekisho-store 1";
+pub(crate) const LAYOUT: &str = "sekisho-store 2";
 const LOGS: &str = "log";
 const SEGMENTS: &str = "segments";
 /// A segment whose latest minute lies further in the future than this is aged by its earliest one:

@@ -24,7 +24,7 @@ const EDGES: &str = "edges.parquet";
 const LOSSES: &str = "losses.parquet";
 /// Ending given to a segment that cannot be read, so that it is kept and looked at by a human.
 const DAMAGED: &str = "damaged";
-const LAYOUT: &str = "1";
+const LAYOUT: &str = "2";
 const ROW_GROUP_ROWS: usize = 262_144;
 /// Columns by which edge rows are sorted, in this order.
 const SORTED_BY: [&str; 9] = [

@@ -15,6 +15,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper*", &["sekisho-api"]),
     ("kube*", &["sekisho-inventory", "sekisho-enforce"]),
     ("k8s-openapi", &["sekisho-inventory", "sekisho-enforce"]),
+    ("tonic*", &["sekisho-inventory"]),
+    ("prost*", &["sekisho-inventory"]),
     ("parquet", &["sekisho-store"]),
     ("arrow*", &["sekisho-store"]),
     ("rusqlite", &["sekisho-store"]),

@@ -36,7 +36,7 @@ fn socket(id: u64, ms: u64, phase: SocketPhase) -> SocketEvent {
 }
 
 fn exec(ms: u64, pid: u32, exe: &str) -> Event {
-    let process = Process { exe: exe.to_owned(), comm: "x".to_owned(), uid: 0 };
+    let process = Process { exe: exe.to_owned(), comm: "x".to_owned(), uid: 0, container: None };
     let cgroup = CGROUP.to_owned();
     Event::Exec(ProcessExec { time: at_ms(ms), pid, parent: 1, cgroup, process })
 }

@@ -76,7 +76,12 @@ fn half(id: u64, role: SocketRole, local: &str, remote: &str) -> HalfFlow {
         local,
         remote: remote.parse().unwrap(),
         cgroup: format!("/pod/{}", local.ip().to_canonical()),
-        process: Some(Process { exe: format!("/bin/{id}"), comm: "x".to_owned(), uid: 0 }),
+        process: Some(Process {
+            exe: format!("/bin/{id}"),
+            comm: "x".to_owned(),
+            uid: 0,
+            container: None,
+        }),
         remote_name: None,
         opened: ms(0),
         seen: ms(100),

@@ -66,7 +66,7 @@ fn process(party: &Party) -> Option<Arc<Process>> {
     let comm = party.workload.name.clone();
     let seen = matches!(party.kind, PartyKind::Pod | PartyKind::Host);
     let exe = format!("/usr/bin/{comm}");
-    seen.then(|| Arc::new(Process { exe, comm, uid: 1000 }))
+    seen.then(|| Arc::new(Process { exe, comm, uid: 1000, container: None }))
 }
 
 pub(crate) fn row(from: &str, to: &str, port: u16, connections: u64) -> EdgeMinute {

@@ -204,6 +204,7 @@ pub(crate) fn row(
                 exe: format!("/usr/bin/{}", party.workload.name),
                 comm: party.workload.name.clone(),
                 uid: 1000,
+                container: None,
             })
         })
     };

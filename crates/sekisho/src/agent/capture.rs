@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use sekisho_base::Clock;
 use sekisho_flow::{Assembler, AssemblerCounters, AssemblerLimits};
+use sekisho_inventory::cri::Containers;
 use sekisho_model::{Half, HookCounters, Timestamp};
 use sekisho_observe::Observer;
 use sekisho_system::SystemClock;
@@ -27,6 +28,7 @@ const HALVES_PER_BATCH_MAX: usize = 8_192;
 /// One agent's observation.
 pub(crate) struct Capture {
     pub(crate) observer: Observer,
+    pub(crate) containers: Containers,
     pub(crate) deny: DenyReader,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) state: Arc<AgentState>,
@@ -62,11 +64,14 @@ impl Capture {
         }
     }
 
-    fn post(&self, halves: &mut Vec<Half>, assembled: AssemblerCounters, now: Timestamp) {
+    fn post(&mut self, halves: &mut Vec<Half>, assembled: AssemblerCounters, now: Timestamp) {
+        name_containers(&mut self.containers, halves);
         let mut counters: Vec<HookCounters> = self.observer.counters();
         counters.extend(self.deny.counters());
         counters.push(account(assembled));
-        self.state.note_assembler(figures(assembled));
+        let mut figures = figures(assembled);
+        figures.extend(container_figures(&self.containers));
+        self.state.note_assembler(figures);
         self.state.note_drops(self.observer.drops());
         let mut rest = std::mem::take(halves);
         while rest.len() > HALVES_PER_BATCH_MAX {
@@ -76,6 +81,29 @@ impl Capture {
         }
         self.outbox.post(rest, counters, now);
     }
+}
+
+/// Tells of each process which container it runs in. The question may wait for the runtime; events
+/// wait in their rings meanwhile.
+fn name_containers(containers: &mut Containers, halves: &mut [Half]) {
+    let now = Instant::now();
+    for half in halves {
+        let Half::Flow(flow) = half else { continue };
+        if let Some(process) = &mut flow.process {
+            process.container = containers.of_cgroup(&flow.cgroup, now);
+        }
+    }
+}
+
+fn container_figures(containers: &Containers) -> Vec<(String, u64)> {
+    let counts = containers.counts();
+    let figures = [
+        ("containers", counts.known as u64),
+        ("container_questions", counts.asked),
+        ("container_questions_failed", counts.failed),
+        ("containers_missed", counts.missed),
+    ];
+    figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The assembler as a hook, so that what it lets go lowers completeness: each connection that it

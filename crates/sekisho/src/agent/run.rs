@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use sekisho_api::Client;
 use sekisho_base::Clock;
+use sekisho_inventory::cri::{ContainerRuntime, Containers};
 use sekisho_model::Timestamp;
 use sekisho_observe::{Observer, ObserverOptions};
 use sekisho_system::SystemClock;
@@ -72,13 +73,14 @@ pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<()> {
         netns: Some(options.netns.clone()),
     })
     .context("start to observe")?;
-    let tiers: Vec<String> =
-        observer.tiers().iter().map(|tier| format!("{}: {}", tier.area, tier.used)).collect();
+    let containers = containers(options)?;
+    let tiers = tiers(&observer, &containers);
     let state = Arc::new(AgentState::new(&options.node, tiers));
     let datapath = Arc::new(Datapath::open(options, Arc::clone(&state)));
     let stop = Arc::new(AtomicBool::new(false));
     let capture = Capture {
         observer,
+        containers,
         deny: DenyReader::new(options.netns.clone(), datapath.decisions()),
         outbox: Arc::clone(&outbox),
         state,
@@ -135,6 +137,24 @@ pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<()> {
 fn client(config: &AgentConfig) -> anyhow::Result<Client> {
     let (server, name) = (config.server.clone(), config.tls.server_name.as_deref());
     Ok(Client::at(server, config.tls.files()?, name)?)
+}
+
+/// Who tells of containers: the runtime that was named, or the first that is found.
+fn containers(options: &AgentOptions) -> anyhow::Result<Containers> {
+    let socket = match &options.config.cri {
+        Some(path) => (!path.as_os_str().is_empty()).then(|| path.clone()),
+        None => ContainerRuntime::find_socket(),
+    };
+    Containers::new(socket).context("prepare to ask for containers")
+}
+
+/// What is used for what, for people.
+fn tiers(observer: &Observer, containers: &Containers) -> Vec<String> {
+    let line = |area: &str, used: &str| format!("{area}: {used}");
+    let mut lines: Vec<String> =
+        observer.tiers().iter().map(|tier| line(&tier.area, &tier.used)).collect();
+    lines.push(line("containers", &containers.source()));
+    lines
 }
 
 /// A signal, or the end of the capture thread, which is a failure.

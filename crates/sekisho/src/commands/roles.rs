@@ -15,6 +15,7 @@ pub(crate) fn agent(args: &AgentArgs, config: &Config) -> anyhow::Result<Exit> {
     options.node = args.node.clone().or(options.node);
     options.cgroup = args.cgroup.clone().or(options.cgroup);
     options.netns = args.netns.clone().or(options.netns);
+    options.cri = args.cri.clone().or(options.cri);
     options.host |= args.host;
     options.server = args.server.clone().unwrap_or(options.server);
     options.tls.server_name = args.tls_server_name.clone().or(options.tls.server_name);

@@ -31,7 +31,12 @@ pub(crate) fn pod(name: &str) -> Party {
 }
 
 pub(crate) fn key(source: &str, destination: &str, port: u16) -> EdgeKey {
-    let process = Process { exe: format!("/bin/{source}"), comm: source.to_owned(), uid: 1000 };
+    let process = Process {
+        exe: format!("/bin/{source}"),
+        comm: source.to_owned(),
+        uid: 1000,
+        container: None,
+    };
     EdgeKey {
         source: Arc::new(pod(source)),
         source_process: Some(Arc::new(process)),
@@ -106,8 +111,9 @@ fn party() -> impl Strategy<Value = Party> {
 }
 
 fn process() -> impl Strategy<Value = Option<Arc<Process>>> {
-    option::of((text(), text(), any::<u32>()))
-        .prop_map(|process| process.map(|(exe, comm, uid)| Arc::new(Process { exe, comm, uid })))
+    option::of((text(), text(), any::<u32>())).prop_map(|process| {
+        process.map(|(exe, comm, uid)| Arc::new(Process { exe, comm, uid, container: None }))
+    })
 }
 
 fn decided_by() -> impl Strategy<Value = Option<DecidedBy>> {

@@ -66,6 +66,7 @@ pub(crate) fn both_ends(number: u64) -> [Half; 2] {
                 exe: format!("/usr/bin/{comm}"),
                 comm: comm.to_owned(),
                 uid: 1_000,
+                container: None,
             }),
             remote_name: None,
             opened: seen,
