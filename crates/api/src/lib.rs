@@ -13,6 +13,7 @@ mod client;
 mod health;
 mod line;
 mod listen;
+mod native;
 mod router;
 mod service;
 mod tls;
@@ -22,6 +23,9 @@ pub use address::{AddressError, ServerAddress};
 pub use client::{CallError, Client, ClientError};
 pub use health::{Health, HealthListenError, HealthListener};
 pub use listen::{ListenError, MetricsListenError, MetricsListener, UnixSocket, serve};
+pub use native::{
+    Contradiction, DriftReport, Enforcement, NativeReport, NativeStatus, NativeStep, ObjectName,
+};
 pub use router::{router, router_with};
 pub use service::{Refusal, Service};
 pub use tls::{

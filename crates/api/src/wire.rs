@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::{Enforcement, NativeReport, NativeStatus, ObjectName};
 use sekisho_manifest::Object;
 use sekisho_model::{Dropped, EdgeMinute, Flow, HookCounters, LossMinute, TimeRange, Timestamp};
 use sekisho_policy::{Cluster, RuleSet};
@@ -181,6 +182,12 @@ pub struct Status {
     /// The listener that leaves the machine; None = there is none.
     #[serde(default)]
     pub listener: Option<crate::ListenerStatus>,
+    /// Who enforces what is applied.
+    #[serde(default)]
+    pub enforcement: Enforcement,
+    /// The state of native enforcement; None if agents enforce.
+    #[serde(default)]
+    pub native: Option<NativeStatus>,
 }
 
 /// How a live cluster is followed.
@@ -337,6 +344,12 @@ pub struct ApplyResponse {
     /// What nodes found among their established connections; a node that the revision reached
     /// twice, such as after a restart of its agent, is not in it.
     pub established: BTreeMap<String, EstablishedReport>,
+    /// Who enforces it.
+    #[serde(default)]
+    pub enforcement: Enforcement,
+    /// What was done in the cluster; None unless the enforcement is native.
+    #[serde(default)]
+    pub native: Option<NativeReport>,
 }
 
 /// Asks to go back.
@@ -344,6 +357,10 @@ pub struct ApplyResponse {
 pub struct RollbackRequest {
     /// Revision to go back to; None = the one before the current; 0 = no policies.
     pub revision: Option<u64>,
+    /// True: the revision in force is put back where somebody changed it, fields of our objects
+    /// that others set included; `revision` is then None. Only with [`Enforcement::Native`].
+    #[serde(default)]
+    pub repair: bool,
     /// Who asks, for the record.
     pub operator: String,
 }
@@ -364,6 +381,12 @@ pub struct Revision {
     /// Established connections that it denies are ended where it comes into force.
     #[serde(default)]
     pub cut: bool,
+    /// Who enforces it.
+    #[serde(default)]
+    pub enforcement: Enforcement,
+    /// Policies of the record that others made in the cluster: verified with ours, never applied.
+    #[serde(default)]
+    pub foreign: Vec<ObjectName>,
     /// The policies; None = none.
     pub record: Option<VerifiedRecord>,
 }

@@ -9,7 +9,7 @@ use sekisho_policy::Dialect;
 
 use crate::commands::certificates::CertificatesCommand;
 use crate::commands::connect::{ServerArg, TlsArgs};
-use crate::commands::policy;
+use crate::commands::{cluster, policy};
 use crate::config::{DEFAULT_LAB_STATE, DEFAULT_SOCKET};
 
 const ABOUT: &str = "\
@@ -85,6 +85,8 @@ pub(crate) enum Command {
         /// End established connections that the policies deny; without it they go on until they end.
         #[arg(long)]
         cut: bool,
+        #[command(flatten)]
+        gitops: GitOpsArgs,
     },
     /// Go back to an earlier revision.
     Rollback(RollbackArgs),
@@ -93,6 +95,9 @@ pub(crate) enum Command {
     Certificates(CertificatesCommand),
     /// Questions about policies, on files alone.
     Policy(PolicyArgs),
+    /// A Kubernetes cluster: does its network plugin enforce?
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// A small server and client for scenarios (see `sekisho workload help`).
     #[command(disable_help_flag = true)]
     Workload {
@@ -413,6 +418,10 @@ pub(crate) struct RecommendArgs {
     /// Write one file per policy into this folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) write: Option<PathBuf>,
+    /// Only what the policies in this folder lack: rules for what worked and they would deny, with the
+    /// difference explained for a pull request. Exit code 1: they lack something.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["template", "output"])]
+    pub(crate) amend: Option<PathBuf>,
     /// Form of the answer.
     #[arg(short, long, value_enum, default_value_t = YamlOrJson::Yaml)]
     pub(crate) output: YamlOrJson,
@@ -458,14 +467,9 @@ pub(crate) struct ApplyArgs {
     /// Policies: files or folders; `-` is standard input.
     #[arg(short = 'f', required = true, value_name = "DIR|FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// The history to verify against; --until leaves out what came later, such as an attack.
     #[command(flatten)]
-    pub(crate) server: ServerArg,
-    /// Start of the history to verify against.
-    #[arg(long, value_name = "WHEN", value_parser = crate::when::parse)]
-    pub(crate) since: Option<crate::when::When>,
-    /// End of that history: leaves out what came later, such as an attack.
-    #[arg(long, value_name = "WHEN", value_parser = crate::when::parse)]
-    pub(crate) until: Option<crate::when::When>,
+    pub(crate) history: HistoryArgs,
     /// Policies that are not in the files end.
     #[arg(long)]
     pub(crate) prune: bool,
@@ -483,6 +487,18 @@ pub(crate) struct ApplyArgs {
     pub(crate) output: TableOrJson,
 }
 
+/// Policies as files for Git.
+#[derive(Debug, Args)]
+pub(crate) struct GitOpsArgs {
+    /// Write the verified policies and a kustomization.yaml into this folder, and touch no cluster.
+    /// Only files that Sekisho wrote are replaced, or removed with --prune.
+    #[arg(long, value_name = "DIR", conflicts_with = "cut")]
+    pub(crate) to: Option<PathBuf>,
+    /// With --to: write nothing; exit code 1 if something would be written.
+    #[arg(long, requires = "to")]
+    pub(crate) check: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RollbackArgs {
     /// Revision to go back to; the one before the current if absent; 0 = no policies.
@@ -490,6 +506,10 @@ pub(crate) struct RollbackArgs {
     /// Only list the revisions.
     #[arg(long)]
     pub(crate) list: bool,
+    /// Native enforcement: put the revision in force back where somebody changed or deleted its
+    /// objects in the cluster. Objects that others made stay.
+    #[arg(long, conflicts_with_all = ["revision", "list"])]
+    pub(crate) repair: bool,
     #[command(flatten)]
     pub(crate) server: ServerArg,
 }
@@ -542,7 +562,7 @@ impl Command {
             Self::Map(args) => Some(&mut args.history.server),
             Self::Recommend(args) => Some(&mut args.history.server),
             Self::Verify(args) => Some(&mut args.history.server),
-            Self::Stage(args) | Self::Apply { args, .. } => Some(&mut args.server),
+            Self::Stage(args) | Self::Apply { args, .. } => Some(&mut args.history.server),
             Self::Rollback(args) => Some(&mut args.server),
             Self::Demo(_)
             | Self::Lab(_)
@@ -551,6 +571,7 @@ impl Command {
             | Self::Doctor { .. }
             | Self::Certificates(_)
             | Self::Policy(_)
+            | Self::Cluster(_)
             | Self::Workload { .. } => None,
         }
     }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use sekisho_api::{ServerAddress, TlsFiles};
+use sekisho_api::{Enforcement, ServerAddress, TlsFiles};
 use sekisho_inventory::watch::Cluster;
 use serde::Deserialize;
 
@@ -122,6 +122,16 @@ pub(crate) struct ServerConfig {
     pub(crate) journal: Option<PathBuf>,
     /// The Kubernetes cluster to watch.
     pub(crate) kubernetes: Kubernetes,
+    /// Who enforces: `datapath` (our agents) or `native` (the cluster's network plugin, from policies
+    /// that the server applies to the cluster that it watches).
+    pub(crate) enforcement: Enforcement,
+    /// Native: seconds between two comparisons of the cluster with the revision in force.
+    pub(crate) drift_check_s: u64,
+    /// Native: put our policies right, unasked, where somebody changed or deleted them.
+    pub(crate) repair: bool,
+    /// Native: seconds that the plugin has to bring a policy into force before traffic that it denies
+    /// is called not enforced.
+    pub(crate) enforce_grace_s: u64,
 }
 
 /// `server.kubernetes`: true, false, or the path of a kubeconfig.
@@ -159,6 +169,10 @@ impl Default for ServerConfig {
             rotate_s: 300,
             journal: None,
             kubernetes: Kubernetes::On(false),
+            enforcement: Enforcement::Datapath,
+            drift_check_s: 15,
+            repair: false,
+            enforce_grace_s: 30,
         }
     }
 }
@@ -217,6 +231,7 @@ impl Config {
             ("server.retention_days", self.server.retention_days),
             ("server.retention_bytes", self.server.retention_bytes),
             ("server.rotate_s", self.server.rotate_s),
+            ("server.drift_check_s", self.server.drift_check_s),
         ];
         for (key, value) in least_one {
             anyhow::ensure!(value > 0, "`{key}` is 0, it must be at least 1");

@@ -62,10 +62,14 @@ fn run(cli: &mut Cli) -> anyhow::Result<Exit> {
         Command::Recommend(args) => commands::recommend::run(args),
         Command::Verify(args) => commands::verify::run(args),
         Command::Stage(args) => commands::apply::stage(args),
-        Command::Apply { args, cut } => commands::apply::apply(args, *cut),
+        Command::Apply { args, gitops, .. } if gitops.to.is_some() => {
+            commands::gitops::run(args, gitops)
+        }
+        Command::Apply { args, cut, .. } => commands::apply::apply(args, *cut),
         Command::Rollback(args) => commands::apply::rollback(args),
         Command::Certificates(command) => commands::certificates::run(command),
         Command::Policy(command) => commands::policy::run(command),
+        Command::Cluster(command) => commands::cluster::run(command),
         // Answered before: it has its own arguments and exit codes.
         Command::Workload { .. } => Ok(Exit::Done),
     }

@@ -105,7 +105,7 @@ async fn a_panic_in_the_service_is_500_and_the_next_call_works() {
 #[tokio::test]
 async fn refusals_keep_their_words_and_their_kind() {
     let server = Server::start(SHORT);
-    let request = RollbackRequest { revision: Some(9), operator: "me".to_owned() };
+    let request = RollbackRequest { revision: Some(9), repair: false, operator: "me".to_owned() };
     let error = server.client.rollback(&request).await.unwrap_err();
     assert_eq!((status_of(&error), error.to_string().as_str()), (404, "no such revision"));
     assert!(!error.is_temporary());

@@ -12,7 +12,6 @@ mod deny;
 mod established;
 mod lifecycle;
 mod model;
-mod native;
 mod poke;
 mod policies;
 mod sctp;

@@ -1,11 +1,11 @@
 //! `sekisho stage`, `sekisho apply`, `sekisho rollback`.
 
 use sekisho_api::{
-    ApplyRequest, ApplyResponse, DatapathMode, EstablishedReport, Revision, RollbackRequest,
+    ApplyRequest, ApplyResponse, DatapathMode, Enforcement, EstablishedReport, Revision,
+    RollbackRequest,
 };
-use sekisho_model::{TimeRange, Timestamp};
 
-use super::{history, input, output};
+use super::{history, input, native, output};
 use crate::cli::{ApplyArgs, RollbackArgs, TableOrJson};
 use crate::exit::Exit;
 
@@ -24,22 +24,22 @@ pub(crate) fn stage(args: &ApplyArgs) -> anyhow::Result<Exit> {
 }
 
 fn ask(args: &ApplyArgs, mode: DatapathMode, cut: bool) -> anyhow::Result<Exit> {
+    if args.history.store.is_some() {
+        anyhow::bail!("--store gives history to `apply --to DIR`; the server has its own");
+    }
     let now = history::now();
     let request = ApplyRequest {
         files: input::read(&args.files)?,
         prune: args.prune,
         mode,
         cut,
-        range: TimeRange {
-            from: args.since.map_or(Timestamp::EPOCH, |since| since.at(now)),
-            to: args.until.map_or(Timestamp::MAX, |until| until.at(now)),
-        },
+        range: args.history.range(now),
         accepted: args.accept.clone(),
         would_block_max: args.max_would_block,
         allow_partial: args.allow_partial,
         operator: operator(),
     };
-    let response = history::call(args.server.connect()?.apply(&request))?;
+    let response = history::call(args.history.server.connect()?.apply(&request))?;
     if args.output == TableOrJson::Json {
         output::print_json(&response)?;
     } else {
@@ -51,11 +51,18 @@ fn ask(args: &ApplyArgs, mode: DatapathMode, cut: bool) -> anyhow::Result<Exit> 
             DatapathMode::Audit => "staged (nothing is stopped)",
         };
         output::print(&unenforced(&response.unenforced))?;
+        if response.enforcement == Enforcement::Native {
+            output::print(&native::outcome(&response, done))?;
+            return Ok(native::exit(&response));
+        }
         output::print(&outcome(&response, done))?;
         output::print(&established(&response, cut))?;
         if !cut && response.established.values().any(|found| found.denied > 0) {
             output::print("To end them, apply the same files with --cut.\n")?;
         }
+    }
+    if response.enforcement == Enforcement::Native {
+        return Ok(native::exit(&response));
     }
     Ok(exit(&response, cut))
 }
@@ -67,8 +74,13 @@ pub(crate) fn rollback(args: &RollbackArgs) -> anyhow::Result<Exit> {
         output::print(&revisions(&history::call(client.revisions())?))?;
         return Ok(Exit::Done);
     }
-    let request = RollbackRequest { revision: args.revision, operator: operator() };
+    let request =
+        RollbackRequest { revision: args.revision, repair: args.repair, operator: operator() };
     let response = history::call(client.rollback(&request))?;
+    if response.enforcement == Enforcement::Native {
+        output::print(&native::outcome(&response, "in force"))?;
+        return Ok(native::exit(&response));
+    }
     output::print(&outcome(&response, "in force"))?;
     output::print(&established(&response, false))?;
     Ok(exit(&response, false))
@@ -178,9 +190,10 @@ fn revisions(all: &[Revision]) -> String {
     let mut rows =
         vec![["revision", "time", "mode", "policies", "by", "note"].map(str::to_owned).to_vec()];
     for revision in all {
-        let mode = match revision.mode {
-            DatapathMode::Enforce => "enforce",
-            DatapathMode::Audit => "audit",
+        let mode = match (revision.mode, revision.enforcement) {
+            (DatapathMode::Enforce, Enforcement::Datapath) => "enforce",
+            (DatapathMode::Enforce, Enforcement::Native) => "enforce (native)",
+            (DatapathMode::Audit, _) => "audit",
         };
         let policies = revision.record.as_ref().map_or(0, |record| record.policy_count());
         let note = match revision.restores {
@@ -213,6 +226,8 @@ mod tests {
             nodes: established.iter().map(|(node, _)| (*node).to_owned()).collect(),
             pending: Vec::new(),
             established: by_node.collect(),
+            enforcement: Enforcement::Datapath,
+            native: None,
         }
     }
 

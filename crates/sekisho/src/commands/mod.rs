@@ -1,14 +1,18 @@
 //! What each command does.
 
+pub(crate) mod amend;
 pub(crate) mod apply;
 pub(crate) mod certificates;
+pub(crate) mod cluster;
 pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod gitops;
 pub(crate) mod history;
 pub(crate) mod input;
 pub(crate) mod lab;
 pub(crate) mod map;
+pub(crate) mod native;
 pub(crate) mod observe;
 pub(crate) mod output;
 pub(crate) mod policy;
@@ -17,3 +21,4 @@ pub(crate) mod roles;
 pub(crate) mod stack;
 pub(crate) mod status;
 pub(crate) mod verify;
+pub(crate) mod yaml;

@@ -16,6 +16,9 @@ pub(crate) fn run(args: &RecommendArgs) -> anyhow::Result<Exit> {
     let history = history::load(&args.history, args.history.range(history::now()))?;
     let namespaces = (!args.namespace.is_empty()).then(|| args.namespace.iter().cloned().collect());
     let scope = Scope { namespaces, workload: args.workload.clone() };
+    if let Some(folder) = &args.amend {
+        return super::amend::run(folder, &history, scope, args.write.as_deref());
+    }
     let template = match args.template {
         TemplateName::LeastPrivilege => Template::LeastPrivilege,
         TemplateName::RingFenceNamespace => Template::RingFenceNamespace,

@@ -4,7 +4,7 @@ use sekisho_api::Status;
 use sekisho_base::harmless;
 
 use super::connect::ServerArg;
-use super::{history, output};
+use super::{history, native, output};
 use crate::cli::TableOrJson;
 use crate::exit::Exit;
 
@@ -44,7 +44,11 @@ fn table(status: &Status) -> String {
         (enforced, 0) => format!("revision {enforced} enforced"),
         (enforced, staged) => format!("revision {enforced} enforced, {staged} staged"),
     };
-    text.push_str(&format!("policy: {policy}\n\n"));
+    text.push_str(&format!("policy: {policy}\n"));
+    if let Some(found) = &status.native {
+        text.push_str(&native::status(found, status.time));
+    }
+    text.push('\n');
     text.push_str(&agents(status));
     text.push_str(&cluster(status));
     text.push_str(&kernel_drops(status));

@@ -25,6 +25,8 @@ use super::revisions::Revisions;
 const RECENT_FLOWS_MAX: usize = 65_536;
 /// Records of dropped packets kept for `observe`.
 const RECENT_DROPS_MAX: usize = 16_384;
+/// Flows kept until they are judged by native policies.
+const FRESH_FLOWS_MAX: usize = 16_384;
 /// The time is logged so often if nothing else is and something waits for it, seconds.
 const PASS_S: u64 = 1;
 /// A failed rotation leaves one more log behind, so it is not tried again before, seconds.
@@ -44,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) recent: Recent<Flow>,
     /// What kernels dropped, with the node's name. In memory only: not a part of history.
     pub(crate) drops: Recent<(String, DropRecord)>,
+    /// Flows to be judged by native policies; None: agents enforce, so nothing is to be judged.
+    pub(crate) fresh: Option<Vec<Flow>>,
     pub(crate) revisions: Revisions,
     pub(crate) started: Timestamp,
     /// The cluster as last given to the nodes, and the generation it was given as.
@@ -98,6 +102,7 @@ impl Core {
             feed,
             recent: Recent::new(RECENT_FLOWS_MAX),
             drops: Recent::new(RECENT_DROPS_MAX),
+            fresh: None,
             revisions,
             started: now,
             cluster: Cluster::default(),
@@ -155,6 +160,16 @@ impl Core {
     fn record(&mut self, derived: &Derived) {
         self.store.record(&derived.flows, &derived.losses);
         self.recent.extend(derived.flows.iter().cloned());
+        if let Some(fresh) = &mut self.fresh {
+            // Beyond that only a part is judged; what lasts is seen again.
+            let room = FRESH_FLOWS_MAX.saturating_sub(fresh.len());
+            fresh.extend(derived.flows.iter().take(room).cloned());
+        }
+    }
+
+    /// The flows that came since the last call.
+    pub(crate) fn take_fresh(&mut self) -> Vec<Flow> {
+        self.fresh.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Reads what the cluster did since, lets waiting halves go, and rotates the log when its time

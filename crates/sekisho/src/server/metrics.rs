@@ -39,6 +39,7 @@ pub(crate) fn exposition(status: &Status) -> String {
     listener(&mut text, status);
     agents(&mut text, status);
     kernel_drops(&mut text, status);
+    super::native_words::metrics(&mut text, status);
     text.0
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use sekisho_api::{
-    ApplyRequest, ApplyResponse, DatapathMode, EstablishedReport, PolicyFile, Refusal, Revision,
-    RollbackRequest,
+    ApplyRequest, ApplyResponse, DatapathMode, Enforcement, EstablishedReport, PolicyFile, Refusal,
+    Revision, RollbackRequest,
 };
 use sekisho_manifest::Object;
 use sekisho_model::Timestamp;
@@ -36,11 +36,13 @@ fn unenforced(verified: &VerifiedPolicy) -> Vec<String> {
 /// What is in force before an apply.
 pub(crate) struct Basis {
     /// What is enforced now: the replay compares with it.
-    current: RuleSet,
+    pub(crate) current: RuleSet,
     /// What the proposal is added to.
-    base: RuleSet,
+    pub(crate) base: RuleSet,
+    /// What the proposal is added to if what is not in it ends.
+    pub(crate) stays: RuleSet,
     /// The number that the new revision will have.
-    number: u64,
+    pub(crate) number: u64,
 }
 
 impl Basis {
@@ -59,8 +61,7 @@ impl Basis {
             let text = "staging stops nothing, so it can't end established connections".to_owned();
             return Err(Refusal::Invalid(text));
         }
-        let none = RuleSet::default();
-        let kept = if request.prune { &none } else { &self.base };
+        let kept = if request.prune { &self.stays } else { &self.base };
         let proposed = pipeline::proposed(history, kept, objects);
         // Staging stops nothing, and shows what would be: it may be as strict as it likes.
         let max = match request.mode {
@@ -77,6 +78,7 @@ impl Core {
         Basis {
             current: self.revisions.rules(DatapathMode::Enforce),
             base: self.revisions.rules(request.mode),
+            stays: RuleSet::default(),
             number: self.revisions.next_number(),
         }
     }
@@ -97,6 +99,8 @@ impl Core {
             nodes: Vec::new(),
             pending: Vec::new(),
             established: BTreeMap::new(),
+            enforcement: Enforcement::Datapath,
+            native: None,
         };
         let Some(verified) = &answer.verified else { return Ok(response(None)) };
         if !unenforced.is_empty() && !request.allow_partial {
@@ -113,6 +117,8 @@ impl Core {
             operator: request.operator.clone(),
             restores: None,
             cut: request.cut,
+            enforcement: Enforcement::Datapath,
+            foreign: Vec::new(),
             record: Some(verified.record().clone()),
         })?;
         // Enforcing what was staged ends the staging.
@@ -132,20 +138,7 @@ impl Core {
             Some(number) => number,
             None => self.revision_before_current()?,
         };
-        let record = if wanted == 0 {
-            None
-        } else {
-            let found = self
-                .revisions
-                .find(wanted)
-                .filter(|revision| revision.mode == DatapathMode::Enforce);
-            let missing = || {
-                Refusal::Unknown(format!(
-                    "there is no enforced revision {wanted}: see `sekisho rollback --list`"
-                ))
-            };
-            found.ok_or_else(missing)?.record.clone()
-        };
+        let record = self.enforced_revision(wanted)?.and_then(|revision| revision.record);
         let number = self.revisions.next_number();
         self.put_in_force(Revision {
             revision: number,
@@ -154,6 +147,8 @@ impl Core {
             operator: request.operator.clone(),
             restores: Some(wanted),
             cut: false,
+            enforcement: Enforcement::Datapath,
+            foreign: Vec::new(),
             record,
         })?;
         Ok(ApplyResponse {
@@ -163,10 +158,36 @@ impl Core {
             nodes: Vec::new(),
             pending: Vec::new(),
             established: BTreeMap::new(),
+            enforcement: Enforcement::Datapath,
+            native: None,
         })
     }
 
-    fn revision_before_current(&self) -> Result<u64, Refusal> {
+    /// The enforced revision numbered `wanted`; None for 0, which stands for no policies.
+    pub(crate) fn enforced_revision(&self, wanted: u64) -> Result<Option<Revision>, Refusal> {
+        if wanted == 0 {
+            return Ok(None);
+        }
+        let found = self.revisions.find(wanted);
+        match found.filter(|revision| revision.mode == DatapathMode::Enforce) {
+            Some(revision) => Ok(Some(revision.clone())),
+            None => Err(Refusal::Unknown(format!(
+                "there is no enforced revision {wanted}: see `sekisho rollback --list`"
+            ))),
+        }
+    }
+
+    /// Stores what is in the cluster by now, and ends the staging.
+    pub(crate) fn store_native(&mut self, revision: Revision) -> Result<(), Refusal> {
+        let (operator, time) = (revision.operator.clone(), revision.time);
+        self.put_in_force(revision)?;
+        if self.staged() != 0 {
+            self.end_staging(&operator, time)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn revision_before_current(&self) -> Result<u64, Refusal> {
         let Some(current) = self.revisions.newest(DatapathMode::Enforce) else {
             return Err(Refusal::Unknown("nothing was ever applied".to_owned()));
         };
@@ -189,6 +210,8 @@ impl Core {
             operator: operator.to_owned(),
             restores: Some(0),
             cut: false,
+            enforcement: Enforcement::Datapath,
+            foreign: Vec::new(),
             record: None,
         };
         self.put_in_force(revision)

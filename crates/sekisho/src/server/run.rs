@@ -59,6 +59,9 @@ async fn serve(config: &ServerConfig, service: &Arc<LocalService>) -> anyhow::Re
     let stop = signals::Stop::new()?;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(tick(Arc::clone(service), config.clone(), stop.clone()));
+    if service.native().is_some() {
+        tasks.spawn(watch(Arc::clone(service), config.drift_check_s, stop.clone()));
+    }
     if let Some(listener) = metrics {
         let shared: Arc<dyn sekisho_api::Service> = Arc::clone(service) as _;
         let stop = stop.clone();
@@ -111,10 +114,40 @@ async fn tick(service: Arc<LocalService>, config: ServerConfig, stop: signals::S
                 let age_s = config.retention_days.saturating_mul(SECONDS_PER_DAY);
                 core.retain(now, age_s, config.retention_bytes);
             }
+            drop(core);
+            if let Some(native) = work.native() {
+                work.judge_flows(native, now);
+            }
         });
         match done.await {
             Ok(()) => service.ticked(),
             Err(_panicked) => tracing::error!("a tick panicked; the next one goes on"),
+        }
+    }
+}
+
+/// Compares the cluster with the revision in force, again and again.
+async fn watch(service: Arc<LocalService>, period_s: u64, stop: signals::Stop) {
+    let mut looks = tokio::time::interval(Duration::from_secs(period_s));
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut stopped = std::pin::pin!(stop.wait());
+    loop {
+        tokio::select! {
+            () = &mut stopped => return,
+            _ = looks.tick() => {}
+        }
+        let work = Arc::clone(&service);
+        let look = tokio::task::spawn_blocking(move || {
+            if let Some(native) = work.native() {
+                work.look(native);
+            }
+        });
+        // An API server that does not answer must not hold up the end.
+        tokio::select! {
+            () = &mut stopped => return,
+            looked = look => if looked.is_err() {
+                tracing::error!("a look at the cluster panicked; the next one goes on");
+            }
         }
     }
 }

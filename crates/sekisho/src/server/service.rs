@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sekisho_api::{
-    Ack, AgentReport, ApplyRequest, ApplyResponse, DatapathMode, DropPage, FlowPage, Health,
-    IngestFigures, ListenerFigures, Order, Refusal, Revision, RollbackRequest, Service, Snapshot,
-    SnapshotQuery, Status, StoreFigures,
+    Ack, AgentReport, ApplyRequest, ApplyResponse, DatapathMode, DropPage, Enforcement, FlowPage,
+    Health, IngestFigures, ListenerFigures, Order, Refusal, Revision, RollbackRequest, Service,
+    Snapshot, SnapshotQuery, Status, StoreFigures,
 };
 use sekisho_base::{Clock, error_chain};
 use sekisho_flow::identify;
@@ -16,6 +16,7 @@ use sekisho_system::{SystemClock, wait};
 
 use super::agents::{Arrival, is_node_name};
 use super::core::Core;
+use super::native::Native;
 use super::policies::read_objects;
 use super::problems::{self, Duty};
 use super::ticked::Ticked;
@@ -38,13 +39,27 @@ pub(crate) struct LocalService {
     listener: OnceLock<Arc<ListenerFigures>>,
     /// When the last tick was done, milliseconds since the start.
     ticked: Ticked,
+    /// The cluster whose plugin enforces; None: agents do.
+    native: Option<Native>,
 }
 
 impl LocalService {
     /// Opens the data folder and replays the log.
     pub(crate) fn open(config: &ServerConfig) -> anyhow::Result<Self> {
-        let core = Core::open(&config.data_dir, config.journal.as_deref(), &SystemClock)?;
-        Ok(Self { core: Mutex::new(core), listener: OnceLock::new(), ticked: Ticked::default() })
+        let mut core = Core::open(&config.data_dir, config.journal.as_deref(), &SystemClock)?;
+        let native = Native::open(config)?;
+        core.fresh = native.as_ref().map(|_| Vec::new());
+        Ok(Self {
+            core: Mutex::new(core),
+            listener: OnceLock::new(),
+            ticked: Ticked::default(),
+            native,
+        })
+    }
+
+    /// The cluster whose plugin enforces; None: agents do.
+    pub(crate) fn native(&self) -> Option<&Native> {
+        self.native.as_ref()
     }
 
     /// The state; a panic of another thread does not lock everybody out.
@@ -68,7 +83,7 @@ impl LocalService {
         self.core().rotate();
     }
 
-    fn history(&self, range: TimeRange) -> Result<History, Refusal> {
+    pub(crate) fn history(&self, range: TimeRange) -> Result<History, Refusal> {
         self.snapshot(SnapshotQuery { range }).map(History::of)
     }
 
@@ -83,7 +98,7 @@ impl LocalService {
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_nanos(SystemClock.now())
 }
 
@@ -134,7 +149,14 @@ impl Service for LocalService {
         if core.generation <= after || core.feed.is_listing() {
             return None;
         }
-        let record = |mode| core.revisions.newest(mode).and_then(|found| found.record.clone());
+        // What the cluster's plugin enforces is not ours to enforce; and what agents enforced stays
+        // until a native revision took its place.
+        let record = |mode| {
+            let newest = core.revisions.newest(mode)?;
+            let ours = newest.enforcement == Enforcement::Datapath
+                && (mode == DatapathMode::Enforce || self.native.is_none());
+            newest.record.clone().filter(|_| ours)
+        };
         let enforced = core.revisions.newest(DatapathMode::Enforce);
         Some(Order {
             generation: core.generation,
@@ -152,11 +174,14 @@ impl Service for LocalService {
 
     fn status(&self) -> Status {
         let time = now();
+        // Before the core is locked: whoever judges flows locks these the other way round.
+        let native = self.native.as_ref().map(Native::status);
         let core = self.core();
         let range = TimeRange { from: time.minus_seconds(STATUS_WINDOW_S), to: time };
         let mut problems = core.problems(time);
         let listener = self.listener.get().map(|figures| figures.status());
         problems.extend(listener.iter().flat_map(problems::of_listener));
+        problems.extend(native.iter().flat_map(super::native_words::problems));
         let mut losses = core.store.losses(range).unwrap_or_else(|error| {
             problems.push(format!("history can't be read: {}", error_chain(&error)));
             Vec::new()
@@ -195,6 +220,11 @@ impl Service for LocalService {
             cluster: core.feed.status(),
             problems,
             listener,
+            enforcement: match &self.native {
+                Some(_) => Enforcement::Native,
+                None => Enforcement::Datapath,
+            },
+            native,
         }
     }
 
@@ -230,16 +260,31 @@ impl Service for LocalService {
     }
 
     fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Refusal> {
+        if let (Some(native), DatapathMode::Enforce) = (&self.native, request.mode) {
+            return self.apply_native(native, &request);
+        }
         let objects = read_objects(&request.files)?;
         let history = self.history(request.range)?;
         let basis = self.core().basis(&request);
         // The replay may take seconds: agents go on reporting meanwhile.
         let answer = basis.what_if(&request, objects, &history)?;
         let response = self.core().enact(&request, &basis, answer, now())?;
+        if self.native.is_some() {
+            // Staged only: the server's own evaluation of flows, no node has a part in it.
+            return Ok(ApplyResponse { enforcement: Enforcement::Native, ..response });
+        }
         Ok(self.await_rollout(response))
     }
 
     fn rollback(&self, request: RollbackRequest) -> Result<ApplyResponse, Refusal> {
+        if let Some(native) = &self.native {
+            return self.rollback_native(native, &request);
+        }
+        if request.repair {
+            let text =
+                "agents enforce here, and repair their own rules at once: leave --repair out";
+            return Err(Refusal::Invalid(text.to_owned()));
+        }
         let response = self.core().rollback(&request, now())?;
         Ok(self.await_rollout(response))
     }

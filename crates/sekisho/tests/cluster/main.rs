@@ -9,3 +9,7 @@
 mod cluster;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod native;
+#[cfg(test)]
+mod native_server;

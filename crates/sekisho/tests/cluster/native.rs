@@ -1,7 +1,4 @@
-//! Native enforcement against a real API server: nothing here is answered by us.
-//!
-//! `SEKISHO_TEST_KUBECONFIG` names the kubeconfig of an administrator (`cargo xtask cluster up` makes
-//! one); without it these tests say so and prove nothing. Each works in a namespace of its own.
+//! Native enforcement against the real API server: nothing here is answered by us.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,37 +10,34 @@ use sekisho_enforce::native::{
 };
 use sekisho_manifest::Object;
 use sekisho_model::{Completeness, TimeRange};
-use sekisho_policy::{Cluster, Dialect, RuleSet};
+use sekisho_policy::{Dialect, RuleSet};
 use sekisho_system::{command, wait};
 use sekisho_verify::{Request, VerifiedPolicy, what_if};
+
+use crate::cluster::Cluster;
 
 /// How long the API server may take to use a new rule of admission.
 const ADMISSION_WAIT: Duration = Duration::from_secs(60);
 
 /// A namespace in the cluster under test.
 struct Place {
+    cluster: Cluster,
     kubeconfig: PathBuf,
     namespace: String,
 }
 
 impl Place {
-    /// Makes it; None if there is no cluster to test with.
-    fn new(name: &str) -> Option<Self> {
-        let Some(kubeconfig) = std::env::var_os("SEKISHO_TEST_KUBECONFIG") else {
-            eprintln!("{name}: NOT TESTED, SEKISHO_TEST_KUBECONFIG names no cluster");
-            return None;
-        };
+    fn new(name: &str) -> Self {
+        let cluster = Cluster::find();
+        let kubeconfig = cluster.file("admin.kubeconfig").into();
         let namespace = format!("native-{name}-{}", std::process::id());
-        let place = Self { kubeconfig: kubeconfig.into(), namespace };
+        let place = Self { cluster, kubeconfig, namespace };
         place.kubectl(&["create", "namespace", &place.namespace], "");
-        Some(place)
+        place
     }
 
     fn try_kubectl(&self, args: &[&str], input: &str) -> Result<String, String> {
-        let mut all = vec!["kubectl", "--kubeconfig", self.kubeconfig.to_str().unwrap()];
-        all.extend(args);
-        let done = command::run(&all, input, Duration::from_secs(60));
-        done.map(|output| output.stdout).map_err(|error| error.to_string())
+        self.cluster.try_kubectl(args, input)
     }
 
     fn kubectl(&self, args: &[&str], input: &str) -> String {
@@ -113,7 +107,7 @@ fn verified(objects: &[Object]) -> VerifiedPolicy {
     let answer = what_if(&Request {
         current: &RuleSet::default(),
         proposed: &proposed,
-        cluster: &Cluster::default(),
+        cluster: &sekisho_policy::Cluster::default(),
         history: &[],
         window: TimeRange::ALL,
         completeness: &Completeness { ratio: 1.0, produced: 0, dropped: 0, gaps: Vec::new() },
@@ -136,7 +130,7 @@ fn refusals(error: TransactError) -> Vec<String> {
 
 #[test]
 fn policies_are_made_changed_left_and_pruned_and_only_ours_are() {
-    let Some(place) = Place::new("life") else { return };
+    let place = Place::new("life");
     let api = place.api();
     place.kubectl(&["apply", "-f", "-"], &FOREIGN.replace("NAMESPACE", &place.namespace));
     let first = place.verified(&["a", "b"], 80);
@@ -176,7 +170,7 @@ const FOREIGN: &str = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, m
 
 #[test]
 fn an_object_of_the_same_name_that_others_made_is_a_conflict_and_stays() {
-    let Some(place) = Place::new("foreign") else { return };
+    let place = Place::new("foreign");
     let api = place.api();
     let text = FOREIGN.replace("NAMESPACE", &place.namespace);
     // Even with our label: it is the field manager that counts.
@@ -205,7 +199,7 @@ fn an_object_of_the_same_name_that_others_made_is_a_conflict_and_stays() {
 
 #[test]
 fn a_field_that_another_manager_took_refuses_everything_and_names_both() {
-    let Some(place) = Place::new("conflict") else { return };
+    let place = Place::new("conflict");
     let api = place.api();
     let first = place.verified(&["a", "b"], 80);
     api.transact(&place.plan(&api, &first, 1), Force::Never).unwrap();
@@ -247,7 +241,7 @@ fn a_field_that_another_manager_took_refuses_everything_and_names_both() {
 
 #[test]
 fn what_was_deleted_added_or_changed_by_others_is_drift() {
-    let Some(place) = Place::new("drift") else { return };
+    let place = Place::new("drift");
     let api = place.api();
     let first = place.verified(&["a", "b"], 80);
     api.transact(&place.plan(&api, &first, 1), Force::Never).unwrap();
@@ -288,7 +282,7 @@ fn what_was_deleted_added_or_changed_by_others_is_drift() {
 
 #[test]
 fn an_object_that_vanishes_between_dry_run_and_apply_undoes_all_of_it() {
-    let Some(place) = Place::new("vanish") else { return };
+    let place = Place::new("vanish");
     let api = place.api();
     let first = place.verified(&["a", "b"], 80);
     api.transact(&place.plan(&api, &first, 1), Force::Never).unwrap();
@@ -311,7 +305,7 @@ fn an_object_that_vanishes_between_dry_run_and_apply_undoes_all_of_it() {
 
 #[test]
 fn an_object_that_others_make_between_dry_run_and_apply_stays_theirs() {
-    let Some(place) = Place::new("race") else { return };
+    let place = Place::new("race");
     let api = place.api();
     let wanted = place.verified(&["a", "foreign"], 80);
     let plan = place.plan(&api, &wanted, 1);
@@ -349,7 +343,7 @@ spec: {policyName: NAMESPACE, validationActions: [Deny], matchResources: {namesp
 
 #[test]
 fn admission_that_rejects_one_of_three_leaves_nothing_applied() {
-    let Some(place) = Place::new("admission") else { return };
+    let place = Place::new("admission");
     let api = place.api();
     let rules = ADMISSION.replace("NAMESPACE", &place.namespace);
     let wanted = place.verified(&["a", "b", "c"], 80);
@@ -390,7 +384,7 @@ subjects: [{kind: ServiceAccount, name: reader, namespace: NAMESPACE}]
 
 #[test]
 fn a_missing_right_is_named_by_verb_and_resource() {
-    let Some(place) = Place::new("rbac") else { return };
+    let place = Place::new("rbac");
     let ns = place.namespace.clone();
     let rights = READER.replace("NAMESPACE", &ns);
     place.kubectl(&["apply", "-f", "-"], &rights);
@@ -402,7 +396,8 @@ fn a_missing_right_is_named_by_verb_and_resource() {
         .unwrap();
     let name = file.to_str().unwrap();
     let edit = |args: &[&str]| {
-        let mut all = vec!["kubectl", "--kubeconfig", name, "config"];
+        let program = place.cluster.file("bin/kubectl");
+        let mut all = vec![program.as_str(), "--kubeconfig", name, "config"];
         all.extend(args);
         command::run(&all, "", Duration::from_secs(20)).unwrap();
     };
@@ -431,7 +426,7 @@ fn a_missing_right_is_named_by_verb_and_resource() {
 
 #[test]
 fn a_namespace_that_is_not_there_is_said_before_anything_is_done() {
-    let Some(place) = Place::new("absent") else { return };
+    let place = Place::new("absent");
     let api = place.api();
     let text = FOREIGN.replace("NAMESPACE", "no-such-namespace");
     let of = verified(&sekisho_manifest::parse("a.yaml", &text).unwrap());
