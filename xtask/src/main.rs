@@ -5,6 +5,7 @@
 mod artifact;
 mod bench;
 mod bless;
+mod chart;
 mod ci;
 mod cluster;
 mod demo;
@@ -56,6 +57,11 @@ const VERBS: &[Verb] = &[
         name: "cluster",
         does: "a real Kubernetes on this machine: up, down, status (root)",
         run: cluster::run,
+    },
+    Verb {
+        name: "chart",
+        does: "lint the Helm chart, write deploy/manifests from it; --check",
+        run: chart::run,
     },
     Verb { name: "image", does: "the product as a container image: a tar", run: image::run },
     Verb {

@@ -1,5 +1,6 @@
 //! The configuration file: TOML, every key optional, unknown keys refused with their line.
-//! The schema is documented in docs/config.md.
+//! Documented in docs/config.md and, for editors, in deploy/config.schema.json: the tests below hold
+//! the three together.
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,8 @@ use anyhow::Context;
 use sekisho_api::{Enforcement, ServerAddress, TlsFiles};
 use sekisho_inventory::watch::Cluster;
 use serde::Deserialize;
+
+use crate::commands::tunnel::Place;
 
 /// Socket of the server where nothing else is said.
 pub(crate) const DEFAULT_SOCKET: &str = "/run/sekisho/server.sock";
@@ -18,6 +21,7 @@ const DEFAULT_FILE: &str = "/etc/sekisho/config.toml";
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     pub(crate) agent: AgentConfig,
@@ -28,15 +32,17 @@ pub(crate) struct Config {
 
 /// `[client]`: for the commands that ask a server.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ClientConfig {
     /// The server; the local socket if absent.
-    pub(crate) server: Option<ServerAddress>,
+    pub(crate) server: Option<Place>,
     pub(crate) tls: TlsConfig,
 }
 
 /// `[agent.tls]`, `[server.tls]`, `[client.tls]`: files in PEM. All of the first three, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct TlsConfig {
     /// Certificate of the authority that signed the other end's certificate.
@@ -51,6 +57,7 @@ pub(crate) struct TlsConfig {
 
 /// `[agent]`.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AgentConfig {
     /// Name of the node or host; the machine's host name if absent.
@@ -99,6 +106,7 @@ impl Default for AgentConfig {
 
 /// `[server]`.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ServerConfig {
     /// Unix socket to serve.
@@ -136,6 +144,7 @@ pub(crate) struct ServerConfig {
 
 /// `server.kubernetes`: true, false, or the path of a kubeconfig.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(untagged, expecting = "true, false or the path of a kubeconfig")]
 pub(crate) enum Kubernetes {
     /// true: as a pod does, else by `KUBECONFIG` or `~/.kube/config`.
@@ -179,6 +188,7 @@ impl Default for ServerConfig {
 
 /// `[log]`.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LogConfig {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `sekisho=debug`.
@@ -189,6 +199,7 @@ pub(crate) struct LogConfig {
 
 /// Form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
     /// For people.
@@ -275,6 +286,10 @@ impl TlsConfig {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -285,6 +300,72 @@ mod tests {
     #[test]
     fn a_known_key_is_read() {
         assert_eq!(parse("[agent]\nudp_idle_s = 7").unwrap().agent.udp_idle_s, 7);
+    }
+
+    /// Every key of every table with its default, `table.key`.
+    fn keys(prefix: &str, value: &Value) -> BTreeMap<String, Value> {
+        let object = value.as_object().unwrap();
+        let nested = |(key, value): (&String, &Value)| {
+            let name = format!("{prefix}{key}");
+            match value.is_object() {
+                true => keys(&format!("{name}."), value),
+                false => BTreeMap::from([(name, value.clone())]),
+            }
+        };
+        object.iter().flat_map(nested).collect()
+    }
+
+    /// The same of a schema; what it gives no default has none.
+    fn keys_of_schema(prefix: &str, schema: &Value) -> BTreeMap<String, Value> {
+        let properties = schema["properties"].as_object().unwrap();
+        assert_eq!(schema["additionalProperties"], Value::Bool(false), "{prefix}");
+        let nested = |(key, value): (&String, &Value)| {
+            let name = format!("{prefix}{key}");
+            assert!(value["description"].as_str().is_some_and(|text| !text.is_empty()), "{name}");
+            match value["type"] == "object" {
+                true => keys_of_schema(&format!("{name}."), value),
+                false => BTreeMap::from([(name, value["default"].clone())]),
+            }
+        };
+        properties.iter().flat_map(nested).collect()
+    }
+
+    #[test]
+    fn the_schema_has_every_key_with_its_default_and_no_other() {
+        let schema = include_str!("../../../deploy/config.schema.json");
+        let mut schema: Value = serde_json::from_str(schema).unwrap();
+        for table in schema["properties"].as_object().unwrap().values() {
+            assert!(table["description"].is_string());
+        }
+        let config = serde_json::to_value(Config::default()).unwrap();
+        assert_eq!(keys_of_schema("", &schema.take()), keys("", &config));
+    }
+
+    #[test]
+    fn the_documentation_has_every_key_in_its_table_and_its_example_is_the_default() {
+        let text = include_str!("../../../docs/config.md");
+        let config = serde_json::to_value(Config::default()).unwrap();
+        for key in keys("", &config).keys() {
+            let (table, name) = key.rsplit_once('.').unwrap();
+            let table = if table.ends_with(".tls") { "tls" } else { table };
+            let section = text.split("\n## ").find(|part| part.starts_with(&format!("[{table}]")));
+            let section = section.unwrap_or_else(|| panic!("no section [{table}]"));
+            assert!(section.contains(&format!("| `{name}` |")), "{key}");
+        }
+        let example = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        assert_eq!(serde_json::to_value(parse(example).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn tls_is_whole_or_absent_and_missing_keys_are_named() {
+        let files = |text: &str| parse(text).unwrap().agent.tls.files();
+        assert!(files("").unwrap().is_none());
+        let whole = "[agent.tls]\nca = 'a'\ncert = 'b'\nkey = 'c'";
+        assert_eq!(files(whole).unwrap().unwrap().key, Path::new("c"));
+        let error = files("[agent.tls]\nca = 'a'").unwrap_err().to_string();
+        assert!(error.contains("--tls-cert and --tls-key missing"), "{error}");
+        let error = format!("{:#}", parse("[agent]\nserver = 'http://x'").unwrap_err());
+        assert!(error.contains("line 2") && error.contains("https://"), "{error}");
     }
 
     #[test]

@@ -80,6 +80,17 @@ pub(crate) fn programs(root: &Path, release: Option<&str>) -> Result<Programs> {
     })
 }
 
+/// Helm, built now if it never was: for the chart, not for the cluster.
+///
+/// # Errors
+/// Without a Go toolchain, or if the build fails.
+pub(crate) fn helm(root: &Path) -> Result<PathBuf> {
+    let module = root.join("testing/helm");
+    let modfile = module.join("go.mod");
+    let (name, upstream) = ("helm", "helm.sh/helm/v4");
+    Source { name, module, modfile, package: ".", upstream }.built()
+}
+
 impl Source {
     fn version(&self) -> Result<String> {
         let file = &self.modfile;

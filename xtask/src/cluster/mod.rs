@@ -23,5 +23,6 @@ mod suite;
 mod up;
 mod verb;
 
+pub(crate) use binary::helm;
 pub(crate) use suite::run as suite;
 pub(crate) use verb::run;

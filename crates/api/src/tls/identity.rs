@@ -9,7 +9,8 @@
 //! | `spiffe://CLUSTER/server` | be the server; opens nothing |
 //!
 //! The form is that of a SPIFFE ID (SPIFFE-ID §2), and there must be exactly one URI
-//! (X509-SVID §2), so that cert-manager or SPIRE can make the certificates as well.
+//! (X509-SVID §2), so that cert-manager or SPIRE can make the certificates as well. Where there is no
+//! URI, the common name may be it: Helm can make no others.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -97,9 +98,19 @@ impl Identity {
             .collect();
         match uris.as_slice() {
             [uri] => uri.parse(),
+            // Helm's functions make certificates that can't have a URI, so there it is the common
+            // name. Our authority signed it in either place.
+            [] => common_name(&certificate).ok_or(IdentityError::Uris(0))?.parse(),
             _ => Err(IdentityError::Uris(uris.len())),
         }
     }
+}
+
+/// The one common name, if it is a URI of ours.
+fn common_name<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a str> {
+    let mut names = certificate.subject().iter_common_name();
+    let (only, more) = (names.next()?.as_str().ok()?, names.next());
+    (more.is_none() && only.starts_with(SCHEME)).then_some(only)
 }
 
 /// Reads a certificate in DER.

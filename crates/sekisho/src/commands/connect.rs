@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sekisho_api::{Client, ServerAddress};
 
+use super::tunnel::{Place, Service, Tunnel, is_plugin};
 use crate::config::{ClientConfig, DEFAULT_SOCKET, TlsConfig};
 
 /// The files of one end of a TLS connection.
@@ -25,9 +26,10 @@ pub(crate) struct TlsArgs {
 /// The server that a command asks. Complete once [`ServerArg::complete`] was called.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServerArg {
-    /// The server: the path of its socket, or https://HOST[:PORT]; /run/sekisho/server.sock if absent.
+    /// The server: the path of its socket, https://HOST[:PORT], or kube://NAMESPACE/SERVICE through
+    /// kubectl; /run/sekisho/server.sock if absent, as `kubectl sekisho` kube://sekisho/sekisho-server.
     #[arg(long, env = "SEKISHO_SERVER", value_name = "SOCKET|URL")]
-    pub(crate) server: Option<ServerAddress>,
+    pub(crate) server: Option<Place>,
     /// Name in the server's certificate, where it is not the host in --server (a tunnel).
     #[arg(long, env = "SEKISHO_TLS_SERVER_NAME", value_name = "NAME")]
     pub(crate) tls_server_name: Option<String>,
@@ -41,6 +43,7 @@ pub(crate) struct ServerArg {
 /// A client, with what must live as long as it does.
 pub(crate) struct Connection {
     client: Client,
+    _tunnel: Option<Tunnel>,
 }
 
 impl Deref for Connection {
@@ -75,9 +78,26 @@ impl ServerArg {
 
     /// Makes the client; connects with its first call.
     pub(crate) fn connect(&self) -> anyhow::Result<Connection> {
-        let local = || ServerAddress::Socket(Path::new(DEFAULT_SOCKET).to_owned());
-        let address = self.server.clone().unwrap_or_else(local);
         let name = self.settings.server_name.as_deref();
-        Ok(Connection { client: Client::at(address, self.settings.files()?, name)? })
+        match self.server.clone().unwrap_or_else(default_place) {
+            Place::Direct(address) => {
+                let client = Client::at(address, self.settings.files()?, name)?;
+                Ok(Connection { client, _tunnel: None })
+            }
+            Place::Cluster(service) => {
+                let tunnel = Tunnel::open(&service)?;
+                let files = self.settings.files()?.unwrap_or_else(|| tunnel.files());
+                let own = service.dns_name();
+                let client = Client::at(tunnel.address(), Some(files), Some(name.unwrap_or(&own)))?;
+                Ok(Connection { client, _tunnel: Some(tunnel) })
+            }
+        }
     }
+}
+
+fn default_place() -> Place {
+    if is_plugin() {
+        return Place::Cluster(Service::default());
+    }
+    Place::Direct(ServerAddress::Socket(Path::new(DEFAULT_SOCKET).to_owned()))
 }

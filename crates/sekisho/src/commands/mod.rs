@@ -20,5 +20,6 @@ pub(crate) mod recommend;
 pub(crate) mod roles;
 pub(crate) mod stack;
 pub(crate) mod status;
+pub(crate) mod tunnel;
 pub(crate) mod verify;
 pub(crate) mod yaml;

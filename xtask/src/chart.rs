@@ -1,0 +1,119 @@
+//! `cargo xtask chart [--check]`: lints the Helm chart and writes `deploy/manifests` from it, so that
+//! people without Helm install the same.
+//!
+//! The manifests begin with a digest of the chart that they were made from. A test compares it, so
+//! that a change of the chart alone fails at once, without Helm, whose build takes minutes.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
+
+use crate::{cluster, run};
+
+const CHART: &str = "deploy/chart/sekisho";
+const MANIFESTS: &str = "deploy/manifests/sekisho.yaml";
+const NAMESPACE: &str = "sekisho";
+/// Settings with which the chart must be good, beside its defaults.
+const VARIANTS: &[&[&str]] = &[
+    &[],
+    &["enforcement.native.enabled=true", "server.persistence.enabled=false"],
+    &["tls.mode=certManager", "networkPolicy.enabled=false", "namespace.create=true"],
+    &["tls.mode=existing", "image.tag=dev", "server.extraConfig=rotate_s = 60"],
+];
+/// What plain manifests have: their namespace, and Secrets that `sekisho certificates` makes.
+const PLAIN: &[&str] = &["namespace.create=true", "tls.mode=existing"];
+
+/// Runs the verb; with `--check` it writes nothing.
+///
+/// # Errors
+/// If the chart is not good, or the manifests differ (with `--check`).
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let check = match words.as_slice() {
+        [] => false,
+        ["--check"] => true,
+        _ => bail!("usage: cargo xtask chart [--check]"),
+    };
+    let helm = cluster::helm(root)?;
+    let helm = |verb: &[&str], settings: &[&str]| {
+        let mut command = run::command(&helm.to_string_lossy());
+        command.current_dir(root).args(verb).arg(CHART).args(["--namespace", NAMESPACE]);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        run::output(&mut command)
+    };
+    for settings in VARIANTS {
+        let what = || format!("the chart with {settings:?}");
+        helm(&["lint", "--strict"], settings).with_context(what)?;
+        helm(&["template", NAMESPACE], settings).with_context(what)?;
+    }
+    ensure!(
+        helm(&["template", NAMESPACE], &["agent.cgruop=/x"]).is_err(),
+        "the chart takes a value that it does not know"
+    );
+    println!("{CHART} is good in {} variants", VARIANTS.len());
+    let rendered = helm(&["template", NAMESPACE], PLAIN)?;
+    let text = format!("{}{rendered}", head(&digest(root)?));
+    let path = root.join(MANIFESTS);
+    match (fs::read_to_string(&path).is_ok_and(|old| old == text), check) {
+        (true, _) => println!("{MANIFESTS} is up to date"),
+        (false, true) => bail!("{MANIFESTS} differs from the chart: run `cargo xtask chart`"),
+        (false, false) => {
+            fs::write(&path, text).with_context(|| format!("write {MANIFESTS}"))?;
+            println!("wrote {MANIFESTS}");
+        }
+    }
+    Ok(())
+}
+
+fn head(digest: &str) -> String {
+    format!(
+        "# Written by `cargo xtask chart` from {CHART}; do not edit. docs/install.md says how to use it.\n\
+         # Chart: {digest}\n"
+    )
+}
+
+/// The SHA-256 of the chart's files and their names.
+fn digest(root: &Path) -> Result<String> {
+    let mut files = Vec::new();
+    collect(&root.join(CHART), &mut files)?;
+    files.sort();
+    let mut sum = Sha256::new();
+    for file in files {
+        let bytes = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+        let name = file.strip_prefix(root).unwrap_or(&file).to_string_lossy().into_owned();
+        sum.update(format!("{name}\0{}\0", bytes.len()));
+        sum.update(bytes);
+    }
+    let mut text = String::new();
+    for byte in sum.finalize() {
+        write!(text, "{byte:02x}").context("write to a string")?;
+    }
+    Ok(text)
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let listed = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
+    for entry in listed {
+        let path = entry?.path();
+        if path.is_dir() { collect(&path, files)? } else { files.push(path) }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plain_manifests_are_those_of_this_chart() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let text = fs::read_to_string(root.join(MANIFESTS)).unwrap();
+        let own = head(&digest(root).unwrap());
+        assert!(text.starts_with(&own), "the chart changed: run `cargo xtask chart`");
+    }
+}
