@@ -72,14 +72,18 @@ impl Server {
         serde_json::from_str(&self.run(&["status", "-o", "json"]).1).unwrap()
     }
 
-    /// Waits until the drift is as many objects; their kinds.
-    fn drift(&self, count: usize) -> Vec<String> {
+    /// Waits until the drift in `namespace` is as many objects; their kinds. Policies of namespaces
+    /// that other tests left are still being deleted.
+    fn drift(&self, namespace: &str, count: usize) -> Vec<String> {
         let kinds = || {
             let status = self.status();
             status["native"]["checked"].as_str()?;
             let all = status["native"]["drift"].as_array()?.clone();
-            let kinds: Vec<String> =
-                all.iter().map(|one| one["kind"].as_str().unwrap_or_default().to_owned()).collect();
+            let place = format!(" {namespace}/");
+            let here =
+                |one: &&Value| one["object"].as_str().is_some_and(|name| name.contains(&place));
+            let kind = |one: &Value| one["kind"].as_str().unwrap_or_default().to_owned();
+            let kinds: Vec<String> = all.iter().filter(here).map(kind).collect();
             (kinds.len() == count).then_some(kinds)
         };
         wait::until(WAIT, kinds).unwrap_or_else(|| panic!("{:#}", self.status()["native"]))
@@ -121,7 +125,7 @@ fn an_operator_applies_sees_drift_repairs_and_goes_back() {
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("2 to create") && text.contains("Revision 1 enforced"), "{text}");
     assert_eq!(port(&cluster, ns, "a"), "80");
-    assert!(server.drift(0).is_empty());
+    assert!(server.drift(ns, 0).is_empty());
 
     let (code, text) = server.apply(&policies(ns, 81), &[]);
     assert_eq!(code, 0, "{text}");
@@ -134,7 +138,7 @@ fn an_operator_applies_sees_drift_repairs_and_goes_back() {
         "{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: foreign, namespace: \
          {ns}}}, spec: {{podSelector: {{}}}}}}"
     ));
-    assert_eq!(server.drift(3), ["edited", "deleted", "foreign_added"]);
+    assert_eq!(server.drift(ns, 3), ["edited", "deleted", "foreign_added"]);
     let (code, text) = server.run(&["status"]);
     assert_eq!(code, 3, "{text}");
     assert!(text.contains(&format!("NetworkPolicy {ns}/a was edited by kubectl")), "{text}");
@@ -147,7 +151,7 @@ fn an_operator_applies_sees_drift_repairs_and_goes_back() {
     let (code, text) = server.run(&["rollback", "--repair"]);
     assert_eq!(code, 0, "{text}");
     assert_eq!((port(&cluster, ns, "a"), port(&cluster, ns, "b")), ("81".into(), "81".into()));
-    assert_eq!(server.drift(1), ["foreign_added"]);
+    assert_eq!(server.drift(ns, 1), ["foreign_added"]);
 
     let (code, text) = server.run(&["rollback", "1"]);
     assert_eq!(code, 0, "{text}");
@@ -173,7 +177,7 @@ fn a_server_that_may_repairs_unasked_and_staging_touches_nothing() {
     cluster.kubectl(&["delete", "netpol", "b", "-n", ns]);
     let back = || cluster.try_kubectl(&["get", "netpol", "b", "-n", ns, "-o", "name"], "").ok();
     assert!(wait::until(WAIT, back).is_some(), "{}", server.run(&["status"]).1);
-    server.drift(0);
+    server.drift(ns, 0);
     assert_eq!(server.status()["native"]["repaired"], 1);
     assert_eq!(server.run(&["rollback", "0"]).0, 0);
 }
