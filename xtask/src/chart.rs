@@ -4,13 +4,12 @@
 //! The manifests begin with a digest of the chart that they were made from. A test compares it, so
 //! that a change of the chart alone fails at once, without Helm, whose build takes minutes.
 
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use sha2::{Digest, Sha256};
 
+use crate::image::sha256;
 use crate::{cluster, run};
 
 const CHART: &str = "deploy/chart/sekisho";
@@ -82,18 +81,14 @@ fn digest(root: &Path) -> Result<String> {
     let mut files = Vec::new();
     collect(&root.join(CHART), &mut files)?;
     files.sort();
-    let mut sum = Sha256::new();
+    let mut all = Vec::new();
     for file in files {
         let bytes = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
         let name = file.strip_prefix(root).unwrap_or(&file).to_string_lossy().into_owned();
-        sum.update(format!("{name}\0{}\0", bytes.len()));
-        sum.update(bytes);
+        all.extend(format!("{name}\0{}\0", bytes.len()).into_bytes());
+        all.extend(bytes);
     }
-    let mut text = String::new();
-    for byte in sum.finalize() {
-        write!(text, "{byte:02x}").context("write to a string")?;
-    }
-    Ok(text)
+    sha256(&all)
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
