@@ -213,6 +213,7 @@ impl Inventory {
             | Object::Node(_)
             | Object::Workload(_)
             | Object::Service(_)
+            | Object::EndpointSlice(_)
             | Object::NetworkPolicy(_)
             | Object::TierPolicy(_)
             | Object::Exposure(_)
@@ -263,6 +264,14 @@ impl Inventory {
             Object::Host(host) => self.update_host(key, times, host),
             Object::Node(node) => self.update_node(key, times, node),
             Object::Service(service) => self.update_service(key, times, service),
+            Object::EndpointSlice(slice) => {
+                for (service, object) in self.live_services(&slice.meta.namespace) {
+                    if let Object::Service(definition) = object.as_ref() {
+                        let member = Member::of_slice(definition, slice);
+                        self.history.set_backend(&service, key, times.0, member);
+                    }
+                }
+            }
             Object::Namespace(_)
             | Object::Workload(_)
             | Object::NetworkPolicy(_)
@@ -292,8 +301,16 @@ impl Inventory {
             Object::Host(host) => self.history.close_name(&host_name(&host.meta.name), time),
             Object::Node(node) => self.history.close_name(&node_name(&node.meta.name), time),
             Object::Service(service) => {
-                for (pod, _) in self.live_pods(&service.meta.namespace) {
-                    self.history.set_backend(key, &pod, time, None);
+                let namespace = &service.meta.namespace;
+                for (member, _) in
+                    self.live_pods(namespace).into_iter().chain(self.live_slices(namespace))
+                {
+                    self.history.set_backend(key, &member, time, None);
+                }
+            }
+            Object::EndpointSlice(slice) => {
+                for service in self.services_of(&slice.meta.namespace) {
+                    self.history.set_backend(&service, key, time, None);
                 }
             }
             Object::Namespace(_)
@@ -403,6 +420,12 @@ impl Inventory {
                 self.history.set_backend(key, &pod_key, times.0, member);
             }
         }
+        for (slice_key, object) in self.live_slices(&service.meta.namespace) {
+            if let Object::EndpointSlice(slice) = object.as_ref() {
+                let member = Member::of_slice(service, slice);
+                self.history.set_backend(key, &slice_key, times.0, member);
+            }
+        }
     }
 
     /// Makes `held` the addresses of `key`. `times`: since when, and when that became known.
@@ -457,6 +480,10 @@ impl Inventory {
 
     fn live_pods(&self, namespace: &str) -> Vec<(Arc<ObjectKey>, Arc<Object>)> {
         self.live("Pod", namespace)
+    }
+
+    fn live_slices(&self, namespace: &str) -> Vec<(Arc<ObjectKey>, Arc<Object>)> {
+        self.live("EndpointSlice", namespace)
     }
 
     fn live_services(&self, namespace: &str) -> Vec<(Arc<ObjectKey>, Arc<Object>)> {
@@ -520,6 +547,7 @@ fn started(object: &Object) -> Option<Timestamp> {
         | Object::Node(_)
         | Object::Workload(_)
         | Object::Service(_)
+        | Object::EndpointSlice(_)
         | Object::NetworkPolicy(_)
         | Object::TierPolicy(_)
         | Object::Exposure(_)

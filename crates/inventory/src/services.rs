@@ -1,10 +1,11 @@
-//! Which pods stood behind a Service at a time.
+//! Who stood behind a Service at a time: the pods that it selects, or, where it selects none, what its
+//! EndpointSlices say (the API server itself, databases outside).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sekisho_manifest::{Pod, PortRef, Service};
+use sekisho_manifest::{EndpointSlice, Pod, PortRef, Service};
 use sekisho_model::{Protocol, Timestamp};
 
 use crate::history::ObjectKey;
@@ -14,7 +15,7 @@ use crate::spans::Span;
 /// counts this much before and after its time, seconds.
 const BACKEND_SLACK_S: u64 = 5;
 
-/// What one pod offers to a Service.
+/// What one pod, or one slice, offers to a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
     pub(crate) addresses: Vec<IpAddr>,
@@ -47,6 +48,25 @@ impl Member {
             .filter_map(|port| Some((port.port, port.protocol, target(port)?)))
             .collect();
         Some(Self { addresses, ports })
+    }
+}
+
+impl Member {
+    /// What `slice` offers to `service`; None if it is another's, or the Service selects pods, which
+    /// are known sooner and in more detail than its slices.
+    pub(crate) fn of_slice(service: &Service, slice: &EndpointSlice) -> Option<Self> {
+        let is_own = slice.service() == Some(service.meta.name.as_str());
+        let addresses: Vec<IpAddr> =
+            slice.addresses.iter().map(|address| address.to_canonical()).collect();
+        if !is_own || !service.selector.is_empty() || addresses.is_empty() {
+            return None;
+        }
+        let target = |port: &sekisho_manifest::ServicePort| {
+            let mut own = slice.ports.iter();
+            own.find(|own| own.name == port.name && own.protocol == port.protocol)
+                .map(|own| (port.port, port.protocol, own.port))
+        };
+        Some(Self { addresses, ports: service.ports.iter().filter_map(target).collect() })
     }
 }
 

@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 use sekisho_model::{Labels, Timestamp};
 
 use crate::{
-    Container, ContainerPort, Host, LabelSelector, Meta, NetworkPolicy, Node, Object, Operator,
-    OwnerRef, Pod, PodPhase, PodSpec, PodTemplate, PolicyPeer, PolicyPort, PolicyRule, PortRef,
-    Probe, ProbeAction, RestartPolicy, Service, Workload, WorkloadKind, json_exposure, json_tier,
+    Container, ContainerPort, EndpointSlice, Host, LabelSelector, Meta, NetworkPolicy, Node,
+    Object, Operator, OwnerRef, Pod, PodPhase, PodSpec, PodTemplate, PolicyPeer, PolicyPort,
+    PolicyRule, PortRef, Probe, ProbeAction, RestartPolicy, Service, Workload, WorkloadKind,
+    json_exposure, json_tier,
 };
 use crate::{calico, cilium};
 
@@ -26,6 +27,7 @@ pub fn to_json(object: &Object) -> String {
             (workload_version(workload.kind), Some(workload_spec(workload)), None)
         }
         Object::Service(service) => ("v1", Some(service_spec(service)), service_status(service)),
+        Object::EndpointSlice(_) => ("discovery.k8s.io/v1", None, None),
         Object::NetworkPolicy(policy) => ("networking.k8s.io/v1", Some(policy_spec(policy)), None),
         Object::TierPolicy(policy) => {
             (json_tier::version(policy.kind), Some(json_tier::spec(policy)), None)
@@ -49,6 +51,9 @@ pub fn to_json(object: &Object) -> String {
     out.put("metadata", meta(object.meta()));
     out.put_some("spec", spec);
     out.put_some("status", status);
+    if let Object::EndpointSlice(slice) = object {
+        put_slice(&mut out, slice);
+    }
     if let Object::Cilium(object) = object {
         let (name, content) = cilium::content(object);
         out.put(name, content);
@@ -173,6 +178,21 @@ fn service_spec(service: &Service) -> Value {
         out.put("externalTrafficPolicy", "Local");
     }
     out.done()
+}
+
+fn put_slice(out: &mut Fields, slice: &EndpointSlice) {
+    let is_v6 = slice.addresses.first().is_some_and(std::net::IpAddr::is_ipv6);
+    out.put("addressType", if is_v6 { "IPv6" } else { "IPv4" });
+    let endpoint = |address: &std::net::IpAddr| json!({"addresses": [address]});
+    out.put_list("endpoints", slice.addresses.iter().map(endpoint).collect());
+    let ports = slice.ports.iter().map(|port| {
+        let mut out = Fields::default();
+        out.put_text("name", &port.name);
+        out.put("protocol", port.protocol.to_string());
+        out.put("port", port.port);
+        out.done()
+    });
+    out.put_list("ports", ports.collect());
 }
 
 fn service_status(service: &Service) -> Option<Value> {

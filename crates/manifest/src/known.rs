@@ -65,6 +65,20 @@ pub(crate) const SERVICE_SPEC: &[&str] = &[
 pub(crate) const SERVICE_PORT: &[&str] =
     &["appProtocol", "name", "nodePort", "port", "protocol", "targetPort"];
 
+pub(crate) const SLICE: &[&str] =
+    &["addressType", "apiVersion", "endpoints", "kind", "metadata", "ports"];
+pub(crate) const SLICE_ENDPOINT: &[&str] = &[
+    "addresses",
+    "conditions",
+    "deprecatedTopology",
+    "hints",
+    "hostname",
+    "nodeName",
+    "targetRef",
+    "zone",
+];
+pub(crate) const SLICE_PORT: &[&str] = &["appProtocol", "name", "port", "protocol"];
+
 pub(crate) const TEMPLATE: &[&str] = &["metadata", "spec"];
 pub(crate) const POD_SPEC: &[&str] = &[
     "activeDeadlineSeconds",

@@ -31,6 +31,7 @@ mod read_workload;
 mod repair;
 mod scalar;
 mod selector;
+mod slice;
 mod tier;
 mod tree;
 mod workload;
@@ -51,6 +52,7 @@ pub use policy::{NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule};
 pub use print::print_policy;
 pub use read_object::{Reading, parse, read};
 pub use selector::{LabelSelector, Operator, Requirement};
+pub use slice::{EndpointSlice, SlicePort};
 pub use tier::{
     Tier, TierAction, TierPeer, TierPolicy, TierPolicyKind, TierPort, TierRule, TierSubject,
 };

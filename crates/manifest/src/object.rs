@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::calico::CalicoObject;
 use crate::cilium::CiliumObject;
 use crate::{
-    Container, Exposure, NetworkPolicy, Pod, PortRef, ServiceAccount, TierPolicy, Workload,
+    Container, EndpointSlice, Exposure, NetworkPolicy, Pod, PortRef, ServiceAccount, TierPolicy,
+    Workload,
 };
 
 /// Where a thing stands in its text.
@@ -67,6 +68,8 @@ pub enum Object {
     Workload(Workload),
     /// v1 Service.
     Service(Service),
+    /// discovery.k8s.io/v1 EndpointSlice.
+    EndpointSlice(EndpointSlice),
     /// networking.k8s.io/v1 NetworkPolicy.
     NetworkPolicy(NetworkPolicy),
     /// ClusterNetworkPolicy, AdminNetworkPolicy or BaselineAdminNetworkPolicy.
@@ -95,6 +98,7 @@ impl Object {
             Self::Pod(object) => &object.meta,
             Self::Workload(object) => &object.meta,
             Self::Service(object) => &object.meta,
+            Self::EndpointSlice(object) => &object.meta,
             Self::NetworkPolicy(object) => &object.meta,
             Self::TierPolicy(object) => &object.meta,
             Self::Exposure(object) => object.meta(),
@@ -115,6 +119,7 @@ impl Object {
             Self::Pod(object) => &mut object.meta,
             Self::Workload(object) => &mut object.meta,
             Self::Service(object) => &mut object.meta,
+            Self::EndpointSlice(object) => &mut object.meta,
             Self::NetworkPolicy(object) => &mut object.meta,
             Self::TierPolicy(object) => &mut object.meta,
             Self::Exposure(object) => object.meta_mut(),
@@ -136,6 +141,7 @@ impl Object {
             Self::Pod(_) => "Pod",
             Self::Workload(object) => object.kind.as_str(),
             Self::Service(_) => "Service",
+            Self::EndpointSlice(_) => "EndpointSlice",
             Self::NetworkPolicy(_) => "NetworkPolicy",
             Self::TierPolicy(object) => object.kind.as_str(),
             Self::Exposure(object) => object.kind(),

@@ -15,8 +15,9 @@ use crate::read_workload::{read_container, read_pod, read_workload};
 use crate::repair::{REPAIR_BYTES_MAX, REPAIRS_MAX, Repair};
 use crate::tree::{self, Documents, TEXT_BYTES_MAX, TreeError};
 use crate::{
-    Exposure, GatewayRouteKind, Host, ManifestError, Meta, Namespace, Node, Object, OtherObject,
-    PortRef, Service, ServicePort, TierPolicyKind, WorkloadKind, check, known,
+    EndpointSlice, Exposure, GatewayRouteKind, Host, ManifestError, Meta, Namespace, Node, Object,
+    OtherObject, PortRef, Service, ServicePort, SlicePort, TierPolicyKind, WorkloadKind, check,
+    known,
 };
 
 /// Label that every namespace carries (Kubernetes v1.34, NamespaceDefaultLabelName).
@@ -31,6 +32,7 @@ const GROUPS: &[Group] = &[
     ("", &["v1"], &["ReplicationController"]),
     ("apps", &["v1"], &["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"]),
     ("batch", &["v1"], &["Job", "CronJob"]),
+    ("discovery.k8s.io", &["v1"], &["EndpointSlice"]),
     ("networking.k8s.io", &["v1"], &["NetworkPolicy", "Ingress"]),
     ("policy.networking.k8s.io", &["v1alpha2", "v1beta1"], &["ClusterNetworkPolicy"]),
     (
@@ -291,6 +293,7 @@ fn read_object(at: &At<'_>, version: &str, kind: &str) -> Option<Object> {
         ("", "Node") => Some(Object::Node(read_node(at))),
         ("", "Pod") => read_pod(at).map(Object::Pod),
         ("", "Service") => read_service(at).map(Object::Service),
+        ("discovery.k8s.io", "EndpointSlice") => Some(Object::EndpointSlice(read_slice(at))),
         ("", "ReplicationController") => workload(WorkloadKind::ReplicationController),
         ("apps", "Deployment") => workload(WorkloadKind::Deployment),
         ("apps", "StatefulSet") => workload(WorkloadKind::StatefulSet),
@@ -467,6 +470,25 @@ fn read_cluster_ips(spec: &At<'_>, service: &mut Service) {
     {
         read(&one);
     }
+}
+
+fn read_slice(at: &At<'_>) -> EndpointSlice {
+    at.check_fields(known::SLICE);
+    let meta = read_meta(at, Scope::Namespaced(check::dns_subdomain));
+    let kinds = [("IPv4", true), ("IPv6", true), ("FQDN", false)];
+    let is_address = at.required("addressType").and_then(|at| at.word(&kinds)).unwrap_or_default();
+    let endpoints = at.list("endpoints", |at| {
+        at.check_fields(known::SLICE_ENDPOINT);
+        Some(if is_address { at.list("addresses", read_address) } else { Vec::new() })
+    });
+    let ports = at.list("ports", |at| {
+        at.check_fields(known::SLICE_PORT);
+        // Without a number it stands for all ports, which no Service has.
+        let port = at.get("port").and_then(|at| read_port_number(&at))?;
+        let name = string(at, "name").unwrap_or_default();
+        Some(SlicePort { name, protocol: read_protocol(at)?, port })
+    });
+    EndpointSlice { meta, addresses: endpoints.into_iter().flatten().collect(), ports }
 }
 
 fn read_service_port(at: &At<'_>) -> Option<ServicePort> {

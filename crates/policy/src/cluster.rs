@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use sekisho_manifest::{ContainerPort, Service};
-use sekisho_model::{Labels, PartyKind, WorkloadRef};
+use sekisho_model::{Labels, PartyKind, Protocol, WorkloadRef};
 use serde::{Deserialize, Serialize};
 
 /// The state of a cluster at one time.
@@ -25,6 +25,39 @@ pub struct Cluster {
     /// Namespace -> service account -> its labels.
     #[serde(default)]
     pub service_accounts: BTreeMap<String, BTreeMap<String, Labels>>,
+    /// Namespace -> Service without a selector -> who its EndpointSlices say stands behind it,
+    /// sorted. The API server itself is one.
+    #[serde(default)]
+    pub outside_backends: BTreeMap<String, BTreeMap<String, Vec<OutsideBackend>>>,
+}
+
+/// An address behind a port of a Service that selects no pods (discovery.k8s.io/v1 EndpointSlice).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OutsideBackend {
+    /// Port of the Service.
+    pub service_port: u16,
+    /// Protocol of both ports.
+    pub protocol: Protocol,
+    /// Address behind it.
+    pub address: IpAddr,
+    /// Port there.
+    pub port: u16,
+}
+
+impl Cluster {
+    /// Who stands behind a port of a Service that selects no pods; nobody if that is not known.
+    pub fn outside_backends(
+        &self,
+        namespace: &str,
+        service: &str,
+        protocol: Protocol,
+        port: u16,
+    ) -> impl Iterator<Item = &OutsideBackend> {
+        let all = self.outside_backends.get(namespace).and_then(|services| services.get(service));
+        all.into_iter()
+            .flatten()
+            .filter(move |one| one.service_port == port && one.protocol == protocol)
+    }
 }
 
 /// A pod or host: a subject of policy. For a workload whose pods are not listed (plain manifests)

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use sekisho_manifest::{
-    ContainerPort, Host, Node, Object, OtherObject, OwnerRef, Pod, PodPhase, Workload, WorkloadKind,
+    ContainerPort, EndpointSlice, Host, Node, Object, OtherObject, OwnerRef, Pod, PodPhase,
+    Service, Workload, WorkloadKind,
 };
 use sekisho_model::{Labels, PartyKind, WorkloadRef};
 
 use crate::cluster::{default_labels, name_with_kind};
 use crate::owners::{Owner, Owners, reference, top_of, top_of_pod};
-use crate::{Cluster, Endpoint};
+use crate::{Cluster, Endpoint, OutsideBackend};
 
 /// Service account of pods that name none (Kubernetes v1.34, admission plugin ServiceAccount).
 const DEFAULT_SERVICE_ACCOUNT: &str = "default";
@@ -67,6 +68,7 @@ impl Cluster {
         let mut cluster = Self::default();
         let mut endpoints = Vec::new();
         let mut services = BTreeMap::new();
+        let mut slices: BTreeMap<(String, String), Vec<&EndpointSlice>> = BTreeMap::new();
         for object in objects {
             match object {
                 Object::Namespace(namespace) => {
@@ -88,6 +90,12 @@ impl Cluster {
                     let accounts = cluster.service_accounts.entry(namespace).or_default();
                     accounts.insert(account.meta.name.clone(), account.meta.labels.clone());
                 }
+                Object::EndpointSlice(slice) => {
+                    if let Some(service) = slice.service() {
+                        let key = (slice.meta.namespace.clone(), service.to_owned());
+                        slices.entry(key).or_default().push(slice);
+                    }
+                }
                 Object::Workload(_)
                 | Object::NetworkPolicy(_)
                 | Object::TierPolicy(_)
@@ -99,6 +107,7 @@ impl Cluster {
         }
         cluster.endpoints = latest(endpoints);
         add_templates(objects, listed, &mut cluster.endpoints);
+        cluster.outside_backends = outside_backends(&services, &slices);
         cluster.services = services.into_values().collect();
         cluster.add_implied(objects);
         cluster
@@ -304,4 +313,37 @@ impl Owners for Listed {
             None => Owner::Unknown,
         }
     }
+}
+
+/// Who stands behind the Services that select no pods.
+fn outside_backends(
+    services: &BTreeMap<(String, String), Service>,
+    slices: &BTreeMap<(String, String), Vec<&EndpointSlice>>,
+) -> BTreeMap<String, BTreeMap<String, Vec<OutsideBackend>>> {
+    let mut found: BTreeMap<String, BTreeMap<String, Vec<OutsideBackend>>> = BTreeMap::new();
+    for (key, slices) in slices {
+        let Some(service) = services.get(key).filter(|service| service.selector.is_empty()) else {
+            continue;
+        };
+        let mut backends: Vec<OutsideBackend> = Vec::new();
+        for slice in slices {
+            for own in &slice.ports {
+                let of = service
+                    .ports
+                    .iter()
+                    .find(|port| port.name == own.name && port.protocol == own.protocol);
+                let Some(of) = of else { continue };
+                backends.extend(slice.addresses.iter().map(|address| OutsideBackend {
+                    service_port: of.port,
+                    protocol: own.protocol,
+                    address: address.to_canonical(),
+                    port: own.port,
+                }));
+            }
+        }
+        backends.sort_unstable();
+        backends.dedup();
+        found.entry(key.0.clone()).or_default().insert(key.1.clone(), backends);
+    }
+    found
 }

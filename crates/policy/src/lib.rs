@@ -24,7 +24,7 @@ mod ports;
 mod reach;
 mod ruleset;
 
-pub use cluster::{Cluster, Endpoint};
+pub use cluster::{Cluster, Endpoint, OutsideBackend};
 pub use compare::{ANY_POD, Comparison, Relation, WITNESSES_MAX, Witness, compare};
 pub use decision::{Connection, Decision, DirectionDecision, Peer, PolicyKind, PolicyName, Reason};
 pub use dialect::{Dialect, DialectError};

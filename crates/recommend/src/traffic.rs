@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use sekisho_manifest::{LabelSelector, PortRef};
+use sekisho_manifest::{LabelSelector, PortRef, Service};
 use sekisho_model::{Party, PartyKind, Protocol};
 use sekisho_policy::{Cluster, Endpoint};
 
@@ -141,9 +141,10 @@ impl<'a> Tracer<'a> {
             service.meta.namespace == party.workload.namespace
                 && service.meta.name == party.workload.name
         });
-        let Some(service) = service.filter(|service| !service.selector.is_empty()) else {
-            return Vec::new();
-        };
+        let Some(service) = service else { return Vec::new() };
+        if service.selector.is_empty() {
+            return self.outside_backends(service, protocol, port);
+        }
         let port = service.ports.iter().find(|of| of.port == port && of.protocol == protocol);
         let Some(port) = port else { return Vec::new() };
         let selector = LabelSelector::of(service.selector.clone());
@@ -163,6 +164,25 @@ impl<'a> Tracer<'a> {
             .filter_map(backend)
             .collect();
         backends.into_iter().collect()
+    }
+
+    /// Who stands behind a Service that selects no pods: nodes or addresses outside.
+    fn outside_backends(
+        &self,
+        service: &Service,
+        protocol: Protocol,
+        port: u16,
+    ) -> Vec<(End, u16)> {
+        let (namespace, name) = (&service.meta.namespace, &service.meta.name);
+        let all = self.cluster.outside_backends(namespace, name, protocol, port);
+        let end = |address: IpAddr| {
+            let mut nodes = self.cluster.nodes.iter();
+            match nodes.find(|(_, own)| own.contains(&address)) {
+                Some((node, _)) => End::Node { name: node.clone(), address },
+                None => End::Outside { name: None, address },
+            }
+        };
+        all.map(|one| (end(one.address), one.port)).collect()
     }
 
     /// Whether the edge is name resolution: by port, by the Service's port, or by the port's name.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use sekisho_manifest::{ContainerPort, LabelSelector, PortRef};
+use sekisho_manifest::{ContainerPort, LabelSelector, PortRef, Service};
 use sekisho_model::{Party, PartyKind, Protocol, WorkloadRef};
 use sekisho_policy::{Cluster, Connection, Endpoint, Peer};
 
@@ -135,6 +135,7 @@ impl<'a> CaseBuilder<'a> {
             services: Vec::new(),
             node_labels: cluster.node_labels.clone(),
             service_accounts: cluster.service_accounts.clone(),
+            outside_backends: BTreeMap::new(),
         }
     }
 
@@ -275,7 +276,9 @@ impl<'a> CaseBuilder<'a> {
             .find(|port| port.port == question.port && port.protocol == question.protocol)
             .ok_or_else(|| what(&format!("the Service has no port {}", question.port)))?;
         if service.selector.is_empty() {
-            return Err(what("the Service has no selector"));
+            let backends = self.outside_backends(question, service);
+            let why = "the Service has no selector, and no EndpointSlice tells of its backends";
+            return if backends.is_empty() { Err(what(why)) } else { Ok(backends) };
         }
         let selector = LabelSelector::of(service.selector.clone());
         let mut backends = Vec::new();
@@ -293,6 +296,21 @@ impl<'a> CaseBuilder<'a> {
             return Err(what("the Service has no backend today"));
         }
         Ok(backends)
+    }
+
+    /// Who stands behind a Service that selects no pods: nodes or addresses outside.
+    fn outside_backends(&self, question: &Question<'_>, service: &Service) -> Vec<(Stand, u16)> {
+        let (namespace, name) = (&service.meta.namespace, &service.meta.name);
+        let all = self.cluster.outside_backends(namespace, name, question.protocol, question.port);
+        let stand = |address: IpAddr| {
+            let mut nodes = self.cluster.nodes.iter();
+            let end = match nodes.find(|(_, own)| own.contains(&address)) {
+                Some((node, _)) => End::Node(node.clone()),
+                None => End::Address(address),
+            };
+            Stand { end, address: Some(address) }
+        };
+        all.map(|one| (stand(one.address), one.port)).collect()
     }
 
     /// Adds each case the other way round. The port at what is then the destination was never

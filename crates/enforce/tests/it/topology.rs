@@ -197,6 +197,7 @@ pub(crate) fn cluster() -> Cluster {
             ("node-2".to_owned(), vec!["10.77.0.2".parse().unwrap()]),
         ]
         .into(),
+        outside_backends: Default::default(),
         node_labels: [
             (NODE.to_owned(), labels(&[("pool", "a")])),
             ("node-2".to_owned(), labels(&[("pool", "b")])),

@@ -396,3 +396,31 @@ fn a_start_that_another_clock_tells_is_put_right_and_a_small_difference_is_let_b
         assert_ne!(who(&inventory, "10.244.1.5", began - 3), "a", "{ahead_ms}");
     }
 }
+
+const KUBERNETES: &str = r#"{"apiVersion":"v1","kind":"Service",
+    "metadata":{"name":"kubernetes","namespace":"default"},
+    "spec":{"clusterIP":"10.96.0.1","ports":[{"name":"https","port":443,"targetPort":6443}]}}"#;
+const SLICE: &str = r#"{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice",
+    "metadata":{"name":"kubernetes","namespace":"default",
+        "labels":{"kubernetes.io/service-name":"kubernetes"}},
+    "addressType":"IPv4","endpoints":[{"addresses":["192.0.2.7"],"conditions":{"ready":true}}],
+    "ports":[{"name":"https","port":6443,"protocol":"TCP"}]}"#;
+
+#[test]
+fn a_service_without_a_selector_has_the_backends_of_its_slices() {
+    for order in [[KUBERNETES, SLICE], [SLICE, KUBERNETES]] {
+        let mut inventory = Inventory::default();
+        for text in order {
+            inventory.apply(s(10), Added, &object(text));
+        }
+        let behind = |inventory: &Inventory, seconds: u64| {
+            let asked = "10.96.0.1:443".parse().unwrap();
+            let target = inventory.service_at(asked, Protocol::Tcp, s(seconds)).unwrap();
+            target.backends
+        };
+        assert_eq!(behind(&inventory, 20), ["192.0.2.7:6443".parse().unwrap()]);
+        inventory.apply(s(30), Deleted, &object(SLICE));
+        assert_eq!(behind(&inventory, 20), ["192.0.2.7:6443".parse().unwrap()]);
+        assert!(behind(&inventory, 60).is_empty());
+    }
+}

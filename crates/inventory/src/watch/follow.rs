@@ -134,7 +134,10 @@ impl Follower {
         K: Clone + Debug + DeserializeOwned + 'static,
     {
         self.seen = None;
-        let config = watcher::Config::default().page_size(PAGE_OBJECTS);
+        let mut config = watcher::Config::default().page_size(PAGE_OBJECTS);
+        if let Some(labels) = self.served.form.labels() {
+            config = config.labels(labels);
+        }
         let mut events = pin!(watcher(api, config));
         loop {
             let stall = if self.seen.is_some() { LIST_STALL } else { Duration::MAX };

@@ -18,6 +18,9 @@ pub(crate) enum Form {
     Template,
     /// Addresses, ports and selector.
     Service,
+    /// Addresses and ports; only of slices that no controller makes from a selector, as those say
+    /// nothing that pods and Services do not.
+    Slice,
     /// Addresses and pod ranges.
     Node,
     /// The whole `spec`: a field that we don't know may change what a policy means.
@@ -29,7 +32,29 @@ impl Form {
     pub(crate) fn is_metadata(self) -> bool {
         match self {
             Self::Bare | Self::Link => true,
-            Self::Pod | Self::Template | Self::Service | Self::Node | Self::Spec => false,
+            Self::Pod | Self::Template | Self::Service | Self::Slice | Self::Node | Self::Spec => {
+                false
+            }
+        }
+    }
+}
+
+/// Slices of the controller that follows selectors (k8s.io/endpointslice controller name).
+const NOT_FROM_SELECTORS: &str =
+    "endpointslice.kubernetes.io/managed-by!=endpointslice-controller.k8s.io";
+
+impl Form {
+    /// Labels that an object must have, for the API server to leave out all others.
+    pub(crate) fn labels(self) -> Option<&'static str> {
+        match self {
+            Self::Slice => Some(NOT_FROM_SELECTORS),
+            Self::Bare
+            | Self::Link
+            | Self::Pod
+            | Self::Template
+            | Self::Service
+            | Self::Node
+            | Self::Spec => None,
         }
     }
 }
@@ -48,7 +73,8 @@ pub(crate) struct Family {
 pub(crate) const SAME_OBJECTS: &[&str] = &["projectcalico.org", "crd.projectcalico.org"];
 
 /// Groups that are part of every API server.
-pub(crate) const BUILT_IN: &[&str] = &["", "apps", "batch", "networking.k8s.io"];
+pub(crate) const BUILT_IN: &[&str] =
+    &["", "apps", "batch", "discovery.k8s.io", "networking.k8s.io"];
 
 const CALICO: &[(&str, Form)] = &[
     ("NetworkPolicy", Form::Spec),
@@ -86,6 +112,11 @@ pub(crate) const FAMILIES: &[Family] = &[
         group: "batch",
         versions: &["v1"],
         kinds: &[("CronJob", Form::Template), ("Job", Form::Link)],
+    },
+    Family {
+        group: "discovery.k8s.io",
+        versions: &["v1"],
+        kinds: &[("EndpointSlice", Form::Slice)],
     },
     Family {
         group: "networking.k8s.io",

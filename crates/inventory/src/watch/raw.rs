@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// Any object: its metadata, and the parts that some [`super::kinds::Form`] keeps. Everything else
 /// at its top is skipped by the decoder.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Raw {
     /// metadata.
     #[serde(default)]
@@ -23,6 +23,13 @@ pub(crate) struct Raw {
     /// status.
     #[serde(default)]
     pub(crate) status: Value,
+    /// addressType, endpoints and ports of an EndpointSlice, which has no spec.
+    #[serde(default, rename = "addressType")]
+    pub(crate) address_type: Value,
+    #[serde(default)]
+    pub(crate) endpoints: Value,
+    #[serde(default)]
+    pub(crate) ports: Value,
 }
 
 impl Resource for Raw {
@@ -72,7 +79,6 @@ impl Arrived for Raw {
 
 impl Arrived for kube::core::PartialObjectMeta<Raw> {
     fn into_raw(self) -> Raw {
-        let (spec, specs, status) = (Value::Null, Value::Null, Value::Null);
-        Raw { metadata: self.metadata, spec, specs, status }
+        Raw { metadata: self.metadata, ..Raw::default() }
     }
 }

@@ -76,7 +76,7 @@ fn cut(served: &Served, raw: Raw) -> Map<String, Value> {
     out.insert("apiVersion".to_owned(), json!(served.resource.api_version));
     out.insert("kind".to_owned(), json!(served.resource.kind));
     out.insert("metadata".to_owned(), metadata(served.form, raw.metadata));
-    let Raw { spec, specs, status, .. } = raw;
+    let Raw { spec, specs, status, address_type, endpoints, ports, .. } = raw;
     let (spec, status) = match served.form {
         Form::Bare | Form::Link => (Value::Null, Value::Null),
         Form::Pod => {
@@ -84,6 +84,10 @@ fn cut(served: &Served, raw: Raw) -> Map<String, Value> {
         }
         Form::Template => (template_spec(spec), Value::Null),
         Form::Service => (service_spec(spec), pick(status, &["loadBalancer"])),
+        Form::Slice => {
+            put_slice(&mut out, address_type, endpoints, ports);
+            (Value::Null, Value::Null)
+        }
         Form::Node => (pick(spec, &["podCIDR", "podCIDRs"]), pick(status, &["addresses"])),
         Form::Spec => (spec, Value::Null),
     };
@@ -100,7 +104,7 @@ fn metadata(form: Form, meta: ObjectMeta) -> Value {
     annotations.remove(REPEATING);
     match form {
         Form::Pod => annotations.retain(|key, _| POD_ANNOTATIONS.contains(&key.as_str())),
-        Form::Template | Form::Node | Form::Service => annotations.clear(),
+        Form::Template | Form::Node | Form::Service | Form::Slice => annotations.clear(),
         Form::Bare | Form::Link | Form::Spec => {}
     }
     let owners: Vec<Value> = meta
@@ -132,6 +136,14 @@ fn metadata(form: Form, meta: ObjectMeta) -> Value {
         out.insert("creationTimestamp".to_owned(), json!(time.0.to_string()));
     }
     Value::Object(out)
+}
+
+/// Addresses and ports of a slice, whose fields stand at the top.
+fn put_slice(out: &mut Map<String, Value>, kind: Value, endpoints: Value, ports: Value) {
+    let endpoints = each(endpoints, |endpoint| pick(endpoint, &["addresses"]));
+    let ports = each(ports, |port| pick(port, &["name", "protocol", "port"]));
+    let fields = [("addressType", kind), ("endpoints", endpoints), ("ports", ports)];
+    out.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
 }
 
 /// The named fields of an object; null stays null.

@@ -414,6 +414,7 @@ pub(crate) fn forget(object: &mut Object) {
         Object::Pod(object) => &mut object.meta,
         Object::Workload(object) => &mut object.meta,
         Object::Service(object) => &mut object.meta,
+        Object::EndpointSlice(object) => &mut object.meta,
         Object::NetworkPolicy(policy) => return forget_rules(policy),
         Object::TierPolicy(policy) => return forget_tier(policy),
         Object::Exposure(exposure) => return forget_exposure(exposure),

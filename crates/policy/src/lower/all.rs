@@ -21,6 +21,7 @@ pub(crate) fn is_used(object: &Object, vendors: bool) -> bool {
         | Object::Workload(_)
         | Object::NetworkPolicy(_)
         | Object::Exposure(_)
+        | Object::EndpointSlice(_)
         | Object::ServiceAccount(_)
         | Object::Host(_)
         | Object::Other(_) => false,

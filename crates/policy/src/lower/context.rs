@@ -41,7 +41,8 @@ impl<'o> Context<'o> {
                 Object::Namespace(namespace) => {
                     context.namespaces.insert(&namespace.meta.name, &namespace.meta.labels);
                 }
-                Object::Node(_)
+                Object::EndpointSlice(_)
+                | Object::Node(_)
                 | Object::Pod(_)
                 | Object::Workload(_)
                 | Object::NetworkPolicy(_)

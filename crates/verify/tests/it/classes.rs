@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use sekisho_manifest::{Meta, PortRef, Service, ServicePort};
 use sekisho_model::{EdgeMinute, Labels, Party, PartyKind, Protocol, Verdict};
+use sekisho_policy::{Cluster, OutsideBackend};
 use sekisho_verify::EdgeClass;
 
 use crate::world::{DENY, WEB_OUT, WEB_TO_DB, cluster, judge, judge_in, named, pod, row, workload};
@@ -199,6 +200,46 @@ fn a_service_without_a_known_backend_counts_only_if_all_backends_agree() {
     to_service.key.port = 81;
     let edge = judge_in(&cluster, to_service, &[], &[DENY]);
     assert_eq!(edge.class, EdgeClass::Uncertain);
+}
+
+/// The API server is such a Service: what its slices name stands behind it, each of them.
+#[test]
+fn a_service_without_a_selector_is_judged_by_the_addresses_behind_it() {
+    let mut cluster = cluster();
+    cluster.services.push(Service {
+        meta: Meta { namespace: "a".to_owned(), name: "api".to_owned(), ..Meta::default() },
+        ports: vec![ServicePort {
+            name: "https".to_owned(),
+            protocol: Protocol::Tcp,
+            port: 443,
+            target_port: PortRef::Number(6443),
+            node_port: None,
+        }],
+        ..Service::default()
+    });
+    let mut to_service =
+        row(pod(&cluster, "web"), named(PartyKind::Service, "a", "api", "Service"));
+    to_service.key.port = 443;
+    let out = "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: \
+               [{to: [{ipBlock: {cidr: 192.0.2.0/30}}], ports: [{port: 6443}]}]}";
+    let check = |cluster: &Cluster, class| {
+        let edge = judge_in(cluster, to_service.clone(), &[], &[out]);
+        assert_eq!(edge.class, class, "{}", edge.reason);
+    };
+    check(&cluster, EdgeClass::Uncertain);
+    let behind = |last: u8| OutsideBackend {
+        service_port: 443,
+        protocol: Protocol::Tcp,
+        address: IpAddr::from([192, 0, 2, last]),
+        port: 6443,
+    };
+    let mut with = |backends: Vec<OutsideBackend>| {
+        cluster.outside_backends = [("a".to_owned(), [("api".to_owned(), backends)].into())].into();
+        cluster.clone()
+    };
+    check(&with(vec![behind(1), behind(2)]), EdgeClass::Unchanged);
+    check(&with(vec![behind(1), behind(9)]), EdgeClass::Uncertain);
+    check(&with(vec![behind(9)]), EdgeClass::WouldBlock);
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub fn cluster(objects: &[Object]) -> Cluster {
             Object::Namespace(_)
             | Object::Node(_)
             | Object::Service(_)
+            | Object::EndpointSlice(_)
             | Object::NetworkPolicy(_)
             | Object::TierPolicy(_)
             | Object::Exposure(_)

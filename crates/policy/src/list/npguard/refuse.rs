@@ -82,6 +82,7 @@ fn check_selectors(objects: &[Object]) -> Result<(), String> {
             | Object::Pod(_)
             | Object::Workload(_)
             | Object::Service(_)
+            | Object::EndpointSlice(_)
             | Object::Exposure(_)
             | Object::ServiceAccount(_)
             | Object::Host(_)
