@@ -216,6 +216,7 @@ pub(super) fn add(cluster: &mut Cluster, kubelets: &Kubelets, mut object: Object
             give_addresses(cluster, it);
             &mut it.meta
         }
+        Object::EndpointSlice(it) => &mut it.meta,
         Object::NetworkPolicy(it) => &mut it.meta,
         Object::TierPolicy(it) => &mut it.meta,
         Object::Exposure(it) => it.meta_mut(),

@@ -141,6 +141,7 @@ impl<'a> Check<'a> {
                 }
             }
             Object::Namespace(_)
+            | Object::EndpointSlice(_)
             | Object::Node(_)
             | Object::NetworkPolicy(_)
             | Object::TierPolicy(_)
