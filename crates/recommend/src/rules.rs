@@ -22,6 +22,8 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 const ADDRESSES_MAX: usize = 16;
 /// Peers that are written as one selector with `In` from this number on.
 const PEERS_JOINED_MIN: usize = 3;
+/// Namespaces of the cluster's own DNS: kubeadm, k3s and the clouds; OpenShift.
+const DNS_NAMESPACES: [&str; 2] = ["kube-system", "openshift-dns"];
 /// Names in a comment; the rest is counted.
 const NAMES_MAX: usize = 8;
 /// The same for processes, whose paths are long.
@@ -32,6 +34,8 @@ const PROCESSES_MAX: usize = 4;
 enum Topic {
     /// Name resolution by a group.
     Dns(usize),
+    /// Name resolution for everybody, by the cluster's own DNS.
+    ClusterDns,
     /// Pods and hosts.
     Pods,
     /// Nodes.
@@ -121,6 +125,9 @@ impl RuleMaker<'_> {
             End::Group(group) if traffic.dns && self.direction == Direction::Egress => {
                 (Topic::Dns(*group), Target::Group(*group))
             }
+            End::Group(_) if traffic.dns && self.is_cluster_dns() => {
+                (Topic::ClusterDns, Target::Shared)
+            }
             End::Group(group) => (Topic::Pods, Target::Group(*group)),
             End::Node { address, .. } => (Topic::Nodes, Target::Address(*address)),
             End::Outside { .. }
@@ -134,6 +141,13 @@ impl RuleMaker<'_> {
             }
             End::Outside { address, .. } => (Topic::Addresses, Target::Address(*address)),
         }
+    }
+
+    /// Whether the subject resolves names for the whole cluster. A pod that comes tomorrow asks it
+    /// first of all, whoever asked so far.
+    fn is_cluster_dns(&self) -> bool {
+        let own = self.groups.at(self.subject);
+        own.is_some_and(|group| DNS_NAMESPACES.contains(&group.namespace.as_str()))
     }
 
     /// The ports to allow: the one that was used, and for name resolution its twin, because long
@@ -180,6 +194,10 @@ impl RuleMaker<'_> {
             }
             let peers = match &topic {
                 Topic::Dns(_) | Topic::Pods => self.pod_peers(&slots),
+                Topic::ClusterDns => vec![PolicyPeer::Pods {
+                    namespaces: Some(LabelSelector::default()),
+                    pods: None,
+                }],
                 Topic::Nodes | Topic::Name(_) | Topic::Addresses => {
                     self.note_wide(&topic, addresses.len(), notes);
                     blocks(&addresses)
@@ -238,6 +256,7 @@ impl RuleMaker<'_> {
     ) -> Vec<String> {
         let who = match topic {
             Topic::Dns(_) => format!("DNS by {}", self.names(slots)),
+            Topic::ClusterDns => "DNS for every pod, also those to come".to_owned(),
             Topic::Pods => self.names(slots),
             Topic::Nodes => {
                 let names = slots.iter().flat_map(|(_, slot)| &slot.nodes);
@@ -298,7 +317,10 @@ impl RuleMaker<'_> {
             (Topic::Addresses, Direction::Egress) if addresses > ADDRESSES_MAX => format!(
                 "reached {addresses} outside addresses without a DNS name: only they are allowed"
             ),
-            (Topic::Dns(_) | Topic::Pods | Topic::Nodes | Topic::Addresses, _) => return,
+            (
+                Topic::Dns(_) | Topic::ClusterDns | Topic::Pods | Topic::Nodes | Topic::Addresses,
+                _,
+            ) => return,
         };
         let subject = self.groups.at(self.subject).map(|group| group.ids().join(", "));
         notes.insert(Note { kind: NoteKind::Wide, subject: subject.unwrap_or_default(), text });
