@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sekisho_system::command::{self, CommandError};
+use sekisho_system::netns::{self, NetnsError};
 
 /// How long one call of nft may take: a million elements load in some 15 s.
 const NFT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -27,6 +28,9 @@ pub enum NftError {
     /// It failed without naming a line, or could not be run.
     #[error("run nft")]
     Run(#[source] CommandError),
+    /// The network namespace can't be entered.
+    #[error("run nft")]
+    Namespace(#[source] NetnsError),
 }
 
 /// What can run nft: in a namespace, or whatever a test wants.
@@ -38,7 +42,8 @@ pub trait Executor: fmt::Debug + Send {
     fn nft(&self, arguments: &[&str], script: &str) -> Result<String, NftError>;
 }
 
-/// Runs nft in the network namespace at a path (through `nsenter`, util-linux).
+/// Runs nft in the network namespace at a path. The namespace of this process itself needs no right
+/// to enter.
 #[derive(Clone, Debug)]
 pub struct InNamespace {
     /// Path of the namespace, e.g. `/run/netns/node-1` or `/proc/self/ns/net`.
@@ -47,10 +52,13 @@ pub struct InNamespace {
 
 impl Executor for InNamespace {
     fn nft(&self, arguments: &[&str], script: &str) -> Result<String, NftError> {
-        let enter = format!("--net={}", self.netns.display());
-        let mut argv = vec!["nsenter", enter.as_str(), "nft"];
-        argv.extend(arguments);
-        match command::run(&argv, script, NFT_TIMEOUT) {
+        let own = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let (argv, input) = (own(&[&["nft"], arguments].concat()), script.to_owned());
+        let ran = netns::within(&self.netns, move || {
+            let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+            command::run(&argv, &input, NFT_TIMEOUT)
+        });
+        match ran.map_err(NftError::Namespace)? {
             Ok(output) => Ok(output.stdout),
             Err(error) => Err(located(error, script)),
         }

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -75,13 +76,22 @@ pub fn unshare_named(name: &str) -> Result<(), NetnsError> {
     })
 }
 
-/// Moves the calling thread into the namespace at `path`.
+/// Moves the calling thread into the namespace at `path`. One that it is in already needs no right.
 ///
 /// # Errors
 /// [`NetnsError::System`] if it is not there, or CAP_SYS_ADMIN is missing.
 pub fn enter(path: &Path) -> Result<(), NetnsError> {
     let name = path.display().to_string();
     let file = File::open(path).map_err(|cause| system("open", &name, cause))?;
+    // Device and inode number tell namespaces apart (namespaces(7)).
+    let same = |there: fs::Metadata, own: fs::Metadata| {
+        (there.dev(), there.ino()) == (own.dev(), own.ino())
+    };
+    if let (Ok(there), Ok(own)) = (file.metadata(), fs::metadata("/proc/thread-self/ns/net"))
+        && same(there, own)
+    {
+        return Ok(());
+    }
     setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| system("enter", &name, errno.into()))
 }
 
