@@ -229,6 +229,22 @@ impl Datapath {
         }
     }
 
+    /// Takes away what an agent leaves behind although no policy is in force: the table that tracks
+    /// connections. Policies in force stay.
+    pub(crate) fn leave(&self) {
+        let rules = &mut self.rules().datapath;
+        for mode in [Mode::Enforce, Mode::Audit] {
+            let left = match rules.in_force(mode) {
+                Ok(None) => rules.remove(mode),
+                Ok(Some(_)) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = left {
+                tracing::warn!(error = %error_chain(&error), "an empty table stays behind");
+            }
+        }
+    }
+
     fn measure(&self) {
         let decisions = self.decisions.known().clone();
         if decisions.is_empty() {

@@ -127,6 +127,7 @@ pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     })?;
+    datapath.leave();
     tracing::info!(shed = outbox.shed(), "agent stopped; rules in force stay in force");
     match thread.join() {
         Ok(captured) => captured,
