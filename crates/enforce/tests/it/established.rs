@@ -1,13 +1,14 @@
 //! What becomes of established connections when policies change.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 use sekisho_enforce::{Datapath, Mode};
 use sekisho_policy::RuleSet;
+use sekisho_system::netns;
 
-use crate::poke;
 use crate::policies::{self, app, pods, policy, rule, tcp};
 use crate::topology::{self, Topology, address, node_scope};
 
@@ -22,8 +23,8 @@ struct Pair {
 impl Pair {
     fn connect(topology: &Topology, from: &str, v6: bool, port: u16) -> Self {
         let at = SocketAddr::new(address("db", v6), port);
-        let listener = poke::listener(&topology.netns("db"), at);
-        let client = poke::stream(&topology.netns(from), at, LONG).unwrap();
+        let listener = listener(&topology.netns("db"), at);
+        let client = stream(&topology.netns(from), at, LONG).unwrap();
         let (server, _) = listener.accept().unwrap();
         Self { client, server }
     }
@@ -43,6 +44,16 @@ fn passes(from: &mut TcpStream, to: &mut TcpStream, patience: Duration) -> bool 
         Err(error) if error.kind() == ErrorKind::WouldBlock => false,
         Err(error) => panic!("{error}"),
     }
+}
+
+/// A stream connected from inside `path`.
+fn stream(path: &Path, to: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+    netns::within(path, move || TcpStream::connect_timeout(&to, timeout)).unwrap()
+}
+
+/// A listener inside `path`.
+fn listener(path: &Path, at: SocketAddr) -> TcpListener {
+    netns::within(path, move || TcpListener::bind(at)).unwrap().unwrap()
 }
 
 /// db takes 5432 from prom only.
@@ -75,11 +86,8 @@ fn established_connections_outlive_a_change_until_they_are_cut() {
         let verified = policies::verified(&rules, &cluster);
         node.apply(&verified, &cluster, &node_scope(revision), Mode::Enforce).unwrap();
         assert_eq!(denied.talks(LONG), [true, true], "established before the change");
-        let again = poke::stream(
-            &topology.netns("web"),
-            SocketAddr::new(address("db", false), 5432),
-            PATIENCE,
-        );
+        let again =
+            stream(&topology.netns("web"), SocketAddr::new(address("db", false), 5432), PATIENCE);
         assert!(again.is_err(), "a new connection is denied");
         let counted = node.count_denied(&verified, &cluster, &node_scope(revision)).unwrap();
         assert_eq!((counted.denied, counted.cut), (2, 0), "{counted:?}");

@@ -2,9 +2,10 @@
 //! refusal (or an echo) proves that the packet arrived and the answer came back.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -76,6 +77,26 @@ fn run(targets: &[Target], deadline: Duration) -> Vec<bool> {
     answered.into_iter().map(|answer| answer.unwrap_or(false)).collect()
 }
 
+/// Binds to the source. Datagrams leave from ports in turn: a random one might be that of a flow
+/// which an earlier policy allowed, and the kernel lets what is established go on for two minutes.
+fn bind_to(fd: &OwnedFd, target: &Target) -> io::Result<()> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let port = match target.protocol {
+            Protocol::Udp => {
+                let turn = NEXT.fetch_add(1, Ordering::Relaxed);
+                u16::try_from(10_000 + turn % 50_000).unwrap()
+            }
+            Protocol::Tcp | Protocol::Icmp | Protocol::Sctp => 0,
+        };
+        let local = SockaddrStorage::from(SocketAddr::new(target.source, port));
+        match bind(fd.as_raw_fd(), &local) {
+            Err(Errno::EADDRINUSE) if port != 0 => {}
+            done => return Ok(done?),
+        }
+    }
+}
+
 fn watch(probe: &Probe) -> PollFd<'_> {
     match probe {
         Probe::Tcp(fd) => PollFd::new(fd.as_fd(), PollFlags::POLLOUT),
@@ -97,8 +118,7 @@ fn start(target: &Target) -> io::Result<Probe> {
         Protocol::Sctp => unreachable!("sent by hand"),
     };
     let fd = socket(family, kind, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, protocol)?;
-    let local = SockaddrStorage::from(SocketAddr::new(target.source, 0));
-    bind(fd.as_raw_fd(), &local)?;
+    bind_to(&fd, target)?;
     let remote = SockaddrStorage::from(SocketAddr::new(target.destination, target.port));
     match connect(fd.as_raw_fd(), &remote) {
         Ok(()) | Err(Errno::EINPROGRESS | Errno::ECONNREFUSED) => {}
@@ -136,14 +156,4 @@ fn finish(probe: &Probe, target: &Target) -> bool {
         },
         Probe::Sctp | Probe::Refused => false,
     }
-}
-
-/// A stream connected from inside `path`.
-pub(crate) fn stream(path: &Path, to: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
-    netns::within(path, move || TcpStream::connect_timeout(&to, timeout)).unwrap()
-}
-
-/// A listener inside `path`.
-pub(crate) fn listener(path: &Path, at: SocketAddr) -> std::net::TcpListener {
-    netns::within(path, move || std::net::TcpListener::bind(at)).unwrap().unwrap()
 }

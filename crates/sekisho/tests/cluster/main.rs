@@ -13,3 +13,16 @@ mod fixture;
 mod native;
 #[cfg(test)]
 mod native_server;
+// One poker for the lab and for the cluster.
+#[cfg(test)]
+#[path = "../../../enforce/tests/it/poke.rs"]
+mod poke;
+#[cfg(test)]
+mod product;
+#[cfg(test)]
+#[path = "../../../enforce/tests/it/sctp.rs"]
+mod sctp;
+#[cfg(test)]
+mod truth;
+#[cfg(test)]
+mod truth_table;

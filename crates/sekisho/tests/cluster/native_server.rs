@@ -19,7 +19,7 @@ struct Server {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the binary under test is run as a user runs it")]
-fn sekisho(arguments: &[&str]) -> Command {
+pub(crate) fn sekisho(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
     command.args(arguments).stdin(Stdio::null()).env("NO_COLOR", "1");
     command
