@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use sekisho_model::{Direction, Protocol};
 
-use crate::engine::Engine;
 use crate::engine::tables::ClassTable;
+use crate::engine::{Engine, PortId};
 use crate::ir::{PeerMatch, Peers, Policy, Rulebook};
 use crate::{Cluster, PolicyName, PortSet, RuleSet};
 
@@ -87,6 +87,16 @@ impl Reach {
             let set_of = |id| self.engine.ports.set(id);
             set.union(&set_of(egress).intersection(set_of(ingress)))
         })
+    }
+
+    /// The sets of ports, by number, that egress of `source` and ingress of `destination` allow, for
+    /// each two of their addresses that can meet. Equal numbers stand for equal sets.
+    pub(crate) fn cells(
+        &self,
+        source: usize,
+        destination: usize,
+    ) -> impl Iterator<Item = (PortId, PortId)> + '_ {
+        self.engine.cells(source, destination)
     }
 
     /// What one direction alone lets `source` open to `destination`: the policies of the source

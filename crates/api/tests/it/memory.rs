@@ -71,6 +71,8 @@ impl Service for Memory {
             cluster: None,
             problems: Vec::new(),
             listener: None,
+            enforcement: sekisho_api::Enforcement::default(),
+            native: None,
         }
     }
 

@@ -155,7 +155,7 @@ async fn an_agent_reports_for_its_own_node_and_for_no_other() {
 async fn agents_ask_nothing_that_operators_do_and_operators_report_nothing() {
     let served = Served::start().await;
     let (agent, operator) = (served.as_("spiffe://a/agent"), served.as_("spiffe://a/operator/ann"));
-    let back = RollbackRequest { revision: Some(9), operator: "eve".to_owned() };
+    let back = RollbackRequest { revision: Some(9), repair: false, operator: "eve".to_owned() };
     assert!(forbidden(agent.status().await).contains("is no operator"));
     forbidden(agent.revisions().await);
     forbidden(agent.snapshot(SnapshotQuery { range: TimeRange::ALL }).await);

@@ -21,3 +21,4 @@ mod selectors;
 pub(crate) mod tables;
 
 pub(crate) use build::{Engine, Side};
+pub(crate) use port_ids::PortId;

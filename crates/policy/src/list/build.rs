@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use indexmap::IndexMap;
 use sekisho_manifest::Object;
 
 use super::exposed::{Exposed, exposed};
@@ -9,6 +10,7 @@ use super::externals::{Externals, Range};
 use super::gateway::ControllerTargets;
 use super::units::{Unit, units};
 use super::{End, Focus};
+use crate::engine::PortId;
 use crate::{Cluster, Dialect, Endpoint, PortSet, Reach, RuleSet};
 
 /// Most rows that a list may have.
@@ -127,9 +129,16 @@ impl Listing {
         let is_controller = |endpoint: &Endpoint| targets.is_controller(endpoint);
         let units = units(&reach, cluster, scope.by_pod, is_controller);
         let mut rows = Rows::default();
-        for source in &units {
-            for destination in &units {
-                pairs.add_pair(source, destination, &mut rows)?;
+        let mut numbers = vec![None; units.len()];
+        for (from, source) in units.iter().enumerate() {
+            for (to, destination) in units.iter().enumerate() {
+                let whole =
+                    from != to && source.members.len() == 1 && destination.members.len() == 1;
+                if whole {
+                    pairs.add_whole((source, from), (destination, to), &mut numbers, &mut rows)?;
+                } else {
+                    pairs.add_pair(source, destination, &mut rows)?;
+                }
             }
             pairs.add_externals(source, &mut rows)?;
         }
@@ -187,6 +196,56 @@ impl Listing {
 impl Pairs<'_> {
     fn ports(&self, source: usize, destination: usize) -> PortSet {
         self.reach.ports(source, destination).intersection(&self.counted)
+    }
+
+    /// The row of two units that policies do not divide, which most are: the same two sets of ports
+    /// meet in many pairs, so that each two are put together once. `numbers` are the ends' own.
+    fn add_whole(
+        &self,
+        (source, from): (&Unit, usize),
+        (destination, to): (&Unit, usize),
+        numbers: &mut [Option<u32>],
+        rows: &mut Rows,
+    ) -> Result<(), ListError> {
+        let ([one], [other]) = (source.members.as_slice(), destination.members.as_slice()) else {
+            return Ok(());
+        };
+        if !self.scope.focus.includes(&source.end, &destination.end) {
+            return Ok(());
+        }
+        let mut cells = self.reach.cells(one.party, other.party);
+        let Some(cell) = cells.next() else { return Ok(()) };
+        if cells.any(|another| another != cell) {
+            return self.push(
+                &source.end,
+                &destination.end,
+                &self.ports(one.party, other.party),
+                rows,
+            );
+        }
+        let ports = match rows.cells.get(&cell) {
+            Some(known) => *known,
+            None => {
+                let set = self.ports(one.party, other.party);
+                let is_listed = !set.is_empty() && self.scope.focus.includes_ports(&set);
+                let ports = if is_listed { Some(number(&mut rows.sets, &set)?) } else { None };
+                rows.cells.insert(cell, ports);
+                ports
+            }
+        };
+        let Some(ports) = ports else { return Ok(()) };
+        let mut end = |unit: &Unit, at: usize| match numbers.get(at).copied().flatten() {
+            Some(known) => Ok(known),
+            None => {
+                let new = number(&mut rows.ends, &unit.end)?;
+                if let Some(slot) = numbers.get_mut(at) {
+                    *slot = Some(new);
+                }
+                Ok(new)
+            }
+        };
+        let row = Row { source: end(source, from)?, destination: end(destination, to)?, ports };
+        rows.add(row)
     }
 
     fn add_pair(
@@ -338,19 +397,26 @@ fn common_cell<'a>(all: impl Iterator<Item = &'a Option<PortSet>>) -> Option<Opt
 struct Rows {
     ends: BTreeMap<End, u32>,
     sets: BTreeMap<PortSet, u32>,
+    /// Sets of egress and ingress that met in a pair, and the number of what both allow; None =
+    /// nothing that is listed.
+    cells: IndexMap<(PortId, PortId), Option<u32>, foldhash::fast::FixedState>,
     rows: Vec<Row>,
 }
 
 impl Rows {
     fn push(&mut self, from: &End, to: &End, set: &PortSet) -> Result<(), ListError> {
-        if self.rows.len() >= ROWS_MAX {
-            return Err(ListError::TooManyRows);
-        }
         let row = Row {
             source: number(&mut self.ends, from)?,
             destination: number(&mut self.ends, to)?,
             ports: number(&mut self.sets, set)?,
         };
+        self.add(row)
+    }
+
+    fn add(&mut self, row: Row) -> Result<(), ListError> {
+        if self.rows.len() >= ROWS_MAX {
+            return Err(ListError::TooManyRows);
+        }
         self.rows.push(row);
         Ok(())
     }
