@@ -67,7 +67,7 @@ mod tests {
         sekisho_manifest::parse("a.yaml", text).unwrap().remove(0)
     }
 
-    const SHORT: &str = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: a, namespace: b, labels: {x: y}}, spec: {podSelector: {}, ingress: [{ports: [{port: 80}]}]}}";
+    const SHORT: &str = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: a, namespace: b, labels: {x: z}}, spec: {podSelector: {}, ingress: [{ports: [{port: 80}]}]}}";
     const LONG: &str = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: a, namespace: b}, spec: {podSelector: {matchLabels: {}}, policyTypes: [Ingress], ingress: [{from: [], ports: [{port: 80, protocol: TCP}]}]}}";
 
     #[test]
