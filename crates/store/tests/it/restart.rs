@@ -76,7 +76,7 @@ fn a_second_writer_is_refused_and_a_reader_is_not() {
 fn a_folder_of_another_layout_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()));
-    fs::write(folder.path().join("VERSION"), "sekisho-store 2\n").unwrap();
+    fs::write(folder.path().join("VERSION"), "sekisho-store 1\n").unwrap();
     let error = LocalStore::open(folder.path(), StoreLimits::default()).unwrap_err().to_string();
     assert!(error.contains("sekisho-store 2") && error.contains("sekisho-store 1"), "{error}");
     let empty = tempfile::tempdir().unwrap();
