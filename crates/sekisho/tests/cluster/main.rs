@@ -10,6 +10,8 @@ mod cluster;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod install;
+#[cfg(test)]
 mod native;
 #[cfg(test)]
 mod native_server;
@@ -22,6 +24,10 @@ mod product;
 #[cfg(test)]
 #[path = "../../../enforce/tests/it/sctp.rs"]
 mod sctp;
+#[cfg(test)]
+mod shop;
+#[cfg(test)]
+mod story;
 #[cfg(test)]
 mod truth;
 #[cfg(test)]
