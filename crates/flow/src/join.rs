@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use self::clock::{Clock, Heard};
 use self::connection::{Connection, Denial, End, RETRANSMISSION_S, Shared};
 use self::nodes::{Arrival, Nodes};
-use self::resolve::Who;
+use self::resolve::{Who, is_answer};
 use self::table::{Number, Table};
 use crate::address::{canonical, is_loopback};
 use crate::{ATTEMPT_HELD_S, Directory, OPEN_HELD_S};
@@ -96,6 +96,8 @@ pub struct JoinStats {
     pub gaps: u64,
     /// Halves within one loopback, dropped.
     pub loopback: u64,
+    /// Halves that were only the answers of a Service, dropped.
+    pub answers: u64,
     /// Batches whose time was too far from the server's or from that of most nodes.
     pub skewed: u64,
 }
@@ -268,6 +270,10 @@ impl Joiner {
         half.remote = canonical(half.remote);
         if is_loopback(half.local, half.remote) {
             self.stats.loopback += 1;
+            return;
+        }
+        if is_answer(&half, directory) {
+            self.stats.answers += 1;
             return;
         }
         let process = self.share(half.process.take());

@@ -8,6 +8,8 @@ mod exit;
 mod logging;
 mod memory;
 mod pipeline;
+#[cfg(test)]
+mod samples;
 mod server;
 mod signals;
 mod when;

@@ -76,11 +76,11 @@ pub enum TransactError {
     #[error("nothing was changed: {}", refusals(.0))]
     Refused(Vec<Refusal>),
     /// Some of it was done, and taken back: what was in force before is in force.
-    #[error("{cause}; {undone} changes made before it were taken back: what was in force still is")]
+    #[error("{cause}; changes taken back: {undone}; what was in force still is")]
     Undone {
         /// What failed.
         cause: Box<Refusal>,
-        /// Changes that were taken back.
+        /// Changes that were taken back, the one that failed among them if it may have been made.
         undone: usize,
     },
     /// Some of it was done, and could not be taken back.

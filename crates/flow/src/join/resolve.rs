@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use sekisho_model::{
-    EdgeKey, Labels, Party, PartyKind, Protocol, ServiceRef, Timestamp, WorkloadRef,
+    EdgeKey, HalfFlow, Labels, Party, PartyKind, Protocol, ServiceRef, SocketRole, Timestamp,
+    WorkloadRef,
 };
 
 use super::connection::{Connection, End};
@@ -146,6 +147,19 @@ impl Who<'_> {
                 .service_at(asked, protocol, at)
                 .is_some_and(|target| target.backends.contains(&reached))
     }
+}
+
+/// Whether this is nothing but what a Service answered: its address never begins anything.
+///
+/// The node translates addresses in the network namespace of a pod in its own network: datagrams that
+/// leave an unconnected socket are seen with the address of the pod behind the Service, and the
+/// answers with that of the Service (linux v6.18: cgroup_skb comes after NAT both ways). The first are
+/// the connection, reported by the same agent; the destination counts what it answered.
+pub(super) fn is_answer(half: &HalfFlow, directory: &dyn Directory) -> bool {
+    half.protocol == Protocol::Udp
+        && half.role == SocketRole::Destination
+        && !half.role_inferred
+        && directory.service_at(half.remote, half.protocol, half.opened).is_some()
 }
 
 fn service_party(service: &ServiceRef, address: IpAddr) -> Arc<Party> {

@@ -274,14 +274,10 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use sekisho_model::{
-        Completeness, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind, TimeRange,
-        Timestamp, Verdict, WorkloadRef,
-    };
+    use sekisho_model::{Completeness, EdgeMinute, EdgeStats, TimeRange, Timestamp};
 
     use super::*;
+    use crate::samples::edge;
 
     const CLUSTER: &str = "
 apiVersion: v1
@@ -326,38 +322,11 @@ spec:
   ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]
 ";
 
-    fn party(name: &str, last: u8) -> Arc<Party> {
-        let workload = WorkloadRef {
-            namespace: "shop".to_owned(),
-            name: name.to_owned(),
-            kind: "Pod".to_owned(),
-        };
-        Arc::new(Party {
-            kind: PartyKind::Pod,
-            workload,
-            pod: name.to_owned(),
-            labels: Labels::from([("app".to_owned(), name.to_owned())]),
-            address: Some([10, 0, 0, last].into()),
-            dns_name: None,
-        })
-    }
-
     fn row(from: (&str, u8), to: (&str, u8), port: u16) -> EdgeMinute {
         let time = Timestamp::from_seconds(1_000);
         EdgeMinute {
             minute: time,
-            key: EdgeKey {
-                source: party(from.0, from.1),
-                source_process: None,
-                destination: party(to.0, to.1),
-                destination_process: None,
-                protocol: Protocol::Tcp,
-                port,
-                service: None,
-                verdict: Verdict::Allowed,
-                decided_by: None,
-                direction_inferred: false,
-            },
+            key: edge(from, to, port),
             stats: EdgeStats {
                 connections: 3,
                 bytes_sent: 10,

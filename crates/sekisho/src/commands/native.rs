@@ -102,7 +102,7 @@ pub(crate) fn outcome(response: &ApplyResponse, done: &str) -> String {
             text.push_str(&format!("Revision {revision} {done} in {}.\n", native.server));
         }
         None if native.undone > 0 => text.push_str(&format!(
-            "Not applied: {} made before that were taken back; what was in force still is.\n",
+            "Not applied: {} taken back; what was in force still is.\n",
             output::count(to_usize(native.undone), "change", "changes"),
         )),
         None => text.push_str("Not applied: nothing was changed.\n"),

@@ -154,6 +154,7 @@ impl Derivation {
             ("duplicates", stats.duplicates),
             ("gaps", stats.gaps),
             ("loopback", stats.loopback),
+            ("answers", stats.answers),
             ("skewed", stats.skewed),
         ];
         named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

@@ -230,11 +230,10 @@ fn nodes(key: &EdgeKey, cluster: &Cluster) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use sekisho_model::{Labels, Party, PartyKind, Reporters, WorkloadRef};
+    use sekisho_model::Reporters;
 
     use super::*;
+    use crate::samples::edge;
 
     const POLICY: &str = "
 apiVersion: networking.k8s.io/v1
@@ -250,36 +249,10 @@ spec:
         RuleSet::from_objects(&objects, Default::default())
     }
 
-    fn party(name: &str, last: u8) -> Arc<Party> {
-        Arc::new(Party {
-            kind: PartyKind::Pod,
-            workload: WorkloadRef {
-                namespace: "shop".to_owned(),
-                name: name.to_owned(),
-                kind: "Pod".to_owned(),
-            },
-            pod: name.to_owned(),
-            labels: Labels::from([("app".to_owned(), name.to_owned())]),
-            address: Some([10, 0, 0, last].into()),
-            dns_name: None,
-        })
-    }
-
     fn flow(from: &str, port: u16, opened: u64) -> Flow {
         let time = Timestamp::from_seconds(opened);
         Flow {
-            key: EdgeKey {
-                source: party(from, 1),
-                source_process: None,
-                destination: party("db", 2),
-                destination_process: None,
-                protocol: Protocol::Tcp,
-                port,
-                service: None,
-                verdict: Verdict::Allowed,
-                decided_by: None,
-                direction_inferred: false,
-            },
+            key: edge((from, 1), ("db", 2), port),
             source: ([10, 0, 0, 1], 40_000).into(),
             destination: ([10, 0, 0, 2], port).into(),
             opened: time,

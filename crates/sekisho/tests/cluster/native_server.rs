@@ -38,7 +38,8 @@ impl Server {
         );
         std::fs::write(path("config.toml"), config).unwrap();
         let log = std::fs::File::create(path("log")).unwrap();
-        let mut command = sekisho(&["server", "--config", &path("config.toml")]);
+        let mut command =
+            sekisho(&["--config", &path("config.toml"), "server", "--die-with-parent"]);
         let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let server = Self { child: Some(child), folder };
         wait::until(WAIT, || (server.run(&["status"]).0 != 2).then_some(())).expect("it serves");

@@ -34,14 +34,16 @@ impl Product {
         let mut product = Self { children: Vec::new(), folder: TempDir::new().unwrap(), index };
         let (socket, data) = (product.path("socket"), product.path("data"));
         let kubernetes = format!("--kubernetes={}", cluster.file("admin.kubeconfig"));
-        let words = ["server", "--socket", &socket, "--data-dir", &data, &kubernetes];
+        let words =
+            ["server", "--die-with-parent", "--socket", &socket, "--data-dir", &data, &kubernetes];
         product.spawn("server", &words);
         wait::until(WAIT, || (product.run(&["status"]).0 != 2).then_some(())).expect("it serves");
         for node in NODES {
             let group = product.cgroup(node).display().to_string();
             let netns = product.netns(node).display().to_string();
-            let words = ["agent", "--node", node, "--server", &socket, "--cgroup", &group];
-            product.spawn(node, &[&words[..], &["--netns", &netns]].concat());
+            let words = ["agent", "--die-with-parent", "--node", node, "--server", &socket];
+            let place = ["--cgroup", &group, "--netns", &netns];
+            product.spawn(node, &[&words[..], &place].concat());
         }
         // The server ends last.
         product.children.rotate_left(1);

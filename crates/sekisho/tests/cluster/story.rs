@@ -163,8 +163,21 @@ fn sees_the_call_graph(product: &Installed<'_>, shop: &Shop<'_>, since: &str) ->
             assert!(known || !inside(end), "{name}: no process at its {end}: {edge:#}");
         }
     }
+    no_service_begins(product);
     flows_have_containers(product);
     until.expect("the map was complete in time")
+}
+
+/// The whole map, the agents' own questions to the DNS among them: a Service is asked, never asks.
+fn no_service_begins(product: &Installed<'_>) {
+    let map = product.json(&["map"]);
+    let edges = map["edges"].as_array().unwrap();
+    let begins: Vec<String> = edges
+        .iter()
+        .filter(|edge| edge["source"].as_str().is_some_and(|source| source.ends_with("[Service]")))
+        .map(name)
+        .collect();
+    assert_eq!(begins, [""; 0]);
 }
 
 /// Container and image stand at both ends of a call inside the shop.

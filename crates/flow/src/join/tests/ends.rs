@@ -182,3 +182,28 @@ fn an_unknown_party_waits_for_the_inventory_until_the_window_ends() {
     test.advance(4_000);
     assert!(test.told()[0].contains("10.244.99.1[Unknown]"));
 }
+
+/// A pod in its node's network asks over UDP: its questions leave for the pod behind the Service, and
+/// the answers come from the Service.
+#[test]
+fn the_answer_of_a_service_is_no_connection_and_its_question_is_one() {
+    let udp = |half: HalfFlow| HalfFlow { protocol: Protocol::Udp, ..half };
+    let question = udp(half(1, SocketRole::Source, A, B));
+    let answer = udp(half(3, SocketRole::Destination, A, VIP));
+    let stranger = udp(half(4, SocketRole::Destination, A, "10.244.3.3:80"));
+    for order in [[0, 1], [1, 0]] {
+        let mut test = Test::new(JoinLimits::default());
+        let own = [&question, &answer];
+        let halves = order.map(|at: usize| Half::Flow(own[at].clone()));
+        test.push("n1", 200, halves.to_vec());
+        test.push("n2", 200, vec![Half::Flow(udp(at_b()))]);
+        test.advance(100_000);
+        assert_eq!(test.told(), [A_TO_B]);
+        assert_eq!(test.joiner.stats().answers, 1);
+    }
+    let mut test = Test::new(JoinLimits::default());
+    test.push("n1", 200, vec![Half::Flow(stranger)]);
+    test.advance(100_000);
+    assert_eq!(test.told().len(), 1, "whoever is no Service may begin");
+    assert_eq!(test.joiner.stats().answers, 0);
+}
