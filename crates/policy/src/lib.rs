@@ -18,6 +18,7 @@ pub mod lint;
 pub mod list;
 mod lower;
 mod matching;
+mod named;
 mod owners;
 mod pair;
 mod ports;

@@ -8,7 +8,8 @@ use sekisho_model::{Direction, Protocol};
 
 use crate::engine::tables::ClassTable;
 use crate::engine::{Engine, PortId};
-use crate::ir::{PeerMatch, Peers, Policy, Rulebook};
+use crate::ir::{Policy, Rulebook};
+use crate::named::Named;
 use crate::{Cluster, PolicyName, PortSet, RuleSet};
 
 /// Ends that no policy tells apart.
@@ -246,20 +247,18 @@ pub struct Change {
 /// Disjoint inclusive ranges of one family that no address range of the policies cuts, ascending.
 #[must_use]
 pub fn atoms(rules: &RuleSet, ipv6: bool) -> Vec<(IpAddr, IpAddr)> {
-    cut(rules.rulebook(), ipv6)
+    cut(&Named::in_book(rules.rulebook()).networks, ipv6)
 }
 
-pub(crate) fn cut(rules: &Rulebook, ipv6: bool) -> Vec<(IpAddr, IpAddr)> {
+pub(crate) fn cut(networks: &[IpNet], ipv6: bool) -> Vec<(IpAddr, IpAddr)> {
     let mut starts = BTreeSet::from([if ipv6 {
         IpAddr::V6(Ipv6Addr::UNSPECIFIED)
     } else {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED)
     }]);
-    for net in networks(rules) {
-        if net.addr().is_ipv6() == ipv6 {
-            starts.insert(net.network());
-            starts.extend(after(net.broadcast()));
-        }
+    for net in networks.iter().filter(|net| net.addr().is_ipv6() == ipv6) {
+        starts.insert(net.network());
+        starts.extend(after(net.broadcast()));
     }
     let starts: Vec<IpAddr> = starts.into_iter().collect();
     let last =
@@ -287,66 +286,5 @@ fn before(address: IpAddr) -> Option<IpAddr> {
         IpAddr::V6(address) => {
             u128::from(address).checked_sub(1).map(|next| IpAddr::V6(next.into()))
         }
-    }
-}
-
-/// Every address range that a rule names, exceptions included.
-pub(crate) fn networks(book: &Rulebook) -> BTreeSet<IpNet> {
-    let policies = book.tiers.iter().flat_map(|tier| &tier.policies);
-    policies.fold(BTreeSet::new(), |mut all, policy| {
-        collect(policy, &mut all, &mut BTreeSet::new());
-        all
-    })
-}
-
-/// Every DNS name that a rule names.
-pub(crate) fn domains(book: &Rulebook) -> BTreeSet<String> {
-    let policies = book.tiers.iter().flat_map(|tier| &tier.policies);
-    policies.fold(BTreeSet::new(), |mut all, policy| {
-        collect(policy, &mut BTreeSet::new(), &mut all);
-        all
-    })
-}
-
-/// The address ranges and DNS names that rules of a policy name.
-pub(crate) fn named_by(policy: &Policy) -> (BTreeSet<IpNet>, BTreeSet<String>) {
-    let (mut networks, mut domains) = (BTreeSet::new(), BTreeSet::new());
-    collect(policy, &mut networks, &mut domains);
-    (networks, domains)
-}
-
-fn collect(policy: &Policy, networks: &mut BTreeSet<IpNet>, domains: &mut BTreeSet<String>) {
-    let sides = [&policy.ingress, &policy.egress].into_iter().flatten();
-    for rule in sides.flat_map(|side| &side.rules) {
-        let Peers::List(list) = &rule.peers else { continue };
-        for peer in list {
-            visit(peer, &mut |one| match one {
-                PeerMatch::Networks { nets, except, .. } => {
-                    networks.extend(nets.iter().chain(except).map(IpNet::trunc));
-                }
-                PeerMatch::Domain(name) | PeerMatch::DomainPattern(name) => {
-                    domains.insert(name.clone());
-                }
-                PeerMatch::Endpoints(_)
-                | PeerMatch::Nodes(_)
-                | PeerMatch::Entity(_)
-                | PeerMatch::All(_)
-                | PeerMatch::Not(_) => {}
-            });
-        }
-    }
-}
-
-fn visit<'p>(peer: &'p PeerMatch, see: &mut impl FnMut(&'p PeerMatch)) {
-    see(peer);
-    match peer {
-        PeerMatch::All(all) => all.iter().for_each(|one| visit(one, see)),
-        PeerMatch::Not(inner) => visit(inner, see),
-        PeerMatch::Endpoints(_)
-        | PeerMatch::Networks { .. }
-        | PeerMatch::Nodes(_)
-        | PeerMatch::Domain(_)
-        | PeerMatch::DomainPattern(_)
-        | PeerMatch::Entity(_) => {}
     }
 }

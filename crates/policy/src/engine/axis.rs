@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use indexmap::IndexMap;
+use ipnet::IpNet;
 use sekisho_model::{Labels, Protocol, WorkloadRef};
 
 use crate::engine::ids::{Interner, id};
 use crate::engine::nets::{NetId, Nets};
-use crate::ir::Rulebook;
 use crate::matching::is_ordinary;
-use crate::reach::{Party, cut, domains, networks};
+use crate::named::Named;
+use crate::reach::{Party, cut};
 use crate::{Cluster, Dialect, Endpoint};
 
 /// An end with the addresses it uses that are in the same ranges. A dual-stack pod is two items if
@@ -81,23 +82,23 @@ struct Lists<'a> {
 }
 
 impl Axis {
-    pub(crate) fn new(book: &Rulebook, cluster: &Cluster) -> Self {
+    pub(crate) fn new(dialect: Dialect, cluster: &Cluster, named: &Named) -> Self {
         let mut axis = Self {
             parties: Vec::new(),
             items: Vec::new(),
             spans: Vec::new(),
             party_of: Vec::new(),
             names: Interner::default(),
-            nets: Nets::new(networks(book)),
+            nets: Nets::new(named.networks.iter().copied()),
             by_net: Vec::new(),
             by_hash: IndexMap::default(),
         };
         axis.names.intern(PortNames::new());
-        axis.add_endpoints(book.dialect, cluster);
-        axis.add_addresses(book);
-        for name in domains(book) {
+        axis.add_endpoints(dialect, cluster);
+        axis.add_addresses(&named.networks);
+        for name in &named.domains {
             let item = Self::item(ItemKind::Domain, V4 | V6, None);
-            axis.add(Party::Domain(name), vec![item]);
+            axis.add(Party::Domain(name.clone()), vec![item]);
         }
         let net_of = |(item, at): (&Item, u32)| item.net.map(|net| (net, at));
         axis.by_net = axis.items.iter().zip(0..).filter_map(net_of).collect();
@@ -121,9 +122,31 @@ impl Axis {
         let mut lists = Lists::default();
         let mut classes: IndexMap<Key<'_>, Vec<usize>, foldhash::fast::FixedState> =
             IndexMap::default();
+        let mut before: Option<(&Endpoint, Key<'_>, usize)> = None;
         for (index, endpoint) in cluster.endpoints.iter().enumerate() {
-            let key = self.key((dialect, cluster), endpoint, &mut lists);
-            classes.entry(key).or_default().push(index);
+            // Pods of one workload mostly stand side by side: those need no search by hash.
+            let alike =
+                before.filter(|(one, ..)| differ_in_address_at_most(dialect, one, endpoint));
+            let key = match alike {
+                Some((_, (.., (_, names)), _)) => {
+                    let places = self.places((dialect, cluster), endpoint, &mut lists);
+                    with_lists(dialect, endpoint, (places, names))
+                }
+                None => self.key((dialect, cluster), endpoint, &mut lists),
+            };
+            let class = match alike {
+                Some((_, known, class)) if known.4 == key.4 => class,
+                Some(_) | None => {
+                    let entry = classes.entry(key);
+                    let class = entry.index();
+                    entry.or_default();
+                    class
+                }
+            };
+            if let Some((_, members)) = classes.get_index_mut(class) {
+                members.push(index);
+            }
+            before = Some((endpoint, key, class));
         }
         for (key, members) in classes {
             let (places, names) = key.4;
@@ -174,20 +197,27 @@ impl Axis {
         lists: &mut Lists<'a>,
     ) -> Key<'a> {
         let ordinary = is_ordinary(dialect, endpoint);
-        let (places, names) = &mut lists.scratch;
+        let names = &mut lists.scratch.1;
         names.clear();
         let named = endpoint.ports.iter().filter(|port| ordinary && !port.name.is_empty());
         names.extend(named.map(|port| (port.name.as_str(), port.protocol, port.port)));
         names.sort_unstable();
         names.dedup();
+        let names = lists.names.of_list(names);
+        let places = self.places((dialect, cluster), endpoint, lists);
+        with_lists(dialect, endpoint, (places, names))
+    }
+
+    /// The number of the places of an endpoint.
+    fn places(
+        &self,
+        (dialect, cluster): (Dialect, &Cluster),
+        endpoint: &Endpoint,
+        lists: &mut Lists<'_>,
+    ) -> u32 {
+        let places = &mut lists.scratch.0;
         self.place(addresses(dialect, cluster, endpoint), places);
-        (
-            &endpoint.workload,
-            &endpoint.labels,
-            endpoint.service_account.as_deref(),
-            (!ordinary).then_some(endpoint.node.as_deref()),
-            (lists.places.of_list(places), lists.names.of_list(names)),
-        )
+        lists.places.of_list(places)
     }
 
     /// Puts the families and smallest ranges of some addresses into `places`; families in one
@@ -209,10 +239,10 @@ impl Axis {
         places.sort_unstable_by_key(|(_, net)| *net);
     }
 
-    fn add_addresses(&mut self, book: &Rulebook) {
+    fn add_addresses(&mut self, networks: &[IpNet]) {
         let mut external: BTreeMap<NetId, Vec<(IpAddr, IpAddr)>> = BTreeMap::new();
         for ipv6 in [false, true] {
-            for (first, last) in cut(book, ipv6) {
+            for (first, last) in cut(networks, ipv6) {
                 external.entry(self.nets.innermost(first)).or_default().push((first, last));
             }
         }
@@ -224,6 +254,28 @@ impl Axis {
             self.add(Party::Addresses(ranges), vec![item]);
         }
     }
+}
+
+/// What tells an endpoint apart, with the numbers of its lists: places and names.
+fn with_lists(dialect: Dialect, endpoint: &Endpoint, lists: (u32, u32)) -> Key<'_> {
+    let ordinary = is_ordinary(dialect, endpoint);
+    (
+        &endpoint.workload,
+        &endpoint.labels,
+        endpoint.service_account.as_deref(),
+        (!ordinary).then_some(endpoint.node.as_deref()),
+        lists,
+    )
+}
+
+/// Whether two endpoints have equal keys but for the numbers of their places.
+fn differ_in_address_at_most(dialect: Dialect, one: &Endpoint, other: &Endpoint) -> bool {
+    one.host_network == other.host_network
+        && (is_ordinary(dialect, one) || one.node == other.node)
+        && one.ports == other.ports
+        && one.service_account == other.service_account
+        && one.labels == other.labels
+        && one.workload == other.workload
 }
 
 /// A hash of what tells pods apart, but for the numbers of lists, which only mean something

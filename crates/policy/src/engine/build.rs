@@ -1,6 +1,5 @@
 //! The parts of the engine, put together.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use sekisho_model::Direction;
@@ -11,7 +10,8 @@ use crate::engine::port_ids::{PortId, PortIds};
 use crate::engine::rows::Rows;
 use crate::engine::selectors::{Index, PeerSets, World};
 use crate::ir::Rulebook;
-use crate::reach::{Party, Place, domains};
+use crate::named::Named;
+use crate::reach::{Party, Place};
 use crate::{Cluster, Dialect};
 
 /// All pairs, computed.
@@ -23,8 +23,8 @@ pub(crate) struct Engine {
     pub(crate) egress: Side,
     pub(crate) ingress: Side,
     pub(crate) dialect: Dialect,
-    /// DNS names that rules name.
-    pub(crate) domains: BTreeSet<String>,
+    /// DNS names that rules name, ascending.
+    pub(crate) domains: Vec<String>,
 }
 
 /// One direction.
@@ -36,7 +36,8 @@ pub(crate) struct Side {
 
 impl Engine {
     pub(crate) fn new(book: &Rulebook, cluster: &Cluster) -> Self {
-        let axis = Axis::new(book, cluster);
+        let named = Named::in_book(book);
+        let axis = Axis::new(book.dialect, cluster, &named);
         let index = Index::new(&axis, cluster);
         let mut ports = PortIds::new();
         let mut side = |direction| {
@@ -53,7 +54,7 @@ impl Engine {
             Side { compiled, rows }
         };
         let (egress, ingress) = (side(Direction::Egress), side(Direction::Ingress));
-        let (dialect, domains) = (book.dialect, domains(book));
+        let (dialect, domains) = (book.dialect, named.domains);
         Self { axis, index, ports, egress, ingress, dialect, domains }
     }
 

@@ -88,7 +88,14 @@ impl Columns {
 
     /// The blocks that a set is made of; it must be one that was split by.
     pub(crate) fn blocks(&self, set: &Bits) -> Vec<u32> {
-        let mut blocks: Vec<u32> = set.iter().map(|item| self.block(item)).collect();
+        let mut blocks: Vec<u32> = Vec::new();
+        for item in set.iter() {
+            let block = self.block(item);
+            // Neighbours are mostly in one block: what is not kept need not be sorted.
+            if blocks.last() != Some(&block) {
+                blocks.push(block);
+            }
+        }
         blocks.sort_unstable();
         blocks.dedup();
         blocks

@@ -20,6 +20,7 @@ use crate::engine::rows::{Fold, Row};
 use crate::engine::selectors::{PeerSets, World};
 use crate::engine::{Engine, Side};
 use crate::ir::Policy;
+use crate::named::Named;
 use crate::reach::{Change, Edit};
 
 /// A direction before and after.
@@ -71,8 +72,9 @@ impl Engine {
     }
 
     fn knows(&self, policy: &Policy) -> bool {
-        let (nets, domains) = crate::reach::named_by(policy);
-        self.axis.nets.know(nets) && domains.is_subset(&self.domains)
+        let named = Named::in_policies([policy]);
+        self.axis.nets.know(named.networks)
+            && named.domains.iter().all(|name| self.domains.binary_search(name).is_ok())
     }
 
     fn edit_roles(&self, subject: &Both<'_>, other: &Both<'_>) -> Roles {

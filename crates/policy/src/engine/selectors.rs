@@ -245,10 +245,14 @@ impl World<'_> {
     pub(crate) fn peers(&self, peers: &Peers) -> Bits {
         match peers {
             Peers::Any => Bits::all(self.axis.items.len()),
-            Peers::List(list) => list.iter().fold(self.none(), |mut set, one| {
-                set.union(&self.peer(one));
-                set
-            }),
+            Peers::List(list) => {
+                let sets = list.iter().map(|one| self.peer(one));
+                let union = |mut set: Bits, one: Bits| {
+                    set.union(&one);
+                    set
+                };
+                sets.reduce(union).unwrap_or_else(|| self.none())
+            }
         }
     }
 

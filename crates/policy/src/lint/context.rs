@@ -12,6 +12,7 @@ use super::finding::{Finding, Fix, ObjectName, Unchecked};
 use super::source::{Document, Sources};
 use crate::ir::{Policy, Rule, Rulebook, Tier};
 use crate::matching::{Facts, is_ordinary};
+use crate::named::Named;
 use crate::{Cluster, Dialect, Endpoint, Party, PolicyName, PortSet, Reach, RuleSet, reach};
 
 /// Annotation of policies that were made from recorded traffic.
@@ -128,7 +129,7 @@ impl<'a> Context<'a> {
     /// belongs to a pod, host or node.
     pub(crate) fn externals(&self) -> &[IpAddr] {
         self.externals.get_or_init(|| {
-            let nets: Vec<_> = reach::networks(self.rules.rulebook()).into_iter().collect();
+            let nets = Named::in_book(self.rules.rulebook()).networks;
             let mut known: BTreeMap<(bool, Vec<usize>), IpAddr> = BTreeMap::new();
             for ipv6 in [false, true] {
                 for (first, last) in reach::atoms(&self.rules, ipv6) {
@@ -280,7 +281,7 @@ pub(crate) fn direction_word(direction: Direction) -> &'static str {
 }
 
 fn classes(cluster: &Cluster, book: &Rulebook) -> Vec<Class> {
-    let nets: Vec<_> = reach::networks(book).into_iter().collect();
+    let nets = Named::in_book(book).networks;
     let mut groups: BTreeMap<_, (usize, BTreeSet<WorkloadRef>)> = BTreeMap::new();
     for (index, endpoint) in cluster.endpoints.iter().enumerate() {
         let held = |address: &IpAddr| {
