@@ -9,6 +9,7 @@ use sekisho_policy::Dialect;
 
 use crate::commands::certificates::CertificatesCommand;
 use crate::commands::connect::{ServerArg, TlsArgs};
+use crate::commands::import::ImportArgs;
 use crate::commands::{cluster, policy};
 use crate::config::{DEFAULT_LAB_STATE, DEFAULT_SOCKET};
 
@@ -70,6 +71,8 @@ pub(crate) enum Command {
     },
     /// Live and past flows.
     Observe(Box<ObserveArgs>),
+    /// Flows that other tools recorded, into a folder of history (`--store` of other commands).
+    Import(ImportArgs),
     /// The dependency map.
     Map(MapArgs),
     /// Least-privilege policies with their evidence and confidence.
@@ -565,6 +568,7 @@ impl Command {
             Self::Stage(args) | Self::Apply { args, .. } => Some(&mut args.history.server),
             Self::Rollback(args) => Some(&mut args.server),
             Self::Demo(_)
+            | Self::Import(_)
             | Self::Lab(_)
             | Self::Agent(_)
             | Self::Server(_)

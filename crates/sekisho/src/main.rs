@@ -60,6 +60,7 @@ fn run(cli: &mut Cli) -> anyhow::Result<Exit> {
         Command::Doctor { output } => commands::doctor::run(*output),
         Command::Status { server, output } => commands::status::run(server, *output),
         Command::Observe(args) => commands::observe::run(args),
+        Command::Import(args) => commands::import::run(args),
         Command::Map(args) => commands::map::run(args),
         Command::Recommend(args) => commands::recommend::run(args),
         Command::Verify(args) => commands::verify::run(args),

@@ -54,12 +54,12 @@ pub(crate) fn proposed(history: &History, kept: &RuleSet, objects: Vec<Object>) 
 }
 
 /// Nodes that must have reported: each from the time it was first heard, and never released, since
-/// an agent that died is a gap and not a departure.
+/// an agent that died is a gap and not a departure. An import ends with its files.
 pub(crate) fn expected_nodes(heard: &[(String, Timestamp, Timestamp)]) -> Vec<ExpectedNode> {
-    let active = |first| TimeRange { from: first, to: Timestamp::MAX };
-    let node = |(name, first, _last): &(String, Timestamp, Timestamp)| ExpectedNode {
-        name: name.clone(),
-        active: active(*first),
+    let node = |(name, first, last): &(String, Timestamp, Timestamp)| {
+        let import = sekisho_exchange::is_import(name);
+        let to = if import { last.plus_seconds(60) } else { Timestamp::MAX };
+        ExpectedNode { name: name.clone(), active: TimeRange { from: *first, to } }
     };
     heard.iter().map(node).collect()
 }

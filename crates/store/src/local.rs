@@ -209,6 +209,19 @@ impl LocalStore {
             || self.history.hot_rows() >= self.limits.hot_rows_max
     }
 
+    /// The name of the segment that the next [`Self::rotate`] makes, should it make one: what is said
+    /// of it before is true once [`Self::has_segment`] finds it.
+    #[must_use]
+    pub fn next_segment(&self) -> String {
+        segment::stem((self.older.first().map_or(self.log.id, |(id, _)| *id), self.log.id))
+    }
+
+    /// Whether there is a segment of this name.
+    #[must_use]
+    pub fn has_segment(&self, name: &str) -> bool {
+        self.history.segments.iter().any(|segment| segment::stem(segment.logs) == name)
+    }
+
     fn log_bytes(&self) -> u64 {
         self.older.iter().map(|(_, bytes)| bytes).sum::<u64>().saturating_add(self.log.bytes())
     }

@@ -50,7 +50,8 @@ pub(crate) struct Segment {
     pub(crate) bytes: u64,
 }
 
-fn stem(logs: (u64, u64)) -> String {
+/// The name of the segment made from `logs`.
+pub(crate) fn stem(logs: (u64, u64)) -> String {
     format!("{:020}-{:020}", logs.0, logs.1)
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod gitops;
 pub(crate) mod history;
+pub(crate) mod import;
 pub(crate) mod input;
 pub(crate) mod lab;
 pub(crate) mod map;

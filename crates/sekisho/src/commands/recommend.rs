@@ -28,7 +28,7 @@ pub(crate) fn run(args: &RecommendArgs) -> anyhow::Result<Exit> {
     };
     let proposal = pipeline::propose(&history, scope, template);
     match &args.write {
-        Some(folder) => write(&proposal, folder)?,
+        Some(folder) => write(&proposal, folder, args.history.store.as_deref())?,
         None => output::print(&match args.output {
             YamlOrJson::Yaml => sekisho_recommend::yaml(&proposal),
             YamlOrJson::Json => sekisho_recommend::json(&proposal),
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &RecommendArgs) -> anyhow::Result<Exit> {
 }
 
 /// Writes one file per namespace, so that a pull request reads well.
-fn write(proposal: &Proposal, folder: &Path) -> anyhow::Result<()> {
+fn write(proposal: &Proposal, folder: &Path, store: Option<&Path>) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("make `{}`", folder.display()))?;
     let all = proposal.all();
     let namespaces: BTreeSet<&str> =
@@ -55,8 +55,9 @@ fn write(proposal: &Proposal, folder: &Path) -> anyhow::Result<()> {
         std::fs::write(&draft, text).with_context(|| format!("write `{}`", draft.display()))?;
         std::fs::rename(&draft, &path).with_context(|| format!("write `{}`", path.display()))?;
     }
+    let store = store.map_or_else(String::new, |store| format!(" --store {}", store.display()));
     output::print(&format!(
-        "{} in {} in {folder}\nnext: sekisho verify -f {folder}\n",
+        "{} in {} in {folder}\nnext: sekisho verify{store} -f {folder}\n",
         output::count(all.len(), "policy", "policies"),
         output::count(namespaces.len(), "file", "files"),
         folder = folder.display(),

@@ -9,6 +9,7 @@ mod damage;
 mod derive;
 mod drift;
 mod entry;
+mod imported;
 mod losses;
 mod metrics;
 mod metrics_cluster;
@@ -26,5 +27,6 @@ mod ticked;
 mod window;
 
 pub(crate) use agents::is_node_name;
+pub(crate) use imported::{ImportFolder, Mark};
 pub(crate) use offline::snapshot as read_offline;
 pub(crate) use run::run;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sekisho_api::Snapshot;
+use sekisho_exchange::is_import;
 use sekisho_inventory::Inventory;
 use sekisho_model::{EdgeMinute, LossMinute, TimeRange, Timestamp};
 use sekisho_policy::RuleSet;
@@ -33,11 +34,19 @@ pub(crate) fn expected_nodes(
     inside.map(|(name, (first, last))| (name, first, last)).collect()
 }
 
-/// Cuts an open-ended window to what is there: from the first row to now.
-fn cut(range: TimeRange, rows: &[EdgeMinute], now: Timestamp) -> TimeRange {
-    let first = rows.iter().map(|row| row.stats.first_seen).min().unwrap_or(now);
-    let to = range.to.min(now);
+/// Cuts an open-ended window to what is there: from the first row to `end`.
+fn cut(range: TimeRange, rows: &[EdgeMinute], end: Timestamp) -> TimeRange {
+    let first = rows.iter().map(|row| row.stats.first_seen).min().unwrap_or(end);
+    let to = range.to.min(end);
     TimeRange { from: range.from.max(first).min(to), to }
+}
+
+/// Where an open window ends: now, if anybody watches. History that was only imported ends with the
+/// last minute that was.
+fn end(losses: &[LossMinute], agents: &[Heard], now: Timestamp) -> Timestamp {
+    let imported = agents.is_empty() && losses.iter().all(|row| is_import(&row.node));
+    let last = losses.iter().map(|row| row.minute.plus_seconds(60)).max();
+    last.filter(|_| imported).map_or(now, |last| last.min(now))
 }
 
 /// What a window is cut out of.
@@ -58,7 +67,7 @@ pub(crate) fn snapshot(
     // Stored by minutes, asked by seconds: an edge that began after the end is no part of it.
     rows.retain(|row| row.stats.first_seen < range.to && row.stats.last_seen >= range.from);
     let mut losses = sources.store.losses(range)?;
-    let window = cut(range, &rows, now);
+    let window = cut(range, &rows, end(&losses, sources.agents, now));
     losses.extend(damage::losses(sources.damaged, range, window.from));
     let nodes = expected_nodes(window, &losses, sources.agents);
     let objects = sources.inventory.objects_at(window.to);

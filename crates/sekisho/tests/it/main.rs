@@ -9,6 +9,8 @@ mod examples;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod import;
+#[cfg(test)]
 mod lab_features;
 #[cfg(test)]
 mod lab_life;

@@ -1,0 +1,109 @@
+//! The formats that can be read, by name and by their first bytes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::formats::{aws_vpc, conntrack, hubble, zeek};
+use crate::record::{Item, Reject};
+use sekisho_model::Timestamp;
+
+/// A format of flow records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Format {
+    /// `hubble observe -o json|jsonpb` and the files of Hubble's exporter: one flow a line.
+    Hubble,
+    /// AWS VPC flow logs as text: version 2, or any fields that a first line names.
+    AwsVpc,
+    /// Zeek's conn.log: tab-separated or JSON lines.
+    Zeek,
+    /// `/proc/net/nf_conntrack` or `conntrack -L`: connections at one moment.
+    Conntrack,
+}
+
+/// All formats with their names, in the order in which content is tried.
+const FORMATS: &[(Format, &str)] = &[
+    (Format::Hubble, "hubble"),
+    (Format::AwsVpc, "aws-vpc"),
+    (Format::Zeek, "zeek"),
+    (Format::Conntrack, "conntrack"),
+];
+
+/// A name is no format, or content is of none that we know.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// No format has this name.
+    #[error("`{name}` is no format; there are {}", names())]
+    Name {
+        /// What was asked for.
+        name: String,
+    },
+    /// No format begins like this.
+    #[error("no known format begins like this; --format says which one it is: {}", names())]
+    Content,
+}
+
+/// What reads lines of one format.
+pub(crate) trait LineFormat: Send {
+    /// Reads one line and gives what it says to `give`.
+    ///
+    /// # Errors
+    /// [`Reject`] if it can't be understood; nothing was given.
+    fn line(&mut self, line: &[u8], give: &mut dyn FnMut(Item)) -> Result<(), Reject>;
+}
+
+impl Format {
+    /// All formats.
+    pub fn all() -> impl Iterator<Item = Self> {
+        FORMATS.iter().map(|(format, _)| *format)
+    }
+
+    /// The name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        FORMATS.iter().find(|(format, _)| *format == self).map_or("", |(_, name)| name)
+    }
+
+    /// Finds the format of content that begins with `head`: a few lines at least, unless it is
+    /// shorter.
+    ///
+    /// # Errors
+    /// [`FormatError::Content`] if it is none.
+    pub fn of_content(head: &[u8]) -> Result<Self, FormatError> {
+        let is = |format: &Self| match format {
+            Self::Hubble => hubble::looks_like(head),
+            Self::AwsVpc => aws_vpc::looks_like(head),
+            Self::Zeek => zeek::looks_like(head),
+            Self::Conntrack => conntrack::looks_like(head),
+        };
+        Self::all().find(is).ok_or(FormatError::Content)
+    }
+
+    /// What reads it; `now` is when what has no time of its own was seen.
+    pub(crate) fn reader(self, now: Timestamp) -> Box<dyn LineFormat> {
+        match self {
+            Self::Hubble => Box::new(hubble::Hubble),
+            Self::AwsVpc => Box::new(aws_vpc::AwsVpc::default()),
+            Self::Zeek => Box::new(zeek::Zeek::default()),
+            Self::Conntrack => Box::new(conntrack::Conntrack { now }),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = FORMATS.iter().find(|(_, name)| *name == text);
+        found.map(|(format, _)| *format).ok_or_else(|| FormatError::Name { name: text.to_owned() })
+    }
+}
+
+fn names() -> String {
+    FORMATS.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,432 @@
+//! Hubble's flows as JSON lines: `hubble observe -o json` or `jsonpb`, and the exporter's files.
+//!
+//! Fields: cilium `api/v1/flow/flow.proto` and `api/v1/observer/observer.proto`, names as there (or in
+//! lowerCamelCase, as other printers of protobuf write them). Hubble tells of packets, not of
+//! connections: many records are one connection, at both ends and at several points of a node. It
+//! counts no bytes and knows no process.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use sekisho_model::{
+    DecidedBy, Direction, Labels, PartyKind, Protocol, ServiceRef, Timestamp, Verdict, WorkloadRef,
+};
+use serde::Deserialize;
+
+use super::text::address;
+use crate::format::LineFormat;
+use crate::record::{Count, End, Identity, Item, Orientation, Record, Reject, Side, Sums};
+
+/// `event_type.type` of a policy's verdict (cilium pkg/monitor/api, MessageTypePolicyVerdict).
+const POLICY_VERDICT: i64 = 5;
+/// `drop_reason_desc` of packets that a policy denied (flow.proto, enum DropReason).
+const DENIED: [&str; 2] = ["POLICY_DENIED", "POLICY_DENY"];
+
+/// Reads lines.
+#[derive(Debug)]
+pub(crate) struct Hubble;
+
+/// Whether the first line is one that Hubble writes.
+pub(crate) fn looks_like(head: &[u8]) -> bool {
+    let line = head.split(|byte| *byte == b'\n').find(|line| !line.is_empty()).unwrap_or_default();
+    let Ok(line) = std::str::from_utf8(line) else { return false };
+    let has = |name: &str| line.contains(name);
+    line.trim_start().starts_with('{')
+        && (has("\"flow\":")
+            || has("\"lost_events\":")
+            || has("\"node_status\":")
+            || has("\"verdict\":"))
+        && (has("\"node_name\":") || has("\"nodeName\":") || has("\"traffic_direction\":"))
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    flow: Option<Flow<'a>>,
+    #[serde(alias = "lostEvents")]
+    lost_events: Option<Lost>,
+    #[serde(alias = "nodeStatus")]
+    node_status: Option<serde::de::IgnoredAny>,
+    #[serde(alias = "agentEvent")]
+    agent_event: Option<serde::de::IgnoredAny>,
+    #[serde(alias = "debugEvent")]
+    debug_event: Option<serde::de::IgnoredAny>,
+    #[serde(borrow)]
+    time: Option<Cow<'a, str>>,
+    /// Without the frame around it, a flow stands by itself.
+    verdict: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Lost {
+    /// A 64-bit number is text in the JSON of protobuf.
+    #[serde(alias = "numEventsLost")]
+    num_events_lost: Option<Number>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Plain(u64),
+    Text(String),
+}
+
+#[derive(Deserialize)]
+struct Flow<'a> {
+    #[serde(borrow)]
+    time: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    verdict: Option<Cow<'a, str>>,
+    #[serde(borrow, alias = "dropReasonDesc")]
+    drop_reason_desc: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "IP", alias = "ip")]
+    ip: Option<Ip<'a>>,
+    l4: Option<L4>,
+    #[serde(borrow)]
+    source: Option<Endpoint<'a>>,
+    #[serde(borrow)]
+    destination: Option<Endpoint<'a>>,
+    #[serde(borrow, rename = "Type", alias = "type")]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow, alias = "nodeName")]
+    node_name: Option<Cow<'a, str>>,
+    #[serde(default, borrow, alias = "sourceNames")]
+    source_names: Vec<Cow<'a, str>>,
+    #[serde(default, borrow, alias = "destinationNames")]
+    destination_names: Vec<Cow<'a, str>>,
+    #[serde(alias = "eventType")]
+    event_type: Option<EventType>,
+    #[serde(borrow, alias = "destinationService")]
+    destination_service: Option<Service<'a>>,
+    #[serde(borrow, alias = "sourceService")]
+    source_service: Option<Service<'a>>,
+    #[serde(borrow, alias = "trafficDirection")]
+    traffic_direction: Option<Cow<'a, str>>,
+    #[serde(alias = "isReply")]
+    is_reply: Option<bool>,
+    #[serde(default, borrow, alias = "egressDeniedBy")]
+    egress_denied_by: Vec<Policy<'a>>,
+    #[serde(default, borrow, alias = "ingressDeniedBy")]
+    ingress_denied_by: Vec<Policy<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Ip<'a> {
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    #[serde(borrow)]
+    destination: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct L4 {
+    #[serde(rename = "TCP", alias = "tcp")]
+    tcp: Option<Ports>,
+    #[serde(rename = "UDP", alias = "udp")]
+    udp: Option<Ports>,
+    #[serde(rename = "SCTP", alias = "sctp")]
+    sctp: Option<Ports>,
+    #[serde(rename = "ICMPv4", alias = "icmpv4")]
+    icmp: Option<serde::de::IgnoredAny>,
+    #[serde(rename = "ICMPv6", alias = "icmpv6")]
+    icmp6: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+struct Ports {
+    #[serde(default, alias = "sourcePort")]
+    source_port: u16,
+    #[serde(default, alias = "destinationPort")]
+    destination_port: u16,
+    #[serde(default)]
+    flags: Flags,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+struct Flags {
+    #[serde(default, rename = "SYN", alias = "syn")]
+    syn: bool,
+    #[serde(default, rename = "ACK", alias = "ack")]
+    ack: bool,
+    #[serde(default, rename = "RST", alias = "rst")]
+    rst: bool,
+}
+
+#[derive(Deserialize)]
+struct Endpoint<'a> {
+    #[serde(default, borrow)]
+    namespace: Cow<'a, str>,
+    #[serde(default, borrow)]
+    labels: Vec<Cow<'a, str>>,
+    #[serde(default, borrow, alias = "podName")]
+    pod_name: Cow<'a, str>,
+    #[serde(default, borrow)]
+    workloads: Vec<Workload<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Workload<'a> {
+    #[serde(default, borrow)]
+    name: Cow<'a, str>,
+    #[serde(default, borrow)]
+    kind: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct EventType {
+    #[serde(default, rename = "type")]
+    kind: i64,
+}
+
+#[derive(Deserialize)]
+struct Service<'a> {
+    #[serde(default, borrow)]
+    name: Cow<'a, str>,
+    #[serde(default, borrow)]
+    namespace: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Policy<'a> {
+    #[serde(default, borrow)]
+    name: Cow<'a, str>,
+    #[serde(default, borrow)]
+    namespace: Cow<'a, str>,
+}
+
+impl LineFormat for Hubble {
+    fn line(&mut self, line: &[u8], give: &mut dyn FnMut(Item)) -> Result<(), Reject> {
+        let line = std::str::from_utf8(line).map_err(|_cause| Reject::new("no UTF-8 text"))?;
+        let frame: Line<'_> = parsed(line)?;
+        if let Some(flow) = frame.flow {
+            give(flow.item()?);
+        } else if let Some(lost) = frame.lost_events {
+            let at = frame.time.as_deref().and_then(|time| time.parse().ok());
+            give(Item::Lost { at, records: lost.count()?.max(1) });
+        } else if frame.node_status.is_some() {
+            give(Item::Skipped("the state of a node"));
+        } else if frame.agent_event.is_some() || frame.debug_event.is_some() {
+            give(Item::Skipped("an event of the agent, not a flow"));
+        } else if frame.verdict.is_some() {
+            give(parsed::<Flow<'_>>(line)?.item()?);
+        } else {
+            return Err(Reject::new("neither flow nor lost_events nor node_status"));
+        }
+        Ok(())
+    }
+}
+
+/// Reads JSON; the reason of a reject names the field's error, not its place.
+fn parsed<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, Reject> {
+    serde_json::from_str(line).map_err(|error| {
+        let text = error.to_string();
+        let text = text.split(" at line ").next().unwrap_or_default();
+        // Values differ in every line; reasons must not.
+        let text = text.split('`').next().unwrap_or_default().split('"').next().unwrap_or_default();
+        Reject::new(format!("JSON: {}", text.trim_end()))
+    })
+}
+
+impl Lost {
+    fn count(&self) -> Result<u64, Reject> {
+        match &self.num_events_lost {
+            Some(Number::Plain(count)) => Ok(*count),
+            Some(Number::Text(text)) => text
+                .parse()
+                .map_err(|_cause| Reject::new("lost_events.num_events_lost: no whole number")),
+            None => Ok(1),
+        }
+    }
+}
+
+impl Flow<'_> {
+    fn item(&self) -> Result<Item, Reject> {
+        if self.kind.as_deref() == Some("SOCK") || self.verdict.as_deref() == Some("TRANSLATED") {
+            return Ok(Item::Skipped("a translation at a socket, whose packets are told apart"));
+        }
+        let Some(ip) = &self.ip else { return Ok(Item::Skipped("a flow without IP addresses")) };
+        let Some((protocol, ports)) = self.ports() else {
+            return Ok(Item::Skipped("a protocol that policies don't speak about"));
+        };
+        let time = self.time.as_deref().ok_or_else(|| Reject::new("time: it is missing"))?;
+        let time: Timestamp =
+            time.parse().map_err(|_cause| Reject::new("time: no RFC 3339 time"))?;
+        let (verdict, decided_by) = self.verdict()?;
+        let orientation = self.orientation(ports.flags, verdict);
+        let node = self.node();
+        let from = address("IP.source", &ip.source)?;
+        let to = address("IP.destination", &ip.destination)?;
+        let source = end((from, ports.source_port), self.source.as_ref(), &self.source_names, node);
+        let destination = end(
+            (to, ports.destination_port),
+            self.destination.as_ref(),
+            &self.destination_names,
+            node,
+        );
+        let (service, service_port) = match orientation {
+            Orientation::Responder => (&self.source_service, ports.source_port),
+            Orientation::Initiator | Orientation::Packets => {
+                (&self.destination_service, ports.destination_port)
+            }
+        };
+        let service = service.as_ref().filter(|service| !service.name.is_empty());
+        Ok(Item::Record(Box::new(Record {
+            source,
+            destination,
+            orientation,
+            protocol,
+            verdict,
+            decided_by,
+            start: time,
+            end: time,
+            connections: Count::ByTuple,
+            sums: Sums::default(),
+            reset: ports.flags.rst,
+            service: service.map(|service| ServiceRef {
+                namespace: service.namespace.clone().into_owned(),
+                name: service.name.clone().into_owned(),
+                port: service_port,
+            }),
+            asked: None,
+            observer: node.to_owned(),
+            side: self.side(orientation),
+        })))
+    }
+
+    /// Name of the node without that of its cluster.
+    fn node(&self) -> &str {
+        let name = self.node_name.as_deref().unwrap_or_default();
+        name.rsplit('/').next().unwrap_or_default()
+    }
+
+    fn ports(&self) -> Option<(Protocol, Ports)> {
+        let l4 = self.l4.as_ref()?;
+        let of = |ports: &Ports| Ports { flags: ports.flags, ..*ports };
+        let with = [(Protocol::Tcp, &l4.tcp), (Protocol::Udp, &l4.udp), (Protocol::Sctp, &l4.sctp)];
+        let found =
+            with.into_iter().find_map(|(protocol, ports)| Some((protocol, of(ports.as_ref()?))));
+        let icmp = l4.icmp.is_some() || l4.icmp6.is_some();
+        found.or_else(|| icmp.then(|| (Protocol::Icmp, Ports::default())))
+    }
+
+    /// What became of the packet, and who decided if a policy did. Other drops are no verdicts of
+    /// policy: what would have become of them is unknown.
+    fn verdict(&self) -> Result<(Verdict, Option<DecidedBy>), Reject> {
+        let word = self.verdict.as_deref().ok_or_else(|| Reject::new("verdict: it is missing"))?;
+        let denied = || {
+            let egress = self.egress_denied_by.first().map(|one| (one, Direction::Egress));
+            let ingress = self.ingress_denied_by.first().map(|one| (one, Direction::Ingress));
+            egress.or(ingress).map(|(policy, direction)| DecidedBy {
+                policy: policy.full_name(),
+                rule: None,
+                direction,
+            })
+        };
+        match word {
+            "FORWARDED" | "REDIRECTED" | "TRACED" => Ok((Verdict::Allowed, None)),
+            "AUDIT" => Ok((Verdict::WouldDeny, denied())),
+            "DROPPED" => {
+                let by = denied();
+                let reason = self.drop_reason_desc.as_deref();
+                let by_policy = reason.is_none_or(|reason| DENIED.contains(&reason));
+                let verdict =
+                    if by_policy || by.is_some() { Verdict::Denied } else { Verdict::Unknown };
+                Ok((verdict, by))
+            }
+            "ERROR" | "VERDICT_UNKNOWN" => Ok((Verdict::Unknown, None)),
+            _ => Err(Reject::new("verdict: not one of Hubble's")),
+        }
+    }
+
+    fn orientation(&self, flags: Flags, verdict: Verdict) -> Orientation {
+        let about_the_first_packet = verdict != Verdict::Allowed
+            || self.event_type.as_ref().is_some_and(|event| event.kind == POLICY_VERDICT);
+        match (self.is_reply, flags.syn, flags.ack) {
+            (Some(true), ..) | (None, true, true) => Orientation::Responder,
+            (Some(false), ..) | (None, true, false) => Orientation::Initiator,
+            (None, false, _) if about_the_first_packet => Orientation::Initiator,
+            (None, false, _) => Orientation::Packets,
+        }
+    }
+
+    /// `traffic_direction` is that of the connection: egress at the initiator's node.
+    fn side(&self, orientation: Orientation) -> Side {
+        match (self.traffic_direction.as_deref(), orientation) {
+            (Some("EGRESS"), Orientation::Responder) => Side::Destination,
+            (Some("EGRESS"), _) => Side::Source,
+            (Some("INGRESS"), Orientation::Responder) => Side::Source,
+            (Some("INGRESS"), _) => Side::Destination,
+            (Some(_) | None, _) => Side::Between,
+        }
+    }
+}
+
+impl Policy<'_> {
+    fn full_name(&self) -> String {
+        if self.namespace.is_empty() {
+            self.name.clone().into_owned()
+        } else {
+            format!("{}/{}", self.namespace, self.name)
+        }
+    }
+}
+
+fn end(
+    (address, port): (IpAddr, u16),
+    endpoint: Option<&Endpoint<'_>>,
+    names: &[Cow<'_, str>],
+    node: &str,
+) -> End {
+    let identity = endpoint.and_then(|endpoint| endpoint.identity(address, node));
+    let dns_name = names.first().map(|name| name.trim_end_matches('.').to_owned());
+    // An external is called by its name where there is one; that is the inventory's business.
+    End { address: Some(address), port, identity, dns_name, process: None }
+}
+
+impl Endpoint<'_> {
+    fn identity(&self, address: IpAddr, node: &str) -> Option<Identity> {
+        if !self.pod_name.is_empty() {
+            return Some(self.pod());
+        }
+        let is = |name: &str| {
+            self.labels.iter().any(|label| label.strip_prefix("reserved:") == Some(name))
+        };
+        // The node that tells knows its own name, and others by address only.
+        let name =
+            if is("host") && !node.is_empty() { node.to_owned() } else { address.to_string() };
+        (is("host") || is("remote-node")).then(|| Identity {
+            kind: PartyKind::Node,
+            namespace: String::new(),
+            name,
+            workload: None,
+            labels: Labels::new(),
+        })
+    }
+
+    fn pod(&self) -> Identity {
+        let namespace = self.namespace.clone().into_owned();
+        let owner =
+            self.workloads.first().filter(|one| !one.name.is_empty() && !one.kind.is_empty());
+        Identity {
+            kind: PartyKind::Pod,
+            name: self.pod_name.clone().into_owned(),
+            workload: owner.map(|owner| WorkloadRef {
+                namespace: namespace.clone(),
+                name: owner.name.clone().into_owned(),
+                kind: owner.kind.clone().into_owned(),
+            }),
+            namespace,
+            labels: self.labels.iter().filter_map(|label| pod_label(label)).collect(),
+        }
+    }
+}
+
+/// A label of the pod; those that Cilium adds describe its namespace and its policy.
+fn pod_label(label: &str) -> Option<(String, String)> {
+    let label = label.strip_prefix("k8s:")?;
+    if label.starts_with("io.cilium.k8s.") || label.starts_with("io.kubernetes.pod.namespace") {
+        return None;
+    }
+    let (key, value) = label.split_once('=').unwrap_or((label, ""));
+    Some((key.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,18 @@
+//! Flow records of other tools, read: `bytes -> lines -> Record -> Flow`.
+//!
+//! A [`Record`] is what the tool says; who its ends are is asked as the joiner asks, of a
+//! [`Directory`](sekisho_flow::Directory), unless the record names them. What the tool lost, and what
+//! could not be read, is counted and filed as losses: an imported map is never more complete than its
+//! source.
+
+mod format;
+mod formats;
+mod import;
+mod lines;
+mod record;
+mod resolve;
+mod tuples;
+
+pub use format::{Format, FormatError};
+pub use import::{HOOK, Import, Rejected, Tally, is_import};
+pub use record::{Count, End, Identity, Item, Orientation, Record, Reject, Side, Sums};

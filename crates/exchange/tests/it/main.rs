@@ -1,0 +1,10 @@
+//! Imports as a user makes them: text in, flows out.
+
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod hubble;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod vpc;

@@ -1,0 +1,51 @@
+//! Its arguments.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use sekisho_exchange::{Format, FormatError};
+
+use crate::cli::TableOrJson;
+
+#[derive(Debug, Args)]
+#[command(after_help = IMPORT_HELP)]
+pub(crate) struct ImportArgs {
+    /// Files of flow records, plain or compressed by gzip; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Format of all files; found out from what they hold if absent.
+    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    pub(crate) format: Option<Format>,
+    /// Folder of history; made if it is not there. Not that of a running server.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// Objects of the cluster (`kubectl get pods,services,nodes,... -A -o json`) that tell who had an
+    /// address; kept in the folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) inventory: Vec<PathBuf>,
+    /// Lines after which what was read so far lasts, whatever ends the import.
+    #[arg(long, value_name = "N", default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) commit_lines: u64,
+    /// Form of the answer.
+    #[arg(short, long, value_enum, default_value_t = TableOrJson::Table)]
+    pub(crate) output: TableOrJson,
+}
+
+const IMPORT_HELP: &str =
+    "Formats: hubble (hubble observe -o json, exporter files), aws-vpc (version 2, or
+fields that a first line names), zeek (conn.log, also as JSON), conntrack (a listing: connections at
+the moment of the import).
+
+Try it:
+  hubble observe --last 100000 -o json > flows.json
+  sekisho import --store history flows.json
+  sekisho map --store history
+  sekisho recommend --store history --write policies/
+  sekisho verify --store history -f policies/
+
+A file counts once, however often it is imported, and an import that was cut off goes on where it
+was. Lines that are not understood are counted by reason; then the exit code is 3.";
+
+fn format(text: &str) -> Result<Format, FormatError> {
+    text.parse()
+}

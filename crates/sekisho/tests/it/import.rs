@@ -1,0 +1,244 @@
+//! From a file that another tool wrote to a map, policies and a what-if: no root, no server.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::run::{run, sekisho};
+
+/// Who calls whom in the flows below.
+const CALLS: [(&str, &str, u16); 4] = [
+    ("frontend", "cart", 8080),
+    ("frontend", "catalogue", 8080),
+    ("cart", "db", 5432),
+    ("catalogue", "db", 5432),
+];
+
+fn endpoint(name: &str) -> Value {
+    json!({
+        "namespace": "shop",
+        "labels": [format!("k8s:app={name}")],
+        "pod_name": format!("{name}-6f9c-x1"),
+        "workloads": [{ "name": name, "kind": "Deployment" }],
+    })
+}
+
+fn address(name: &str) -> String {
+    let last = name.bytes().fold(10_u32, |sum, byte| sum + u32::from(byte)) % 250;
+    format!("10.1.2.{last}")
+}
+
+/// Hubble's line of one packet of a connection, `second` seconds after the start.
+fn flow((from, to, port): (&str, &str, u16), second: usize, source_port: usize) -> String {
+    let time = format!("2025-11-23T12:{:02}:{:02}Z", second / 60 % 60, second % 60);
+    json!({
+        "flow": {
+            "time": time, "verdict": "FORWARDED", "is_reply": false, "Type": "L3_L4",
+            "IP": { "source": address(from), "destination": address(to) },
+            "l4": { "TCP": { "source_port": source_port, "destination_port": port } },
+            "source": endpoint(from), "destination": endpoint(to),
+            "node_name": "node-1", "traffic_direction": "EGRESS",
+        },
+        "node_name": "node-1", "time": time,
+    })
+    .to_string()
+}
+
+/// `connections` connections of each call, one line each.
+fn flows(connections: usize) -> String {
+    let mut text = String::new();
+    for number in 0..connections {
+        for call in CALLS {
+            let second = number * 3_600 / connections;
+            writeln!(text, "{}", flow(call, second, 32_768 + number % 28_000)).unwrap();
+        }
+    }
+    text
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+}
+
+/// Edges of the map with their connections.
+fn edges(store: &str) -> Vec<(String, u64)> {
+    let map = run(&["map", "--store", store, "-o", "json"]).json();
+    let edge = |edge: &Value| {
+        let text = |name: &str| edge[name].as_str().unwrap().to_owned();
+        let line = format!("{} -> {}:{}", text("source"), text("destination"), edge["port"]);
+        (line, edge["connections"].as_u64().unwrap())
+    };
+    let mut all: Vec<_> = map["edges"].as_array().unwrap().iter().map(edge).collect();
+    all.sort();
+    all
+}
+
+fn expected(connections: u64) -> Vec<(String, u64)> {
+    let line = |(from, to, port): (&str, &str, u16)| {
+        (format!("shop/{from}[Deployment] -> shop/{to}[Deployment]:{port}"), connections)
+    };
+    let mut all: Vec<_> = CALLS.into_iter().map(line).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_dropped_file_becomes_a_map_policies_and_a_what_if() {
+    let folder = Folder::new();
+    let file = folder.file("flows.json", flows(50).as_bytes());
+    let (store, policies) = (folder.path("history"), folder.path("policies"));
+    let answer = run(&["import", "--store", &store, &file]).with_code(0);
+    assert!(answer.out.contains("hubble") && answer.out.contains(&format!("map --store {store}")));
+    assert_eq!(edges(&store), expected(50));
+    let map = run(&["map", "--store", &store, "-o", "json"]).with_code(0).json();
+    assert_eq!(map["completeness"], 1.0);
+    run(&["recommend", "--store", &store, "--write", &policies]).with_code(0);
+    let verified = ["verify", "--store", &store, "-f", &policies, "-o", "json"];
+    let allowed = run(&verified).with_code(0).json();
+    assert_eq!(allowed["summary"]["would_block"], 0);
+    assert_eq!(allowed["summary"]["unchanged"], 4);
+    let nobody = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n\
+                  metadata: {name: db, namespace: shop}\n\
+                  spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}\n";
+    let breaking = folder.file("breaking.yaml", nobody.as_bytes());
+    let blocked = run(&["verify", "--store", &store, "-f", &breaking, "-o", "json"]).with_code(1);
+    assert_eq!(blocked.json()["summary"]["would_block"], 2);
+}
+
+#[test]
+fn a_file_counts_once_and_a_compressed_one_is_read() {
+    let folder = Folder::new();
+    let file = folder.file("flows.json", flows(10).as_bytes());
+    let store = folder.path("history");
+    run(&["import", "--store", &store, &file]).with_code(0);
+    let again = run(&["import", "--store", &store, &file]).with_code(0);
+    assert!(again.out.contains("was imported before"), "{}", again.out);
+    assert_eq!(edges(&store), expected(10));
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(flows(10).replace("12:", "13:").as_bytes()).unwrap();
+    let packed = folder.file("flows.json.gz", &packed.finish().unwrap());
+    run(&["import", "--store", &store, &packed]).with_code(0);
+    assert_eq!(edges(&store), expected(20));
+}
+
+#[test]
+fn the_inventory_names_addresses_and_is_kept() {
+    let folder = Folder::new();
+    let lines = "2 1 eni-1 10.0.0.1 10.0.0.2 40112 5432 6 9 900 1763900000 1763900060 ACCEPT OK\n\
+                 2 1 eni-1 10.0.0.1 198.51.100.7 40113 443 6 9 900 1763900000 1763900060 REJECT OK\n";
+    let pod = |name: &str, address: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": name, "namespace": "shop", "labels": { "app": name } },
+            "spec": { "containers": [{ "name": "c", "image": "i" }] },
+            "status": { "phase": "Running", "podIP": address },
+        })
+    };
+    let list = json!({
+        "apiVersion": "v1", "kind": "List",
+        "items": [pod("web", "10.0.0.1"), pod("db", "10.0.0.2")],
+    });
+    let file = folder.file("vpc.log", lines.as_bytes());
+    let objects = folder.file("objects.json", list.to_string().as_bytes());
+    let store = folder.path("history");
+    run(&["import", "--store", &store, "--inventory", &objects, &file]).with_code(0);
+    let told: Vec<String> = edges(&store).into_iter().map(|(edge, _)| edge).collect();
+    let expected =
+        ["shop/web[Pod] -> 198.51.100.7[External]:443", "shop/web[Pod] -> shop/db[Pod]:5432"];
+    assert_eq!(told, expected);
+    let map = run(&["map", "--store", &store, "-o", "json"]).json();
+    let labels =
+        &map["nodes"].as_array().unwrap().iter().find(|n| n["name"] == "db").unwrap()["labels"];
+    assert_eq!(labels["app"], "db");
+    assert!(map["edges"].as_array().unwrap().iter().any(|edge| edge["verdict"] == "denied"));
+}
+
+#[test]
+fn what_is_not_understood_is_told_and_is_a_part_of_completeness() {
+    let folder = Folder::new();
+    let text = format!("{}nonsense\n{{\"flow\":{{}}}}\n", flows(5));
+    let file = folder.file("flows.json", text.as_bytes());
+    let store = folder.path("history");
+    let answer = run(&["import", "--store", &store, &file, "-o", "json"]).with_code(3).json();
+    let source = &answer["sources"][0];
+    assert_eq!(source["records"], 20);
+    assert_eq!(source["rejected"][0]["count"].as_u64().unwrap(), 1);
+    assert_eq!(source["rejected"][0]["sample"], "nonsense");
+    assert_eq!(source["skipped"].as_object().unwrap().len(), 1);
+    let map = run(&["map", "--store", &store, "-o", "json"]).with_code(3).json();
+    let ratio = map["completeness"].as_f64().unwrap();
+    assert!(ratio < 1.0 && ratio > 0.9, "{ratio}");
+}
+
+#[test]
+fn what_is_wrong_changes_nothing_and_says_what_to_do() {
+    let folder = Folder::new();
+    let store = folder.path("history");
+    let unknown = folder.file("x.bin", &[0, 159, 146, 150, 7]);
+    let good = folder.file("flows.json", flows(5).as_bytes());
+    let answer = run(&["import", "--store", &store, &good, &unknown]).with_code(2);
+    assert!(answer.err.contains("x.bin") && answer.err.contains("--format"), "{}", answer.err);
+    assert!(!Path::new(&store).exists(), "one bad file, and nothing is written");
+    let absent = run(&["import", "--store", &store, "/nowhere/flows.json"]).with_code(2);
+    assert!(absent.err.contains("/nowhere/flows.json"), "{}", absent.err);
+    run(&["import", "--store", &store, "--format", "hubbel", &good]).with_code(2);
+    run(&["import", "--store", &store, &good]).with_code(0);
+}
+
+#[test]
+fn an_import_that_is_killed_goes_on_and_counts_everything_once() {
+    let folder = Folder::new();
+    let lines = flows(4_000);
+    let file = folder.file("flows.json", lines.as_bytes());
+    let store = folder.path("history");
+    let arguments = ["import", "--store", &store, "--commit-lines", "1000", &file];
+    let mut killed = 0_u32;
+    for round in 0..12_u64 {
+        let mut child =
+            sekisho(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let patience = Duration::from_millis(40 + round * 37 % 400);
+        let ended = sekisho_system::wait::until(patience, || child.try_wait().unwrap());
+        if ended.is_none() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            killed += 1;
+        }
+    }
+    let answer = run(&arguments);
+    let answer = answer.with_code(0);
+    assert!(answer.out.contains("hubble"));
+    assert!(killed > 0, "a machine that is this fast needs a longer file");
+    assert_eq!(edges(&store), expected(4_000));
+    let marks = std::fs::read_to_string(PathBuf::from(&store).join("imports.jsonl")).unwrap();
+    assert!(marks.lines().count() >= 1);
+}
+
+#[test]
+fn the_folder_of_a_writer_is_left_alone() {
+    let folder = Folder::new();
+    let store = folder.path("history");
+    let good = folder.file("flows.json", flows(5).as_bytes());
+    run(&["import", "--store", &store, &good]).with_code(0);
+    let lock = std::fs::File::open(Path::new(&store).join("LOCK")).unwrap();
+    lock.lock().unwrap();
+    let answer = run(&["import", "--store", &store, &good]).with_code(2);
+    assert!(answer.err.contains(&store), "{}", answer.err);
+}
