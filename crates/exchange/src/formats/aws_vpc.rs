@@ -128,6 +128,23 @@ impl<'a> Fields<'a> {
         u16::try_from(port).map_err(|_cause| Reject::new(format!("{name}: no port is above 65535")))
     }
 
+    /// Transit gateways decide nothing and have no field for it: what they passed on was allowed there.
+    fn verdict(&self) -> Result<Verdict, Reject> {
+        if !self.names.contains(&"action") && self.names.contains(&"tgw-id") {
+            let mut lost = 0_u64;
+            for name in self.names.iter().filter(|name| name.starts_with("packets-lost-")) {
+                lost = lost.saturating_add(self.number(name)?.unwrap_or(0));
+            }
+            let passed = self.number("packets")?.unwrap_or(0) > lost;
+            return Ok(if passed { Verdict::Allowed } else { Verdict::Unknown });
+        }
+        match self.must("action")? {
+            "ACCEPT" => Ok(Verdict::Allowed),
+            "REJECT" => Ok(Verdict::Denied),
+            _ => Err(Reject::new("action: not ACCEPT or REJECT")),
+        }
+    }
+
     fn item(&self) -> Result<Item, Reject> {
         match self.get("log-status") {
             Some("NODATA") => return Ok(Item::Skipped("an interval without traffic (NODATA)")),
@@ -152,11 +169,7 @@ impl<'a> Fields<'a> {
             Some("ingress") => Side::Destination,
             Some(_) | None => Side::Between,
         };
-        let verdict = match self.must("action")? {
-            "ACCEPT" => Verdict::Allowed,
-            "REJECT" => Verdict::Denied,
-            _ => return Err(Reject::new("action: not ACCEPT or REJECT")),
-        };
+        let verdict = self.verdict()?;
         let end =
             |address: IpAddr, port: u16| End { address: Some(address), port, ..End::default() };
         let time = |name| self.must(name).and_then(|word| number(name, word));
@@ -178,7 +191,11 @@ impl<'a> Fields<'a> {
             reset: flags & RST != 0,
             service: None,
             asked: None,
-            observer: self.get("interface-id").unwrap_or_default().to_owned(),
+            observer: self
+                .get("interface-id")
+                .or_else(|| self.get("tgw-id"))
+                .unwrap_or_default()
+                .to_owned(),
             side,
         })))
     }
@@ -246,6 +263,18 @@ mod tests {
         let line = "10.0.2.7 10.0.1.5 443 40000 6 1700000000 1700000060 ACCEPT 18";
         let Some(Ok(Item::Record(record))) = read(&[header, line]).pop() else { panic!() };
         assert_eq!(record.orientation, Orientation::Responder);
+    }
+
+    #[test]
+    fn a_transit_gateway_allows_what_it_passes_on() {
+        let header = "tgw-id srcaddr dstaddr srcport dstport protocol start end packets packets-lost-no-route";
+        let line = "tgw-0a 10.0.2.7 10.0.1.5 40000 443 6 1700000000 1700000060 9 3";
+        let verdict = |line: &str| match read(&[header, line]).pop() {
+            Some(Ok(Item::Record(record))) => record.verdict,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(verdict(line), Verdict::Allowed);
+        assert_eq!(verdict(&line.replace("9 3", "9 9")), Verdict::Unknown);
     }
 
     #[test]

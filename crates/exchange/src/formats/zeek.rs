@@ -38,12 +38,13 @@ impl Default for Zeek {
 
 /// Whether it begins as Zeek's logs do.
 pub(crate) fn looks_like(head: &[u8]) -> bool {
-    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let Ok(line) = std::str::from_utf8(line) else { return false };
-    line.starts_with("#separator")
-        || (line.starts_with('{')
-            && line.contains("\"id.orig_h\"")
-            && line.contains("\"id.resp_h\""))
+    // Others may have put a comment before Zeek's own head.
+    let mut lines = head.split(|byte| *byte == b'\n').take(8);
+    if lines.clone().any(|line| line.starts_with(b"#separator")) {
+        return true;
+    }
+    let Ok(line) = std::str::from_utf8(lines.next().unwrap_or_default()) else { return false };
+    line.starts_with('{') && line.contains("\"id.orig_h\"") && line.contains("\"id.resp_h\"")
 }
 
 impl LineFormat for Zeek {

@@ -45,42 +45,47 @@ pub(super) fn table(outcomes: &[Outcome], folder: &ImportFolder, path: &Path) ->
     }
     let right = [false, false, true, true, true, true, true, true, false, false];
     let mut text = output::columns(&rows, &right);
-    for Outcome { name, tally, before, .. } in outcomes {
-        match before {
-            None => text.push_str(&format!("\n{name}: was imported before; nothing was added")),
-            Some(0) => {}
-            Some(lines) => text.push_str(&format!(
-                "\n{name}: an import that was cut off after line {lines} went on from there"
-            )),
-        }
-        for (reason, count) in &tally.skipped {
-            text.push_str(&format!("\n{name}: {count} left out: {reason}"));
-        }
-        for (reason, one) in &tally.rejected {
-            let (count, line, sample) = (one.count, one.line, &one.sample);
-            text.push_str(&format!(
-                "\n{name}: {count} rejected: {reason}\n  first in line {line}: {sample}"
-            ));
-        }
-        if tally.lost > 0 {
-            text.push_str(&format!("\n{name}: the source says that it lost {}", tally.lost));
-        }
-        if tally.forgotten > 0 {
-            let forgotten = tally.forgotten;
-            text.push_str(&format!(
-                "\n{name}: {forgotten} connections were forgotten for want of memory and may count twice"
-            ));
-        }
+    let notes: Vec<String> = outcomes.iter().flat_map(notes).collect();
+    if !notes.is_empty() {
+        text.push_str(&format!("\n{}\n", notes.join("\n")));
     }
     let status = folder.status();
     let path = path.display();
     text.push_str(&format!(
-        "\n\n{} in `{path}`. What the source did not record is not in the map either. Next:\n  \
+        "\n{} in `{path}`. What the source did not record is not in the map either. Next:\n  \
          sekisho map --store {path}\n  sekisho recommend --store {path} --write policies/\n  \
          sekisho verify --store {path} -f policies/\n",
         output::count(usize::try_from(status.rows).unwrap_or(usize::MAX), "row", "rows"),
     ));
     text
+}
+
+/// What is to be said of a source besides its row.
+fn notes(Outcome { name, tally, before, .. }: &Outcome) -> Vec<String> {
+    let mut notes = Vec::new();
+    match before {
+        None => notes.push(format!("{name}: was imported before; nothing was added")),
+        Some(0) => {}
+        Some(lines) => {
+            notes.push(format!("{name}: was cut off after line {lines} and went on from there"));
+        }
+    }
+    for (reason, count) in &tally.skipped {
+        notes.push(format!("{name}: {count} left out: {reason}"));
+    }
+    for (reason, one) in &tally.rejected {
+        let (count, line, sample) = (one.count, one.line, &one.sample);
+        notes.push(format!("{name}: {count} rejected: {reason}\n  first in line {line}: {sample}"));
+    }
+    if tally.lost > 0 {
+        notes.push(format!("{name}: the source says that it lost {}", tally.lost));
+    }
+    if tally.forgotten > 0 {
+        let forgotten = tally.forgotten;
+        let text = "connections were forgotten for want of memory and may count twice";
+        notes.push(format!("{name}: {forgotten} {text}"));
+    }
+    notes
 }
 
 /// The answer for programs.
