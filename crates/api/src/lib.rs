@@ -11,6 +11,7 @@ mod address;
 mod admit;
 mod client;
 mod health;
+mod images;
 mod line;
 mod listen;
 mod native;
@@ -22,6 +23,7 @@ mod wire;
 pub use address::{AddressError, ServerAddress};
 pub use client::{CallError, Client, ClientError};
 pub use health::{Health, HealthListenError, HealthListener};
+pub use images::{ImageChange, ImageReview, VerifiedImages, WorkloadImages};
 pub use listen::{ListenError, MetricsListenError, MetricsListener, UnixSocket, serve};
 pub use native::{
     Contradiction, DriftReport, Enforcement, NativeReport, NativeStatus, NativeStep, ObjectName,

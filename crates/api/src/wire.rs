@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Enforcement, NativeReport, NativeStatus, ObjectName};
+use crate::{
+    Enforcement, ImageReview, NativeReport, NativeStatus, ObjectName, VerifiedImages,
+    WorkloadImages,
+};
 use sekisho_manifest::Object;
 use sekisho_model::{Dropped, EdgeMinute, Flow, HookCounters, LossMinute, TimeRange, Timestamp};
 use sekisho_policy::{Cluster, RuleSet};
@@ -188,6 +191,10 @@ pub struct Status {
     /// The state of native enforcement; None if agents enforce.
     #[serde(default)]
     pub native: Option<NativeStatus>,
+    /// Workloads whose images changed since the policies in force were verified; None if nothing is
+    /// in force, or it was not looked at yet.
+    #[serde(default)]
+    pub images: Option<ImageReview>,
 }
 
 /// How a live cluster is followed.
@@ -268,6 +275,9 @@ pub struct Snapshot {
     pub objects: Vec<Object>,
     /// Policies enforced.
     pub current: RuleSet,
+    /// The images that ran when the policies in force were verified; None = none are.
+    #[serde(default)]
+    pub verified: Option<VerifiedImages>,
 }
 
 /// Flows after a cursor.
@@ -387,6 +397,10 @@ pub struct Revision {
     /// Policies of the record that others made in the cluster: verified with ours, never applied.
     #[serde(default)]
     pub foreign: Vec<ObjectName>,
+    /// Images of the workloads that the policies select, when these were verified; a rollback has
+    /// those of the revision it restores.
+    #[serde(default)]
+    pub images: Vec<WorkloadImages>,
     /// The policies; None = none.
     pub record: Option<VerifiedRecord>,
 }

@@ -354,11 +354,14 @@ fn pod_status(pod: &Pod) -> Value {
     let ready = if status.ready { "True" } else { "False" };
     out.put("conditions", json!([{"type": "Ready", "status": ready}]));
     out.put_some("startTime", status.started.map(time));
+    let mut containers: Vec<Value> =
+        status.image_ids.iter().map(|(name, id)| json!({"name": name, "imageID": id})).collect();
     if status.restarts > 0 {
         // The sum of all containers, which is all that we keep.
         let name = pod.spec.containers.first().map_or("", |container| &container.name);
-        out.put("containerStatuses", json!([{"name": name, "restartCount": status.restarts}]));
+        containers.push(json!({"name": name, "restartCount": status.restarts}));
     }
+    out.put_list("containerStatuses", containers);
     out.done()
 }
 

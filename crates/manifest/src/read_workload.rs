@@ -294,6 +294,11 @@ fn read_status(at: &At<'_>) -> PodStatus {
         let counts = counts.iter().filter_map(|item| item.get("restartCount")?.lenient_int());
         counts.filter_map(|count| u32::try_from(count).ok()).fold(0, u32::saturating_add)
     });
+    let image_ids = ["containerStatuses", "initContainerStatuses"].into_iter().filter_map(list);
+    let image_ids = image_ids.flat_map(|statuses| {
+        let named = |item: &At<'_>| (text(item, "name"), text(item, "imageID"));
+        statuses.lenient_items().iter().map(named).collect::<Vec<_>>()
+    });
     PodStatus {
         phase: match text(at, "phase").as_str() {
             "Running" => PodPhase::Running,
@@ -307,5 +312,6 @@ fn read_status(at: &At<'_>) -> PodStatus {
         ready,
         started: text(at, "startTime").parse().ok(),
         restarts,
+        image_ids: image_ids.filter(|(_, image)| !image.is_empty()).collect(),
     }
 }

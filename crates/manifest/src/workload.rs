@@ -91,6 +91,8 @@ pub struct PodStatus {
     pub started: Option<Timestamp>,
     /// Sum of containerStatuses[].restartCount.
     pub restarts: u32,
+    /// containerStatuses[] and initContainerStatuses[]: name and imageID of those that have one.
+    pub image_ids: Vec<(String, String)>,
 }
 
 /// status.phase.

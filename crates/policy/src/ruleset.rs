@@ -6,7 +6,8 @@ use sekisho_manifest::{NetworkPolicy, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::ir::Rulebook;
-use crate::{Dialect, lower};
+use crate::matching::{Facts, is_ordinary};
+use crate::{Cluster, Dialect, Endpoint, lower};
 
 /// Policies by kind, namespace and name; a later one of the same name replaces an earlier one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +108,16 @@ impl RuleSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.book.tiers.iter().all(|tier| tier.policies.is_empty())
+    }
+
+    /// Whether a policy of any kind speaks about this pod or host as its subject.
+    #[must_use]
+    pub fn selects(&self, cluster: &Cluster, endpoint: &Endpoint) -> bool {
+        let facts = Facts::of(cluster, endpoint);
+        let subject = facts.subject();
+        let mut policies = self.book.tiers.iter().flat_map(|tier| &tier.policies);
+        is_ordinary(self.source.dialect, endpoint)
+            && policies.any(|policy| policy.subject.matches(&subject))
     }
 
     /// How the policies are read.

@@ -425,6 +425,10 @@ pub(crate) struct RecommendArgs {
     /// difference explained for a pull request. Exit code 1: they lack something.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["template", "output"])]
     pub(crate) amend: Option<PathBuf>,
+    /// With --amend: rules also for what workloads with a new image asked for since and policies
+    /// denied. It may be an attack: read the list first.
+    #[arg(long, requires = "amend")]
+    pub(crate) include_denied: bool,
     /// Form of the answer.
     #[arg(short, long, value_enum, default_value_t = YamlOrJson::Yaml)]
     pub(crate) output: YamlOrJson,

@@ -4,13 +4,15 @@
 //! Observe and assemble run in `agent`, append in `server::core`; what follows is the rest, on a
 //! [`History`] that came from a server or from a folder on disk: the same code for both.
 
-use sekisho_api::Snapshot;
+use sekisho_api::{ImageChange, Snapshot};
 use sekisho_manifest::Object;
 use sekisho_map::{ExpectedNode, Map, MapOptions};
 use sekisho_model::{Completeness, EdgeMinute, TimeRange, Timestamp};
 use sekisho_policy::{Cluster, RuleSet};
 use sekisho_recommend::{Proposal, Scope, Template};
 use sekisho_verify::{Request, WhatIf};
+
+use crate::images;
 
 /// Recorded history, and the cluster that it speaks about.
 #[derive(Clone, Debug)]
@@ -27,6 +29,9 @@ pub(crate) struct History {
     pub(crate) current: RuleSet,
     /// Objects of the cluster that policies may refer to.
     pub(crate) referred: Vec<Object>,
+    /// Workloads whose images changed since the policies in force were verified, with the revision;
+    /// None if nothing was ever put in force.
+    pub(crate) images: Option<(u64, Vec<ImageChange>)>,
 }
 
 impl History {
@@ -36,13 +41,18 @@ impl History {
         let completeness = sekisho_map::completeness(&snapshot.losses, &expected, snapshot.window);
         let referred =
             |object: &&Object| matches!(object, Object::Namespace(_) | Object::Service(_));
+        let cluster = Cluster::from_objects(&snapshot.objects);
+        let images = snapshot.verified.as_ref().map(|verified| {
+            (verified.revision, images::changes(verified, &snapshot.objects, &cluster))
+        });
         Self {
             referred: snapshot.objects.iter().filter(referred).cloned().collect(),
             window: snapshot.window,
             rows: snapshot.rows,
             completeness,
-            cluster: Cluster::from_objects(&snapshot.objects),
+            cluster,
             current: snapshot.current,
+            images,
         }
     }
 }

@@ -73,6 +73,7 @@ impl Service for Memory {
             listener: None,
             enforcement: sekisho_api::Enforcement::default(),
             native: None,
+            images: None,
         }
     }
 

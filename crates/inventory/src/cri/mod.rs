@@ -6,4 +6,4 @@ mod messages;
 mod runtime;
 
 pub use containers::{ContainerCounts, Containers};
-pub use runtime::{CRI_SOCKETS, ContainerRuntime, CriError, FoundContainer};
+pub use runtime::{CRI_SOCKETS, ContainerRuntime, CriError, FoundContainer, pinned};

@@ -167,8 +167,10 @@ fn found(container: messages::Container) -> FoundContainer {
 
 /// The image as one reference that never means another: `name@sha256:...`. Runtimes give the digest
 /// of the manifest (`name@sha256:...`) or the id of the configuration (`sha256:...`) as what it is,
-/// and a name, a digest or an id as what was asked for.
-fn pinned(asked: &str, is: &str) -> String {
+/// and a name, a digest or an id as what was asked for. The kubelet passes both on, as `imageID` and
+/// `image` of a pod's container.
+#[must_use]
+pub fn pinned(asked: &str, is: &str) -> String {
     let digest = is.rsplit_once('@').map_or(is, |(_, digest)| digest);
     let name = asked.split('@').next().unwrap_or_default();
     let name = is.rsplit_once('@').map_or(name, |(name, _)| name);

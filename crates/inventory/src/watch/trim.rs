@@ -79,9 +79,7 @@ fn cut(served: &Served, raw: Raw) -> Map<String, Value> {
     let Raw { spec, specs, status, address_type, endpoints, ports, .. } = raw;
     let (spec, status) = match served.form {
         Form::Bare | Form::Link => (Value::Null, Value::Null),
-        Form::Pod => {
-            (pod_spec(spec), pick(status, &["phase", "podIP", "podIPs", "hostIP", "startTime"]))
-        }
+        Form::Pod => (pod_spec(spec), pod_status(status)),
         Form::Template => (template_spec(spec), Value::Null),
         Form::Service => (service_spec(spec), pick(status, &["loadBalancer"])),
         Form::Slice => {
@@ -186,6 +184,17 @@ fn pod_spec(spec: Value) -> Value {
     spec
 }
 
+/// Addresses and times, and which image each container has: a tag may mean another one tomorrow.
+fn pod_status(status: Value) -> Value {
+    const STATUSES: [&str; 2] = ["containerStatuses", "initContainerStatuses"];
+    let plain = ["phase", "podIP", "podIPs", "hostIP", "startTime"];
+    let mut status = pick(status, &[&plain[..], &STATUSES].concat());
+    for name in STATUSES {
+        within(&mut status, name, |list| each(list, |one| pick(one, &["name", "imageID"])));
+    }
+    status
+}
+
 /// Init containers that go on running: the others have no ports when anybody could call them.
 fn sidecars(list: Value) -> Value {
     let Value::Array(mut items) = list else { return list };
@@ -283,6 +292,7 @@ mod tests {
             "status": {"phase": "Running", "podIP": "10.244.1.5", "observedFuture": 1,
                 "podIPs": [{"ip": "10.244.1.5"}, {"ip": "fd00:10:244:1::5"}],
                 "hostIP": "172.18.0.2", "hostIPs": [{"ip": "172.18.0.2"}],
+                "containerStatuses": [{"name": "app", "imageID": "cart@sha256:01", "ready": true}],
                 "startTime": "2026-01-01T00:00:01Z"}})
     }
 
@@ -295,6 +305,7 @@ mod tests {
         assert_eq!(pod.meta.annotations.len(), 1, "only the mirror's uid");
         assert_eq!(pod.spec.containers[0].ports[0].port, 8080);
         assert!(pod.status.started.is_some());
+        assert_eq!(pod.status.image_ids, [("app".to_owned(), "cart@sha256:01".to_owned())]);
         let text = sekisho_manifest::to_json(&object);
         assert!(!text.contains("secret") && !text.contains("managedFields"), "{text}");
     }

@@ -53,7 +53,7 @@ status:
   hostIP: 192.0.2.1
   startTime: '2026-01-02T03:04:05Z'
   conditions: [{type: Ready, status: 'True'}, {type: PodScheduled, status: 'False', unknown: [x]}]
-  containerStatuses: [{name: main, restartCount: 2}, {name: side, restartCount: 3}, {restartCount: x}]
+  containerStatuses: [{name: main, restartCount: 2, imageID: 'a@sha256:01'}, {name: side, restartCount: 3}, {restartCount: x}]
 ";
 
 #[test]
@@ -69,6 +69,7 @@ fn a_pod_as_kubectl_prints_it_is_read_with_its_status() {
     assert_eq!(main.env, [("A".to_owned(), "b c".to_owned()), ("E".to_owned(), String::new())]);
     assert_eq!((main.ports[0].host_port, main.ports[1].host_port), (None, Some(53)));
     assert_eq!(main.ports[1].protocol, Protocol::Udp);
+    assert_eq!(pod.status.image_ids, [("main".to_owned(), "a@sha256:01".to_owned())]);
     let ready = main.readiness.as_ref().unwrap();
     assert_eq!(
         ready.action,

@@ -280,10 +280,12 @@ fn pod() -> impl Strategy<Value = Pod> {
         any::<bool>(),
         option::of(time()),
         0_u32..9,
+        vec((name(), "sha256:[0-9a-f]{8}"), 0..3),
     );
     (meta(false), pod_spec(), status).prop_map(|(meta, spec, status)| {
-        let (phase, pod_ips, host_ip, ready, started, restarts) = status;
-        Pod { meta, spec, status: PodStatus { phase, pod_ips, host_ip, ready, started, restarts } }
+        let (phase, pod_ips, host_ip, ready, started, restarts, image_ids) = status;
+        let status = PodStatus { phase, pod_ips, host_ip, ready, started, restarts, image_ids };
+        Pod { meta, spec, status }
     })
 }
 

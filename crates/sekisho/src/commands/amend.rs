@@ -2,14 +2,17 @@
 //!
 //! Replays history against the policies in DIR. What worked and they would deny becomes rules, added
 //! to the policies that deny it; nothing is taken away, because a window of history never shows that
-//! something is not needed. The result is replayed again, and explained for a pull request.
+//! something is not needed. The result is replayed again, and explained for a pull request: with the
+//! workloads whose image is another one since the revision in force was verified, and what these
+//! asked for since and did not get. That is amended only if somebody says so: it may be an attack.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context;
+use sekisho_api::ImageChange;
 use sekisho_manifest::{NetworkPolicy, Object, PolicyRule, print_policy};
-use sekisho_model::{Direction, Protocol};
+use sekisho_model::{Direction, Protocol, Verdict};
 use sekisho_policy::list::{DiffForm, Listing, PolicyDiff, Scope as ListScope};
 use sekisho_policy::{Cluster, Dialect, RuleSet};
 use sekisho_recommend::{Proposal, RecommendedPolicy, Scope, Template};
@@ -18,10 +21,33 @@ use sekisho_verify::{EdgeClass, EdgeReport};
 use super::gitops::Folder;
 use super::{history, input, output};
 use crate::exit::Exit;
+use crate::images::{self, Again};
 use crate::pipeline::{self, History};
 
 /// File that explains the amendment, in the folder that is written.
 const EXPLANATION: &str = "AMENDMENT.md";
+
+/// What was asked for.
+pub(crate) struct Options<'a> {
+    /// Workloads.
+    pub(crate) scope: Scope,
+    /// Folder to write into.
+    pub(crate) write: Option<&'a Path>,
+    /// Allow also what new images asked for and policies denied.
+    pub(crate) include_denied: bool,
+}
+
+/// What became of the images since the policies in force were verified.
+#[derive(Default)]
+struct Renewed {
+    revision: u64,
+    changes: Vec<ImageChange>,
+    again: Again,
+    /// Edges that the policies denied, and nothing got through.
+    stopped: Vec<EdgeReport>,
+    /// Such edges count as if they had worked.
+    taken: bool,
+}
 
 /// Policies that let in what worked.
 struct Amendment {
@@ -38,24 +64,26 @@ struct Amendment {
 }
 
 /// Prints or writes what the policies in `folder` lack; `Found` if there is something.
-pub(crate) fn run(
-    folder: &Path,
-    history: &History,
-    scope: Scope,
-    write: Option<&Path>,
-) -> anyhow::Result<Exit> {
+pub(crate) fn run(folder: &Path, history: &History, options: &Options<'_>) -> anyhow::Result<Exit> {
     let objects = input::objects(&[folder.to_owned()])?;
     let current = RuleSet::from_objects(&objects, Dialect::default());
     if current.is_empty() {
         anyhow::bail!("`{}` holds no policy to amend", folder.display());
     }
-    let amendment = amend(history, &current, scope);
-    if amendment.lacking.is_empty() {
-        output::print("Nothing to amend: the policies allow all that worked in this window.\n")?;
-        return whole(history);
+    let mut renewed = Renewed::of(history, &current);
+    let mut history = history.clone();
+    if options.include_denied {
+        renewed.take_stopped(&mut history);
     }
-    let text = explain(&amendment, &current, history)?;
-    match write {
+    let amendment = amend(&history, &current, options.scope.clone());
+    if amendment.lacking.is_empty() {
+        output::print(&renewed.words())?;
+        output::print("Nothing to amend: the policies allow all that worked in this window.\n")?;
+        let found = if renewed.stopped.is_empty() { Exit::Done } else { Exit::Found };
+        return whole(&history, found);
+    }
+    let text = explain(&amendment, &current, (&history, &renewed))?;
+    match options.write {
         Some(target) => {
             let changed = amendment.changed.iter().cloned().map(Object::NetworkPolicy);
             let changed: Vec<Object> = changed.collect();
@@ -73,18 +101,73 @@ pub(crate) fn run(
             }
         }
     }
-    match whole(history)? {
-        Exit::Done => Ok(Exit::Found),
-        other => Ok(other),
+    whole(&history, Exit::Found)
+}
+
+impl Renewed {
+    fn of(history: &History, current: &RuleSet) -> Self {
+        let Some((revision, changes)) = history.images.clone() else { return Self::default() };
+        let known = images::known_edges(&history.rows, &changes);
+        let again = images::verify_again(history, &changes, current, (&known, &[]));
+        let mut tried = history.clone();
+        tried.rows = images::unanswered(history, &changes);
+        let answer = pipeline::what_if(&tried, &RuleSet::default(), current, &[], u64::MAX);
+        let mut stopped = answer.report.edges;
+        stopped.retain(|edge| edge.after == "denied");
+        Self { revision, changes, again, stopped, taken: false }
+    }
+
+    /// What was stopped counts as if it had worked, from here on.
+    fn take_stopped(&mut self, history: &mut History) {
+        self.taken = true;
+        let names: BTreeSet<String> = self.stopped.drain(..).map(|edge| edge.name()).collect();
+        let tried = images::unanswered(history, &self.changes);
+        for row in &mut history.rows {
+            if tried.contains(row) && names.contains(&images::edge_name(row)) {
+                row.key.verdict = Verdict::Allowed;
+            }
+        }
+    }
+
+    /// For people, in Markdown that reads as plain text, too; empty if no image changed.
+    fn words(&self) -> String {
+        if self.changes.is_empty() {
+            return String::new();
+        }
+        let mut text = String::from("## Images that changed\n\n");
+        for change in &self.changes {
+            text.push_str(&format!("- {}\n", cell(&images::words(change, self.revision))));
+        }
+        text.push_str(&format!(
+            "\nVerified again with what these workloads did since: {} denied, {} new.\n\n",
+            output::count(self.again.blocked.len(), "edge", "edges"),
+            output::count(self.again.new.len(), "edge", "edges"),
+        ));
+        if !self.stopped.is_empty() {
+            text.push_str(
+                "## Stopped, and not amended\n\nThe new images asked for these, and got no answer. \
+                 If they need them, amend with --include-denied; if not, find out why they ask.\n\n",
+            );
+            for edge in &self.stopped {
+                let line = format!("- {}: {}\n", cell(&edge.name()), cell(&edge.reason));
+                text.push_str(&line);
+            }
+            text.push('\n');
+        }
+        text
     }
 }
 
-fn whole(history: &History) -> anyhow::Result<Exit> {
+/// `found`, unless the history has gaps.
+fn whole(history: &History, found: Exit) -> anyhow::Result<Exit> {
     if history.rows.is_empty() {
         output::note("no history in this window: nothing was watched, so nothing is known");
         return Ok(Exit::Partial);
     }
-    Ok(history::whole_or_partial(history))
+    Ok(match history::whole_or_partial(history) {
+        Exit::Done => found,
+        other => other,
+    })
 }
 
 /// What worked in `history` and `rules` deny.
@@ -208,17 +291,23 @@ fn isolates(policy: &NetworkPolicy, direction: Direction) -> bool {
 }
 
 /// The amendment in Markdown, for a pull request.
-fn explain(amendment: &Amendment, current: &RuleSet, history: &History) -> anyhow::Result<String> {
+fn explain(
+    amendment: &Amendment,
+    current: &RuleSet,
+    (history, renewed): (&History, &Renewed),
+) -> anyhow::Result<String> {
     let list = |rules: &RuleSet| Listing::new(rules, &history.cluster, &ListScope::default());
     let diff = PolicyDiff::new(&list(current)?, &list(&amendment.after)?);
     let mut text = format!(
-        "# Amended policies\n\nHistory {} to {}, {:.1} % complete, shows {} that worked and that the \
-         policies deny.\n\n## Evidence\n\n| source | destination | port | connections | first seen | \
+        "# Amended policies\n\nHistory {} to {}, {:.1} % complete, shows {} that {} and that the \
+         policies deny.\n\n{}## Evidence\n\n| source | destination | port | connections | first seen | \
          last seen | denied by |\n|---|---|---|---|---|---|---|\n",
         history.window.from,
         history.window.to,
         (history.completeness.ratio * 1_000.0).floor() / 10.0,
         output::count(amendment.lacking.len(), "edge", "edges"),
+        if renewed.taken { "worked, or that new images asked for," } else { "worked" },
+        renewed.words(),
     );
     for edge in &amendment.lacking {
         let by = edge.decided_by.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -234,7 +323,7 @@ fn explain(amendment: &Amendment, current: &RuleSet, history: &History) -> anyho
             cell(&by),
         ));
     }
-    processes(&amendment.proposal, &mut text);
+    processes(amendment, history, &mut text);
     text.push_str("\n## Policies that change\n\n");
     for policy in &amendment.changed {
         text.push_str(&format!("- {}/{}\n", policy.meta.namespace, policy.meta.name));
@@ -253,12 +342,19 @@ fn explain(amendment: &Amendment, current: &RuleSet, history: &History) -> anyho
     Ok(text)
 }
 
-/// Which processes spoke: a new one is often why there is a new edge.
-fn processes(proposal: &Proposal, text: &mut String) {
+/// Which processes spoke, of which images: a new one is often why there is a new edge.
+fn processes(amendment: &Amendment, history: &History, text: &mut String) {
+    let rules = amendment.proposal.policies.iter().flat_map(|recommended| &recommended.rules);
     let mut lines = BTreeSet::new();
-    for rule in proposal.policies.iter().flat_map(|recommended| &recommended.rules) {
-        for edge in &rule.edges {
-            lines.insert(format!("- {}: {}\n", cell(edge), cell(&rule.processes.join(", "))));
+    for (rule, edge) in rules.flat_map(|rule| rule.edges.iter().map(move |edge| (rule, edge))) {
+        lines.insert(format!("- {}: {}\n", cell(edge), cell(&rule.processes.join(", "))));
+    }
+    let names: BTreeSet<String> = amendment.lacking.iter().map(EdgeReport::name).collect();
+    for row in history.rows.iter().filter(|row| names.contains(&images::edge_name(row))) {
+        let container = row.key.source_process.as_ref().and_then(|one| one.container.as_ref());
+        if let Some(container) = container {
+            let name = images::edge_name(row);
+            lines.insert(format!("- {}: image {}\n", cell(&name), cell(&container.image)));
         }
     }
     if !lines.is_empty() {
@@ -346,6 +442,7 @@ spec:
             cluster: Cluster::from_objects(&sekisho_manifest::parse("c", CLUSTER).unwrap()),
             current: RuleSet::default(),
             referred: Vec::new(),
+            images: None,
         }
     }
 
@@ -372,7 +469,7 @@ spec:
             amendment.changed.iter().map(|policy| policy.meta.name.as_str()).collect();
         assert_eq!(names, ["web"], "cache is isolated by nobody, and stays so");
         assert_eq!(amendment.changed[0].egress.len(), 2);
-        let text = explain(&amendment, &current, &history).unwrap();
+        let text = explain(&amendment, &current, (&history, &Renewed::default())).unwrap();
         assert!(text.contains("| shop/web[Pod] | shop/cache[Pod] | 6379/TCP | 3 |"), "{text}");
         assert!(text.contains("shop/web egress (no rule allows)"), "{text}");
     }
@@ -394,6 +491,58 @@ spec:
         history(vec![row(("web", 1), ("db", 2), 5432)])
     }
 
+    /// web runs another image since second 500, and was denied what it asked of cache.
+    fn renewed_history() -> History {
+        let mut denied = row(("web", 1), ("cache", 3), 6379);
+        denied.key.verdict = Verdict::Denied;
+        let change = ImageChange {
+            workload: "shop/web[Pod]".to_owned(),
+            before: vec!["web:1".to_owned()],
+            after: vec!["web:2".to_owned()],
+            since: Timestamp::from_seconds(500),
+        };
+        let rows = vec![row(("web", 1), ("db", 2), 5432), denied];
+        History { images: Some((3, vec![change])), ..history(rows) }
+    }
+
+    #[test]
+    fn what_a_new_image_was_denied_is_told_and_not_amended() {
+        let history = renewed_history();
+        let current = rules(POLICIES);
+        let renewed = Renewed::of(&history, &current);
+        let text = renewed.words();
+        assert!(
+            text.contains("image of shop/web[Pod] changed since revision 3: web:1 -"),
+            "{text}"
+        );
+        assert!(text.contains("1 edge denied, 2 edges new"), "{text}");
+        assert!(text.contains("## Stopped, and not amended"), "{text}");
+        assert!(text.contains("shop/web[Pod] -> shop/cache[Pod]:6379/TCP: "), "{text}");
+        assert!(amend(&history, &current, Scope::default()).changed.is_empty());
+    }
+
+    #[test]
+    fn what_a_new_image_was_denied_is_amended_if_somebody_says_so() {
+        let mut history = renewed_history();
+        let current = rules(POLICIES);
+        let mut renewed = Renewed::of(&history, &current);
+        renewed.take_stopped(&mut history);
+        let amendment = amend(&history, &current, Scope::default());
+        let names: Vec<&str> =
+            amendment.changed.iter().map(|policy| policy.meta.name.as_str()).collect();
+        assert_eq!(names, ["web"]);
+        let text = explain(&amendment, &current, (&history, &renewed)).unwrap();
+        assert!(text.contains("## Images that changed"), "{text}");
+        assert!(!text.contains("## Stopped"), "{text}");
+    }
+
+    #[test]
+    fn where_no_image_changed_nothing_is_said_of_images_and_denials_stay() {
+        let history = History { images: Some((3, Vec::new())), ..renewed_history() };
+        let renewed = Renewed::of(&history, &rules(POLICIES));
+        assert!(renewed.words().is_empty() && renewed.stopped.is_empty());
+    }
+
     #[test]
     fn what_a_tier_denies_is_told_and_not_amended() {
         let guard = "
@@ -407,7 +556,7 @@ spec: {tier: Admin, priority: 1, subject: {pods: {podSelector: {matchLabels: {ap
         let current = rules(&format!("{POLICIES}{guard}"));
         let amendment = amend(&history, &current, Scope::default());
         assert_eq!(amendment.left.len(), 1);
-        let text = explain(&amendment, &current, &history).unwrap();
+        let text = explain(&amendment, &current, (&history, &Renewed::default())).unwrap();
         assert!(text.contains("## Still denied"), "{text}");
     }
 }

@@ -17,7 +17,9 @@ pub(crate) fn run(args: &RecommendArgs) -> anyhow::Result<Exit> {
     let namespaces = (!args.namespace.is_empty()).then(|| args.namespace.iter().cloned().collect());
     let scope = Scope { namespaces, workload: args.workload.clone() };
     if let Some(folder) = &args.amend {
-        return super::amend::run(folder, &history, scope, args.write.as_deref());
+        let write = args.write.as_deref();
+        let options = super::amend::Options { scope, write, include_denied: args.include_denied };
+        return super::amend::run(folder, &history, &options);
     }
     let template = match args.template {
         TemplateName::LeastPrivilege => Template::LeastPrivilege,

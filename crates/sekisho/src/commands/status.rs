@@ -1,12 +1,13 @@
 //! `sekisho status`.
 
-use sekisho_api::Status;
+use sekisho_api::{ImageReview, Status};
 use sekisho_base::harmless;
 
 use super::connect::ServerArg;
 use super::{history, native, output};
 use crate::cli::TableOrJson;
 use crate::exit::Exit;
+use crate::images;
 
 const MIB: u64 = 1 << 20;
 
@@ -48,6 +49,7 @@ fn table(status: &Status) -> String {
     if let Some(found) = &status.native {
         text.push_str(&native::status(found, status.time));
     }
+    text.push_str(&status.images.as_ref().map(new_images).unwrap_or_default());
     text.push('\n');
     text.push_str(&agents(status));
     text.push_str(&cluster(status));
@@ -57,6 +59,20 @@ fn table(status: &Status) -> String {
     }
     for problem in &status.problems {
         text.push_str(&format!("problem: {problem}\n"));
+    }
+    text
+}
+
+/// A line for each workload whose image is new, and what the replay since said.
+fn new_images(review: &ImageReview) -> String {
+    let line = |change| harmless(&images::words(change, review.revision)) + "\n";
+    let mut text: String = review.changes.iter().map(line).collect();
+    if !review.changes.is_empty() {
+        let new = match review.new_edges {
+            1 => "1 new edge".to_owned(),
+            more => format!("{more} new edges"),
+        };
+        text.push_str(&format!("  verified again: {} would block, {new}\n", review.would_block));
     }
     text
 }

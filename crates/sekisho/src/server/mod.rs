@@ -10,6 +10,7 @@ mod derive;
 mod drift;
 mod entry;
 mod imported;
+mod images;
 mod losses;
 mod metrics;
 mod metrics_cluster;

@@ -228,6 +228,7 @@ impl LocalService {
             cut: false,
             enforcement: Enforcement::Native,
             foreign: names.iter().map(object_name).collect(),
+            images: self.core().images(&history, verified.rules()),
             record: Some(verified.record().clone()),
         };
         let (number, report) =
@@ -264,6 +265,7 @@ impl LocalService {
             restores: Some(wanted),
             cut: false,
             enforcement: Enforcement::Native,
+            images: found.as_ref().map(|of| of.images.clone()).unwrap_or_default(),
             foreign: found.map(|revision| revision.foreign).unwrap_or_default(),
             record,
         };

@@ -34,6 +34,8 @@ pub(crate) fn snapshot(
     let sources =
         Sources { store: &store, inventory: &inventory, agents: &agents, damaged: &damaged };
     let mut snapshot = window::snapshot(&sources, range, now)?;
-    snapshot.current = Revisions::read(&folder.join("revisions"))?.rules(DatapathMode::Enforce);
+    let revisions = Revisions::read(&folder.join("revisions"))?;
+    snapshot.current = revisions.rules(DatapathMode::Enforce);
+    snapshot.verified = revisions.verified_images();
     Ok(snapshot)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sekisho_api::{
     ApplyRequest, ApplyResponse, DatapathMode, Enforcement, EstablishedReport, PolicyFile, Refusal,
-    Revision, RollbackRequest,
+    Revision, RollbackRequest, WorkloadImages,
 };
 use sekisho_manifest::Object;
 use sekisho_model::Timestamp;
@@ -88,7 +88,7 @@ impl Core {
         &mut self,
         request: &ApplyRequest,
         basis: &Basis,
-        answer: WhatIf,
+        (answer, images): (WhatIf, Vec<WorkloadImages>),
         now: Timestamp,
     ) -> Result<ApplyResponse, Refusal> {
         let unenforced: Vec<String> = answer.verified.iter().flat_map(unenforced).collect();
@@ -119,6 +119,7 @@ impl Core {
             cut: request.cut,
             enforcement: Enforcement::Datapath,
             foreign: Vec::new(),
+            images,
             record: Some(verified.record().clone()),
         })?;
         // Enforcing what was staged ends the staging.
@@ -138,7 +139,9 @@ impl Core {
             Some(number) => number,
             None => self.revision_before_current()?,
         };
-        let record = self.enforced_revision(wanted)?.and_then(|revision| revision.record);
+        let found = self.enforced_revision(wanted)?;
+        let images = found.as_ref().map(|revision| revision.images.clone()).unwrap_or_default();
+        let record = found.and_then(|revision| revision.record);
         let number = self.revisions.next_number();
         self.put_in_force(Revision {
             revision: number,
@@ -149,6 +152,7 @@ impl Core {
             cut: false,
             enforcement: Enforcement::Datapath,
             foreign: Vec::new(),
+            images,
             record,
         })?;
         Ok(ApplyResponse {
@@ -212,6 +216,7 @@ impl Core {
             cut: false,
             enforcement: Enforcement::Datapath,
             foreign: Vec::new(),
+            images: Vec::new(),
             record: None,
         };
         self.put_in_force(revision)

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use sekisho_api::{DatapathMode, Revision};
+use sekisho_api::{DatapathMode, Revision, VerifiedImages};
 use sekisho_policy::RuleSet;
 use sekisho_verify::{RestoreError, VerifiedPolicy, VerifiedRecord};
 
@@ -49,6 +49,18 @@ impl Revisions {
     /// The newest revision of `mode`, with policies or without.
     pub(crate) fn newest(&self, mode: DatapathMode) -> Option<&Revision> {
         self.all.values().rev().find(|revision| revision.mode == mode)
+    }
+
+    /// The revision enforced; if none is, the one staged.
+    pub(crate) fn in_force(&self) -> Option<&Revision> {
+        let modes = [DatapathMode::Enforce, DatapathMode::Audit].into_iter();
+        modes.filter_map(|mode| self.newest(mode)).find(|revision| revision.record.is_some())
+    }
+
+    /// The images that it was verified for.
+    pub(crate) fn verified_images(&self) -> Option<VerifiedImages> {
+        let revision = self.in_force()?;
+        Some(VerifiedImages { revision: revision.revision, images: revision.images.clone() })
     }
 
     /// The rules that `mode` has in force.

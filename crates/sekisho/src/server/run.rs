@@ -10,6 +10,7 @@ use sekisho_inventory::watch::Watch;
 use sekisho_model::Timestamp;
 use sekisho_system::SystemClock;
 
+use super::images;
 use super::service::LocalService;
 use crate::config::ServerConfig;
 use crate::signals;
@@ -60,8 +61,11 @@ async fn serve(config: &ServerConfig, service: &Arc<LocalService>) -> anyhow::Re
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(tick(Arc::clone(service), config.clone(), stop.clone()));
     if service.native().is_some() {
-        tasks.spawn(watch(Arc::clone(service), config.drift_check_s, stop.clone()));
+        let work = ("a look at the cluster", look as fn(&LocalService));
+        tasks.spawn(repeat(Arc::clone(service), config.drift_check_s, stop.clone(), work));
     }
+    let work = ("a look at images", review as fn(&LocalService));
+    tasks.spawn(repeat(Arc::clone(service), images::LOOK_S, stop.clone(), work));
     if let Some(listener) = metrics {
         let shared: Arc<dyn sekisho_api::Service> = Arc::clone(service) as _;
         let stop = stop.clone();
@@ -126,28 +130,40 @@ async fn tick(service: Arc<LocalService>, config: ServerConfig, stop: signals::S
     }
 }
 
-/// Compares the cluster with the revision in force, again and again.
-async fn watch(service: Arc<LocalService>, period_s: u64, stop: signals::Stop) {
-    let mut looks = tokio::time::interval(Duration::from_secs(period_s));
-    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Does something again and again beside the ticks.
+async fn repeat(
+    service: Arc<LocalService>,
+    period_s: u64,
+    stop: signals::Stop,
+    (name, work): (&'static str, fn(&LocalService)),
+) {
+    let mut turns = tokio::time::interval(Duration::from_secs(period_s));
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut stopped = std::pin::pin!(stop.wait());
     loop {
         tokio::select! {
             () = &mut stopped => return,
-            _ = looks.tick() => {}
+            _ = turns.tick() => {}
         }
-        let work = Arc::clone(&service);
-        let look = tokio::task::spawn_blocking(move || {
-            if let Some(native) = work.native() {
-                work.look(native);
-            }
-        });
+        let service = Arc::clone(&service);
+        let turn = tokio::task::spawn_blocking(move || work(&service));
         // An API server that does not answer must not hold up the end.
         tokio::select! {
             () = &mut stopped => return,
-            looked = look => if looked.is_err() {
-                tracing::error!("a look at the cluster panicked; the next one goes on");
+            done = turn => if done.is_err() {
+                tracing::error!("{name} panicked; the next one goes on");
             }
         }
     }
+}
+
+/// Compares the cluster with the revision in force.
+fn look(service: &LocalService) {
+    if let Some(native) = service.native() {
+        service.look(native);
+    }
+}
+
+fn review(service: &LocalService) {
+    service.review_images(Timestamp::from_nanos(SystemClock.now()));
 }

@@ -16,6 +16,7 @@ use sekisho_system::{SystemClock, wait};
 
 use super::agents::{Arrival, is_node_name};
 use super::core::Core;
+use super::images::Reviewed;
 use super::native::Native;
 use super::policies::read_objects;
 use super::problems::{self, Duty};
@@ -41,6 +42,7 @@ pub(crate) struct LocalService {
     ticked: Ticked,
     /// The cluster whose plugin enforces; None: agents do.
     native: Option<Native>,
+    reviewed: Mutex<Reviewed>,
 }
 
 impl LocalService {
@@ -54,7 +56,13 @@ impl LocalService {
             listener: OnceLock::new(),
             ticked: Ticked::default(),
             native,
+            reviewed: Mutex::default(),
         })
+    }
+
+    /// What is known of the images that run.
+    pub(crate) fn reviewed(&self) -> MutexGuard<'_, Reviewed> {
+        self.reviewed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The cluster whose plugin enforces; None: agents do.
@@ -176,12 +184,14 @@ impl Service for LocalService {
         let time = now();
         // Before the core is locked: whoever judges flows locks these the other way round.
         let native = self.native.as_ref().map(Native::status);
+        let images = self.reviewed().status();
         let core = self.core();
         let range = TimeRange { from: time.minus_seconds(STATUS_WINDOW_S), to: time };
         let mut problems = core.problems(time);
         let listener = self.listener.get().map(|figures| figures.status());
         problems.extend(listener.iter().flat_map(problems::of_listener));
         problems.extend(native.iter().flat_map(super::native_words::problems));
+        problems.extend(images.iter().filter_map(super::images::problem));
         let mut losses = core.store.losses(range).unwrap_or_else(|error| {
             problems.push(format!("history can't be read: {}", error_chain(&error)));
             Vec::new()
@@ -225,6 +235,7 @@ impl Service for LocalService {
                 None => Enforcement::Datapath,
             },
             native,
+            images,
         }
     }
 
@@ -240,6 +251,7 @@ impl Service for LocalService {
         let mut snapshot = window::snapshot(&sources, query.range, now())
             .map_err(|error| Refusal::Unavailable(error_chain(&error)))?;
         snapshot.current = core.revisions.rules(DatapathMode::Enforce);
+        snapshot.verified = core.revisions.verified_images();
         Ok(snapshot)
     }
 
@@ -268,6 +280,8 @@ impl Service for LocalService {
         let basis = self.core().basis(&request);
         // The replay may take seconds: agents go on reporting meanwhile.
         let answer = basis.what_if(&request, objects, &history)?;
+        let images = answer.verified.as_ref().map(|of| self.core().images(&history, of.rules()));
+        let answer = (answer, images.unwrap_or_default());
         let response = self.core().enact(&request, &basis, answer, now())?;
         if self.native.is_some() {
             // Staged only: the server's own evaluation of flows, no node has a part in it.

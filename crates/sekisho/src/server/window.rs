@@ -71,5 +71,6 @@ pub(crate) fn snapshot(
     losses.extend(damage::losses(sources.damaged, range, window.from));
     let nodes = expected_nodes(window, &losses, sources.agents);
     let objects = sources.inventory.objects_at(window.to);
-    Ok(Snapshot { window, rows, losses, nodes, objects, current: RuleSet::default() })
+    let current = RuleSet::default();
+    Ok(Snapshot { window, rows, losses, nodes, objects, current, verified: None })
 }

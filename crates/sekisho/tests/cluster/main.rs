@@ -10,6 +10,8 @@ mod cluster;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod images;
+#[cfg(test)]
 mod install;
 #[cfg(test)]
 mod native;

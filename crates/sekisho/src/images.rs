@@ -1,0 +1,290 @@
+//! The images of the workloads that policies select: what was verified is what these did, so a new
+//! image asks for a new look.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sekisho_api::{ImageChange, VerifiedImages, WorkloadImages};
+use sekisho_inventory::cri::pinned;
+use sekisho_manifest::{Object, Pod, PodPhase};
+use sekisho_model::{EdgeMinute, Timestamp, Verdict};
+use sekisho_policy::{Cluster, Endpoint, RuleSet};
+use sekisho_verify::EdgeReport;
+
+use crate::pipeline::{self, History};
+
+/// Images of the running pods of one workload, each with when the first pod that has it started.
+type Running = BTreeMap<String, BTreeMap<String, Timestamp>>;
+
+/// Images of the running pods that are wanted, by workload.
+fn running<'a>(
+    objects: impl IntoIterator<Item = &'a Object>,
+    cluster: &Cluster,
+    is_wanted: impl Fn(&Endpoint) -> bool,
+) -> Running {
+    let pods = objects.into_iter().filter_map(|object| match object {
+        Object::Pod(pod) if pod.status.phase == PodPhase::Running => {
+            Some(((pod.meta.namespace.as_str(), pod.meta.name.as_str()), pod))
+        }
+        _other => None,
+    });
+    let pods: BTreeMap<(&str, &str), &Pod> = pods.collect();
+    let mut found = Running::new();
+    for endpoint in cluster.endpoints.iter().filter(|one| is_wanted(one)) {
+        let Some(pod) = pods.get(&(endpoint.namespace.as_str(), endpoint.name.as_str())) else {
+            continue;
+        };
+        let of_workload = found.entry(endpoint.workload.to_string()).or_default();
+        let started = pod.status.started.or(pod.meta.created).unwrap_or(Timestamp::EPOCH);
+        for image in of_pod(pod) {
+            let first = of_workload.entry(image).or_insert(started);
+            *first = started.min(*first);
+        }
+    }
+    found
+}
+
+/// The images of a pod's containers and sidecars, as exactly as the kubelet says.
+fn of_pod(pod: &Pod) -> impl Iterator<Item = String> {
+    let sidecars = pod.spec.init_containers.iter().filter(|container| container.sidecar);
+    pod.spec.containers.iter().chain(sidecars).map(|container| {
+        let ids = &pod.status.image_ids;
+        let id = ids.iter().find(|(name, _)| *name == container.name);
+        pinned(&container.image, id.map_or("", |(_, id)| id))
+    })
+}
+
+/// What a revision notes of the cluster that it was verified for, by workload.
+pub(crate) fn note<'a>(
+    objects: impl IntoIterator<Item = &'a Object>,
+    cluster: &Cluster,
+    rules: &RuleSet,
+) -> Vec<WorkloadImages> {
+    let found = running(objects, cluster, |one| rules.selects(cluster, one)).into_iter();
+    let noted = |(workload, images): (String, BTreeMap<String, Timestamp>)| WorkloadImages {
+        workload,
+        images: images.into_keys().collect(),
+    };
+    found.map(noted).collect()
+}
+
+/// The workloads that run an image which they did not run when the policies were verified. One that
+/// ran no pod then is none of them: nothing is known of it to compare with.
+pub(crate) fn changes<'a>(
+    verified: &VerifiedImages,
+    objects: impl IntoIterator<Item = &'a Object>,
+    cluster: &Cluster,
+) -> Vec<ImageChange> {
+    let known: BTreeSet<&str> = verified.images.iter().map(|one| one.workload.as_str()).collect();
+    if known.is_empty() {
+        return Vec::new();
+    }
+    let now = running(objects, cluster, |one| known.contains(one.workload.to_string().as_str()));
+    let change = |then: &WorkloadImages| {
+        let images = now.get(&then.workload)?;
+        let is_new = |image: &&String| !then.images.iter().any(|old| is_same(old, image));
+        let since = images.iter().filter(|(image, _)| is_new(image)).map(|(_, since)| *since).min();
+        since.map(|since| ImageChange {
+            workload: then.workload.clone(),
+            before: then.images.clone(),
+            after: images.keys().cloned().collect(),
+            since,
+        })
+    };
+    verified.images.iter().filter_map(change).collect()
+}
+
+/// Whether two references mean one image: by digest where both have one, as a tag may mean another
+/// image later, and the same one be tagged anew.
+fn is_same(one: &str, other: &str) -> bool {
+    match (digest(one), digest(other)) {
+        (Some(one), Some(other)) => one == other,
+        (None, None) => one == other,
+        (Some(_), None) | (None, Some(_)) => name(one) == name(other),
+    }
+}
+
+fn digest(image: &str) -> Option<&str> {
+    match image.rsplit_once('@') {
+        Some((_, digest)) => Some(digest),
+        None => image.starts_with("sha256:").then_some(image),
+    }
+}
+
+fn name(image: &str) -> &str {
+    image.split('@').next().unwrap_or_default()
+}
+
+/// When a row of one of the changed workloads was seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Before,
+    Since,
+}
+
+/// None: the row is of no changed workload.
+fn seen(changes: &[ImageChange], row: &EdgeMinute) -> Option<Seen> {
+    let ends = [row.key.source.id(), row.key.destination.id()];
+    let of_ends = changes.iter().filter(|change| ends.contains(&change.workload));
+    let since = of_ends.map(|change| change.since).min()?;
+    Some(if row.stats.first_seen < since { Seen::Before } else { Seen::Since })
+}
+
+/// The edges of the changed workloads before their images changed, by name.
+pub(crate) fn known_edges(rows: &[EdgeMinute], changes: &[ImageChange]) -> BTreeSet<String> {
+    rows.iter().filter(|row| seen(changes, row) == Some(Seen::Before)).map(edge_name).collect()
+}
+
+/// What changed workloads did since, verified again.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Again {
+    /// Edges that the policies deny: worked all the same, or were stopped; sorted.
+    pub(crate) blocked: Vec<String>,
+    /// Edges that were not among the known ones; sorted.
+    pub(crate) new: Vec<String>,
+}
+
+/// Replays what the changed workloads did since against `rules`. Edges in `accepted` were meant to
+/// be blocked.
+pub(crate) fn verify_again(
+    history: &History,
+    changes: &[ImageChange],
+    rules: &RuleSet,
+    (known, accepted): (&BTreeSet<String>, &[String]),
+) -> Again {
+    let mut since = history.clone();
+    since.rows.retain(|row| seen(changes, row) == Some(Seen::Since));
+    let names: BTreeSet<String> = since.rows.iter().map(edge_name).collect();
+    let new = names.into_iter().filter(|name| !known.contains(name)).collect();
+    let answer = pipeline::what_if(&since, &RuleSet::default(), rules, accepted, u64::MAX);
+    let denied = answer.report.edges.iter().filter(|edge| edge.after == "denied" && !edge.accepted);
+    let mut blocked: Vec<String> = denied.map(EdgeReport::name).collect();
+    blocked.sort_unstable();
+    Again { blocked, new }
+}
+
+/// The name of an edge as `verify` has it.
+pub(crate) fn edge_name(row: &EdgeMinute) -> String {
+    let key = &row.key;
+    format!("{} -> {}:{}/{}", key.source, key.destination, key.port, key.protocol)
+}
+
+/// Sets apart what changed workloads asked for since and did not get. Policies in force are one
+/// reason for that; whether they are is asked of them.
+pub(crate) fn unanswered(history: &History, changes: &[ImageChange]) -> Vec<EdgeMinute> {
+    let rows = history.rows.iter().filter(|row| seen(changes, row) == Some(Seen::Since));
+    rows.filter(|row| match row.key.verdict {
+        Verdict::Denied | Verdict::Unknown => true,
+        Verdict::Allowed | Verdict::WouldDeny => false,
+    })
+    .cloned()
+    .collect()
+}
+
+/// A change in words.
+pub(crate) fn words(change: &ImageChange, revision: u64) -> String {
+    format!(
+        "image of {} changed since revision {revision}: {} -> {} (at {})",
+        change.workload,
+        change.before.join(", "),
+        change.after.join(", "),
+        change.since,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_model::{Completeness, EdgeStats, TimeRange};
+    use sekisho_policy::Dialect;
+
+    use super::*;
+    use crate::samples::edge;
+
+    fn objects(web: &str, id: &str) -> Vec<Object> {
+        let text = format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: web, namespace: shop, labels: {{app: web}}}}, \
+             spec: {{containers: [{{name: a, image: '{web}'}}]}}, status: {{phase: Running, podIP: \
+             10.0.0.1, startTime: '1970-01-01T00:10:00Z', containerStatuses: [{{name: a, imageID: \
+             '{id}'}}]}}}}\n---\n{{apiVersion: v1, kind: Pod, metadata: {{name: db, namespace: shop, \
+             labels: {{app: db}}}}, spec: {{containers: [{{name: a, image: db}}]}}, status: {{phase: \
+             Running, podIP: 10.0.0.2}}}}\n"
+        );
+        sekisho_manifest::parse("c", &text).unwrap()
+    }
+
+    fn rules() -> RuleSet {
+        let text = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: web, \
+                    namespace: shop}, spec: {podSelector: {matchLabels: {app: web}}, policyTypes: \
+                    [Egress], egress: [{ports: [{port: 5432}]}]}}";
+        RuleSet::from_objects(&sekisho_manifest::parse("p", text).unwrap(), Dialect::default())
+    }
+
+    fn verified(objects: &[Object]) -> VerifiedImages {
+        let cluster = Cluster::from_objects(objects);
+        VerifiedImages { revision: 3, images: note(objects, &cluster, &rules()) }
+    }
+
+    fn changed(then: &[Object], now: &[Object]) -> Vec<ImageChange> {
+        changes(&verified(then), now, &Cluster::from_objects(now))
+    }
+
+    #[test]
+    fn only_workloads_that_a_policy_selects_are_noted() {
+        let noted = verified(&objects("web:1", "sha256:01")).images;
+        let names: Vec<&str> = noted.iter().map(|one| one.workload.as_str()).collect();
+        assert_eq!(names, ["shop/web[Pod]"]);
+        assert_eq!(noted[0].images, ["web:1@sha256:01"]);
+    }
+
+    #[test]
+    fn a_tag_that_means_another_image_now_is_a_change_and_the_same_image_tagged_anew_is_none() {
+        let then = objects("web:1", "sha256:01");
+        let found = changed(&then, &objects("web:1", "sha256:02"));
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].after, ["web:1@sha256:02"]);
+        assert_eq!(found[0].since, Timestamp::from_seconds(600));
+        assert!(changed(&then, &objects("web:2", "sha256:01")).is_empty());
+        assert!(changed(&then, &then).is_empty());
+    }
+
+    #[test]
+    fn without_a_digest_the_name_decides() {
+        let then = objects("web:1", "");
+        assert!(changed(&then, &objects("web:1", "sha256:02")).is_empty());
+        assert_eq!(changed(&then, &objects("web:2", "")).len(), 1);
+    }
+
+    fn row(to: (&str, u8), port: u16, second: u64) -> EdgeMinute {
+        let time = Timestamp::from_seconds(second);
+        let stats = EdgeStats { first_seen: time, last_seen: time, ..EdgeStats::default() };
+        EdgeMinute { minute: time, key: edge(("web", 1), to, port), stats }
+    }
+
+    #[test]
+    fn what_a_new_image_does_is_verified_again_and_what_the_old_one_did_is_not() {
+        let now = objects("web:1", "sha256:02");
+        let changes = changed(&objects("web:1", "sha256:01"), &now);
+        let rows = vec![
+            row(("db", 2), 5432, 100),
+            row(("db", 2), 22, 100),
+            row(("db", 2), 5432, 700),
+            row(("db", 2), 6379, 700),
+        ];
+        let history = History {
+            window: TimeRange { from: Timestamp::EPOCH, to: Timestamp::from_seconds(900) },
+            rows,
+            completeness: Completeness { ratio: 1.0, produced: 9, dropped: 0, gaps: Vec::new() },
+            cluster: Cluster::from_objects(&now),
+            current: RuleSet::default(),
+            referred: Vec::new(),
+            images: None,
+        };
+        let known = known_edges(&history.rows, &changes);
+        assert_eq!(known.len(), 2);
+        let again = verify_again(&history, &changes, &rules(), (&known, &[]));
+        let edge = "shop/web[Pod] -> shop/db[Pod]:6379/TCP";
+        assert_eq!(again, Again { blocked: vec![edge.to_owned()], new: vec![edge.to_owned()] });
+        let accepted = [edge.to_owned()];
+        let again = verify_again(&history, &changes, &rules(), (&known, &accepted));
+        assert!(again.blocked.is_empty());
+    }
+}
