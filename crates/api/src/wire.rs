@@ -329,6 +329,10 @@ pub struct ApplyRequest {
     pub accepted: Vec<String>,
     /// Edges that may be blocked without being accepted by name.
     pub would_block_max: u64,
+    /// Edges that work, and of which nobody knows whether they would be blocked, that may be so
+    /// without being accepted by name.
+    #[serde(default)]
+    pub uncertain_max: u64,
     /// True: policies come into force although some of their rules can't be enforced as they are
     /// written ([`ApplyResponse::unenforced`]).
     #[serde(default)]

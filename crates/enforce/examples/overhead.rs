@@ -180,7 +180,7 @@ fn verified(policies: Vec<NetworkPolicy>, cluster: &Cluster) -> VerifiedPolicy {
         window: TimeRange::ALL,
         completeness: &completeness,
         accepted: &[],
-        would_block_max: 0,
+        limits: sekisho_verify::Limits::NONE,
     };
     what_if(&request).verified.unwrap()
 }

@@ -460,6 +460,10 @@ pub(crate) struct VerifyArgs {
     /// Edges that may be blocked.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) max_would_block: u64,
+    /// Edges that work and of which what was recorded does not tell whether they would be blocked;
+    /// more is exit code 3.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) max_uncertain: u64,
     /// How policies are read where plugins and tools differ: spec, calico, cilium, ovn, antrea,
     /// kube-network-policies, np-guard or cyclonus.
     #[arg(long, default_value = "spec", value_name = "DIALECT")]
@@ -486,6 +490,10 @@ pub(crate) struct ApplyArgs {
     /// Edges that may be blocked without being named.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) max_would_block: u64,
+    /// Edges without a name given that work, and of which what was recorded does not tell whether they
+    /// would be blocked.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) max_uncertain: u64,
     /// Enforce what can be enforced, although some rules (DNS names, HTTP) can't be as written.
     #[arg(long)]
     pub(crate) allow_partial: bool,

@@ -8,7 +8,7 @@ use sekisho_inventory::cri::pinned;
 use sekisho_manifest::{Object, Pod, PodPhase};
 use sekisho_model::{EdgeMinute, Timestamp, Verdict};
 use sekisho_policy::{Cluster, Endpoint, RuleSet};
-use sekisho_verify::EdgeReport;
+use sekisho_verify::{EdgeReport, Limits};
 
 use crate::pipeline::{self, History};
 
@@ -155,7 +155,7 @@ pub(crate) fn verify_again(
     since.rows.retain(|row| seen(changes, row) == Some(Seen::Since));
     let names: BTreeSet<String> = since.rows.iter().map(edge_name).collect();
     let new = names.into_iter().filter(|name| !known.contains(name)).collect();
-    let answer = pipeline::what_if(&since, &RuleSet::default(), rules, accepted, u64::MAX);
+    let answer = pipeline::what_if(&since, &RuleSet::default(), rules, accepted, Limits::ANY);
     let denied = answer.report.edges.iter().filter(|edge| edge.after == "denied" && !edge.accepted);
     let mut blocked: Vec<String> = denied.map(EdgeReport::name).collect();
     blocked.sort_unstable();

@@ -10,7 +10,7 @@ use sekisho_map::{ExpectedNode, Map, MapOptions};
 use sekisho_model::{Completeness, EdgeMinute, TimeRange, Timestamp};
 use sekisho_policy::{Cluster, RuleSet};
 use sekisho_recommend::{Proposal, Scope, Template};
-use sekisho_verify::{Request, WhatIf};
+use sekisho_verify::{Limits, Request, WhatIf};
 
 use crate::images;
 
@@ -98,7 +98,7 @@ pub(crate) fn what_if(
     current: &RuleSet,
     proposed: &RuleSet,
     accepted: &[String],
-    would_block_max: u64,
+    limits: Limits,
 ) -> WhatIf {
     sekisho_verify::what_if(&Request {
         current,
@@ -108,6 +108,6 @@ pub(crate) fn what_if(
         window: history.window,
         completeness: &history.completeness,
         accepted,
-        would_block_max,
+        limits,
     })
 }

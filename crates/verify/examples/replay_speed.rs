@@ -108,7 +108,7 @@ fn measure(name: &str, cluster: &Cluster, history: &[EdgeMinute], proposed: &Rul
         window: TimeRange::ALL,
         completeness: &completeness,
         accepted: &[],
-        would_block_max: 0,
+        limits: sekisho_verify::Limits::NONE,
     });
     let micros = (cpu() - start).as_micros().max(1);
     let rows = u128::try_from(history.len()).unwrap_or(u128::MAX);

@@ -39,6 +39,9 @@ pub(crate) struct Case {
     source: Stand,
     destination: Stand,
     port: u16,
+    /// A node reached a pod that is gone, read as another node than the pod's own. What the node
+    /// says to pods that are there is told by these, so nothing is lost by this reading alone.
+    pub(crate) is_other_node: bool,
 }
 
 /// All ways to read a record; at least one.
@@ -176,7 +179,7 @@ impl<'a> CaseBuilder<'a> {
         for source in &source {
             for (destination, port) in &destinations {
                 let (source, destination) = (source.clone(), destination.clone());
-                cases.push(Case { source, destination, port: *port });
+                cases.push(Case { source, destination, port: *port, is_other_node: false });
             }
         }
         Ok(cases)
@@ -324,7 +327,7 @@ impl<'a> CaseBuilder<'a> {
             }
             for port in ports {
                 let (source, destination) = (case.destination.clone(), case.source.clone());
-                reversed.push(Case { source, destination, port });
+                reversed.push(Case { source, destination, port, is_other_node: false });
             }
         }
         cases.append(&mut reversed);
@@ -374,7 +377,7 @@ impl<'a> CaseBuilder<'a> {
 /// Adds, for a node that reaches a pod whose node is unknown, the case that it is the pod's own.
 fn add_unknown_nodes(cases: &mut Vec<Case>, doubts: &mut Vec<String>) {
     let mut more = Vec::new();
-    for case in cases.iter() {
+    for case in cases.iter_mut() {
         let (End::Node(name), End::Endpoint { endpoint, ports_known }) =
             (&case.source.end, &case.destination.end)
         else {
@@ -386,9 +389,11 @@ fn add_unknown_nodes(cases: &mut Vec<Case>, doubts: &mut Vec<String>) {
         let mut own = Endpoint::clone(endpoint);
         own.node = Some(name.clone());
         doubts.push(format!("whether `{}` ran on node `{name}` is not known", endpoint.name));
-        let mut case = case.clone();
-        case.destination.end = End::Endpoint { endpoint: Arc::new(own), ports_known: *ports_known };
-        more.push(case);
+        let end = End::Endpoint { endpoint: Arc::new(own), ports_known: *ports_known };
+        let mut own = case.clone();
+        own.destination.end = end;
+        case.is_other_node = true;
+        more.push(own);
     }
     cases.append(&mut more);
 }

@@ -30,6 +30,8 @@ pub(crate) struct Finding {
     pub(crate) after: &'static str,
     pub(crate) decided_by: Option<DecidedBy>,
     pub(crate) reason: String,
+    /// It works, and a way to read the record says that it would not.
+    pub(crate) may_block: bool,
 }
 
 /// What a set of policies says of an identity.
@@ -90,15 +92,32 @@ impl<'a> Judge<'a> {
         }
         let cases = match self.builder.cases(question) {
             Ok(cases) => cases,
-            Err(doubt) => return uncertain("unknown", "unknown", doubt),
+            Err(doubt) => {
+                // Nothing can be asked of it, so only what changes nothing keeps it.
+                let may_block = works(question.verdict) && self.current != self.proposed;
+                return uncertain(("unknown", "unknown"), doubt, may_block);
+            }
         };
         let before = self.stand(self.current, &cases);
         let after = self.stand(self.proposed, &cases);
-        let found = finding(question, &before, &after, &cases.doubt);
+        let mut found = finding(question, &before, &after, &cases.doubt);
+        found.may_block =
+            found.class == EdgeClass::Uncertain && works(question.verdict) && self.loses(&cases);
         if let Some(class) = class {
             self.known.insert(class, (before, after));
         }
         found
+    }
+
+    /// Whether there is a way to read the record in which something is lost.
+    fn loses(&self, cases: &Cases) -> bool {
+        let mut ways = std::iter::once(&cases.first).chain(&cases.others);
+        ways.any(|case| {
+            let allows = |rules: &RuleSet| {
+                rules.decide(self.cluster, &case.connection(cases.protocol)).allows()
+            };
+            !case.is_other_node && allows(self.current) && !allows(self.proposed)
+        })
     }
 
     /// The answer of `rules` if all ways to read the record agree.
@@ -112,8 +131,12 @@ impl<'a> Judge<'a> {
     }
 }
 
-fn uncertain(before: &'static str, after: &'static str, reason: String) -> Finding {
-    Finding { class: EdgeClass::Uncertain, before, after, decided_by: None, reason }
+fn uncertain(
+    (before, after): (&'static str, &'static str),
+    reason: String,
+    may_block: bool,
+) -> Finding {
+    Finding { class: EdgeClass::Uncertain, before, after, decided_by: None, reason, may_block }
 }
 
 /// Whether packets reached the other end when this was recorded.
@@ -127,7 +150,7 @@ fn works(verdict: Verdict) -> bool {
 fn finding(question: &Question<'_>, before: &Standing, after: &Standing, doubt: &str) -> Finding {
     let words = (before.as_str(), after.as_str());
     let (Some(old), Some(new)) = (before.decision(), after.decision()) else {
-        return uncertain(words.0, words.1, doubt.to_owned());
+        return uncertain(words, doubt.to_owned(), false);
     };
     let class = match (old.allows(), new.allows()) {
         (true, true) | (false, false) => EdgeClass::Unchanged,
@@ -145,7 +168,7 @@ fn finding(question: &Question<'_>, before: &Standing, after: &Standing, doubt: 
         reason.push_str(note);
     }
     let decided_by = new.decided_by();
-    Finding { class, before: words.0, after: words.1, decided_by, reason }
+    Finding { class, before: words.0, after: words.1, decided_by, reason, may_block: false }
 }
 
 /// What a reader must know besides the decision.

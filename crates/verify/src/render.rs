@@ -70,9 +70,14 @@ fn rows(edges: &[&EdgeReport], width: usize, color: bool, text: &mut String) {
 }
 
 fn cells(edge: &EdgeReport) -> [String; 6] {
-    let class = if edge.accepted { "would_block (accepted)" } else { edge.class.as_str() };
+    let class = edge.class.as_str();
+    let note = match (edge.accepted, edge.may_block) {
+        (true, _) => " (accepted)",
+        (false, true) => " (may block)",
+        (false, false) => "",
+    };
     [
-        class.to_owned(),
+        format!("{class}{note}"),
         harmless(&edge.source),
         harmless(&edge.destination),
         format!("{}/{}", edge.port, edge.protocol),
@@ -124,6 +129,41 @@ fn wrap(words: &str, width: usize, text: &mut String) {
     text.push('\n');
 }
 
+/// Whether it is verified, and why not.
+fn verdict(report: &WhatIfReport) -> String {
+    let (open, may) = (report.would_block_unaccepted(), report.may_block_unaccepted());
+    let edges =
+        |count: u64| if count == 1 { "1 edge".to_owned() } else { format!("{count} edges") };
+    // Staging stops nothing.
+    let most = |max: u64| match max {
+        u64::MAX => "any number".to_owned(),
+        most => most.to_string(),
+    };
+    let too_many = open > report.would_block_max;
+    let word = match (report.verified, too_many) {
+        (true, _) => "verified",
+        (false, true) => "NOT verified (exit code 1)",
+        (false, false) => "NOT verified (exit code 3)",
+    };
+    let mut text = format!("{word}: ");
+    match (report.verified, open) {
+        (true, 0) => {
+            text.push_str("nothing that works would be blocked, but for what was accepted")
+        }
+        (_, 0) if !too_many => text.push_str("what was recorded does not tell"),
+        _ => {
+            let most = most(report.would_block_max);
+            text.push_str(&format!("{} would be blocked, {most} may be", edges(open)));
+        }
+    }
+    if may > 0 {
+        let most = most(report.uncertain_max);
+        text.push_str(&format!("; {} uncertain (may block), {most} may be", edges(may)));
+    }
+    text.push('\n');
+    text
+}
+
 /// What it means.
 fn footer(report: &WhatIfReport, width: usize, text: &mut String) {
     let summary = report.summary;
@@ -144,22 +184,7 @@ fn footer(report: &WhatIfReport, width: usize, text: &mut String) {
     if report.edges.is_empty() {
         text.push_str("no flow was recorded in this window: nothing was checked\n");
     }
-    let open = report.would_block_unaccepted();
-    let edges = if open == 1 { "1 edge".to_owned() } else { format!("{open} edges") };
-    let most = match report.would_block_max {
-        // Staging stops nothing.
-        u64::MAX => "any number".to_owned(),
-        most => most.to_string(),
-    };
-    if report.verified && open == 0 {
-        text.push_str("verified: nothing that works would be blocked, but for what was accepted\n");
-    } else if report.verified {
-        text.push_str(&format!("verified: {edges} would be blocked, {most} may be\n"));
-    } else {
-        text.push_str(&format!(
-            "NOT verified (exit code 1): {edges} would be blocked, {most} may be\n"
-        ));
-    }
+    text.push_str(&verdict(report));
     wrap(
         "New connections are judged. What becomes of connections that are open when policies \
          change is left open by NetworkPolicy v1: an enforcer may keep or cut them.",
@@ -189,6 +214,7 @@ mod tests {
             first_seen: Timestamp::from_seconds(1_795_392_000),
             last_seen: Timestamp::from_seconds(1_795_395_600),
             reason: reason.to_owned(),
+            may_block: class == EdgeClass::Uncertain,
             accepted: false,
         }
     }
@@ -206,6 +232,7 @@ mod tests {
             ],
             accepted_unused: vec!["a -> b:1/TCP".to_owned()],
             would_block_max: 0,
+            uncertain_max: 0,
             verified: false,
         }
     }

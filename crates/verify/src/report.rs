@@ -65,7 +65,11 @@ pub struct EdgeReport {
     pub last_seen: Timestamp,
     /// In words, for people.
     pub reason: String,
-    /// True if the edge would be blocked and that was accepted by name.
+    /// True if packets got through, and there is a way to read the record in which the current
+    /// policies allow them and the proposed ones don't.
+    #[serde(default)]
+    pub may_block: bool,
+    /// True if the edge would or may be blocked and that was accepted by name.
     #[serde(default)]
     pub accepted: bool,
 }
@@ -122,12 +126,23 @@ pub struct WhatIfReport {
     /// Edges that may be blocked without being accepted by name.
     #[serde(default)]
     pub would_block_max: u64,
+    /// Edges that nobody knows whether they would be blocked, and that may be so without being
+    /// accepted by name.
+    #[serde(default)]
+    pub uncertain_max: u64,
     /// Whether the proposed policies count as verified.
     #[serde(default)]
     pub verified: bool,
 }
 
 impl WhatIfReport {
+    /// Edges that may be blocked and were not accepted by name.
+    #[must_use]
+    pub fn may_block_unaccepted(&self) -> u64 {
+        let unaccepted = |edge: &&EdgeReport| edge.may_block && !edge.accepted;
+        self.edges.iter().filter(unaccepted).map(|_edge| 1).sum()
+    }
+
     /// Edges that would be blocked and were not accepted by name.
     #[must_use]
     pub fn would_block_unaccepted(&self) -> u64 {

@@ -41,8 +41,24 @@ pub struct Request<'a> {
     pub completeness: &'a Completeness,
     /// Edges accepted by name, as in [`crate::VerifiedRecord::accepted`].
     pub accepted: &'a [String],
-    /// Edges that may be blocked without being accepted by name; normally 0.
-    pub would_block_max: u64,
+    /// Edges that may be blocked without being accepted by name.
+    pub limits: Limits,
+}
+
+/// How many edges the proposed policies may cost, and still count as verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Edges that would be blocked.
+    pub would_block: u64,
+    /// Edges that may be blocked: what was recorded does not tell ([`EdgeReport::may_block`]).
+    pub uncertain: u64,
+}
+
+impl Limits {
+    /// Nothing that works is lost, as far as was recorded.
+    pub const NONE: Self = Self { would_block: 0, uncertain: 0 };
+    /// Whatever it costs: to see what would be.
+    pub const ANY: Self = Self { would_block: u64::MAX, uncertain: u64::MAX };
 }
 
 /// The answer.
@@ -64,7 +80,8 @@ pub fn what_if(request: &Request<'_>) -> WhatIf {
     for edge in &mut edges {
         summary.count(edge.class);
         let name = edge.name();
-        if edge.class == EdgeClass::WouldBlock && accepted.contains(name.as_str()) {
+        let costs = edge.class == EdgeClass::WouldBlock || edge.may_block;
+        if costs && accepted.contains(name.as_str()) {
             edge.accepted = true;
             used.insert(name);
         }
@@ -77,10 +94,12 @@ pub fn what_if(request: &Request<'_>) -> WhatIf {
         summary,
         edges,
         accepted_unused: unused.map(|name| (*name).to_owned()).collect(),
-        would_block_max: request.would_block_max,
+        would_block_max: request.limits.would_block,
+        uncertain_max: request.limits.uncertain,
         verified: false,
     };
-    report.verified = report.would_block_unaccepted() <= request.would_block_max;
+    report.verified = report.would_block_unaccepted() <= request.limits.would_block
+        && report.may_block_unaccepted() <= request.limits.uncertain;
     let verified = report.verified.then(|| {
         let accepted = used.into_iter().collect();
         let completeness = report.completeness;
@@ -264,6 +283,15 @@ impl Edge {
         worst.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
         let (first, _) = *worst.first()?;
         let reason = reason(&worst, self.findings.len(), &stats);
+        // Where one pod of the workload is known to get through, so will those that come after the
+        // ones that are gone; and what would be blocked for sure is told as that.
+        let is_settled = |finding: &Finding| match finding.class {
+            EdgeClass::WouldBlock => true,
+            EdgeClass::NewlyAllowed | EdgeClass::Unchanged => finding.after == "allowed",
+            EdgeClass::Uncertain => false,
+        };
+        let may_block = self.findings.keys().any(|finding| finding.may_block)
+            && !self.findings.keys().any(is_settled);
         let decided_by: Option<DecidedBy> = first.decided_by.clone();
         Some(EdgeReport {
             source,
@@ -278,6 +306,7 @@ impl Edge {
             first_seen: stats.first_seen,
             last_seen: stats.last_seen,
             reason,
+            may_block,
             accepted: false,
         })
     }

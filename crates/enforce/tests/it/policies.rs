@@ -18,7 +18,7 @@ pub(crate) fn verified(rules: &RuleSet, cluster: &Cluster) -> VerifiedPolicy {
         window: TimeRange::ALL,
         completeness: &completeness,
         accepted: &[],
-        would_block_max: 0,
+        limits: sekisho_verify::Limits::NONE,
     };
     what_if(&request).verified.expect("no history, so nothing would be blocked")
 }

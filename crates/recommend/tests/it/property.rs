@@ -75,7 +75,7 @@ fn broken(world: &World, template: Template) -> Vec<String> {
         window: window(),
         completeness: &completeness,
         accepted: &[],
-        would_block_max: 0,
+        limits: sekisho_verify::Limits::NONE,
     });
     let blocked = answer.report.edges.iter().filter(|edge| edge.class == EdgeClass::WouldBlock);
     blocked.map(|edge| format!("{}: {}", edge.name(), edge.reason)).collect()

@@ -36,6 +36,7 @@ fn ask(args: &ApplyArgs, mode: DatapathMode, cut: bool) -> anyhow::Result<Exit> 
         range: args.history.range(now),
         accepted: args.accept.clone(),
         would_block_max: args.max_would_block,
+        uncertain_max: args.max_uncertain,
         allow_partial: args.allow_partial,
         operator: operator(),
     };
@@ -111,7 +112,8 @@ fn outcome(response: &ApplyResponse, done: &str) -> String {
                 .to_owned();
         }
         return "Refused: nothing was changed. Correct the policies; or accept an edge by name with \
-                --accept; or, if the edges above are an attack, leave its time out with --until.\n"
+                --accept, or uncertain ones by number with --max-uncertain; or, if the edges above \
+                are an attack, leave its time out with --until.\n"
             .to_owned();
     };
     let mut text = format!("Revision {revision} {done} on {}.\n", response.nodes.join(", "));

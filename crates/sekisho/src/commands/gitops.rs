@@ -11,6 +11,7 @@ use sekisho_enforce::Gap;
 use sekisho_enforce::native::{ObjectKey, is_native};
 use sekisho_manifest::{Object, print_policy, to_json};
 use sekisho_policy::RuleSet;
+use sekisho_verify::Limits;
 use serde_json::Value;
 
 use super::{history, input, output, yaml};
@@ -48,13 +49,8 @@ pub(crate) fn run(args: &ApplyArgs, gitops: &GitOpsArgs) -> anyhow::Result<Exit>
     let none = RuleSet::default();
     let kept = if args.prune { &none } else { &history.current };
     let proposed = pipeline::proposed(&history, kept, objects.clone());
-    let answer = pipeline::what_if(
-        &history,
-        &history.current,
-        &proposed,
-        &args.accept,
-        args.max_would_block,
-    );
+    let limits = Limits { would_block: args.max_would_block, uncertain: args.max_uncertain };
+    let answer = pipeline::what_if(&history, &history.current, &proposed, &args.accept, limits);
     match args.output {
         TableOrJson::Table => {
             output::print(&sekisho_verify::table(&answer.report, output::width(), output::color()))?

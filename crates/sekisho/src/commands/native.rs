@@ -73,7 +73,8 @@ pub(crate) fn outcome(response: &ApplyResponse, done: &str) -> String {
             }
             None => {
                 "Refused: nothing was changed. Correct the policies; or accept an edge by name \
-                     with --accept; or, if the edges above are an attack, leave its time out with \
+                     with --accept, or uncertain ones by number with --max-uncertain; or, if the \
+                     edges above are an attack, leave its time out with \
                      --until.\n"
                     .to_owned()
             }

@@ -13,7 +13,7 @@ use sekisho_model::{
     Completeness, EdgeKey, EdgeMinute, EdgeStats, Flow, Protocol, TimeRange, Timestamp, Verdict,
 };
 use sekisho_policy::{Cluster, RuleSet};
-use sekisho_verify::Request;
+use sekisho_verify::{Limits, Request};
 
 /// Edges that wait to be judged.
 const PENDING_MAX: usize = 4_096;
@@ -147,7 +147,7 @@ impl Contradictions {
             window: TimeRange { from: since, to: now },
             completeness: &Completeness { ratio: 1.0, produced: 0, dropped: 0, gaps: Vec::new() },
             accepted: &[],
-            would_block_max: u64::MAX,
+            limits: Limits::ANY,
         });
         let mut samples: BTreeMap<Name, (EdgeKey, Pending)> =
             waits.into_iter().map(|(key, one)| (name(&key), (key, one))).collect();

@@ -9,7 +9,7 @@ use sekisho_api::{
 use sekisho_manifest::Object;
 use sekisho_model::Timestamp;
 use sekisho_policy::RuleSet;
-use sekisho_verify::{VerifiedPolicy, WhatIf};
+use sekisho_verify::{Limits, VerifiedPolicy, WhatIf};
 
 use super::core::Core;
 use crate::commands::input::sentence;
@@ -64,11 +64,13 @@ impl Basis {
         let kept = if request.prune { &self.stays } else { &self.base };
         let proposed = pipeline::proposed(history, kept, objects);
         // Staging stops nothing, and shows what would be: it may be as strict as it likes.
-        let max = match request.mode {
-            DatapathMode::Enforce => request.would_block_max,
-            DatapathMode::Audit => u64::MAX,
+        let limits = match request.mode {
+            DatapathMode::Enforce => {
+                Limits { would_block: request.would_block_max, uncertain: request.uncertain_max }
+            }
+            DatapathMode::Audit => Limits::ANY,
         };
-        Ok(pipeline::what_if(history, &self.current, &proposed, &request.accepted, max))
+        Ok(pipeline::what_if(history, &self.current, &proposed, &request.accepted, limits))
     }
 }
 

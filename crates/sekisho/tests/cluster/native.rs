@@ -112,7 +112,7 @@ fn verified(objects: &[Object]) -> VerifiedPolicy {
         window: TimeRange::ALL,
         completeness: &Completeness { ratio: 1.0, produced: 0, dropped: 0, gaps: Vec::new() },
         accepted: &[],
-        would_block_max: 0,
+        limits: sekisho_verify::Limits::NONE,
     });
     answer.verified.unwrap()
 }

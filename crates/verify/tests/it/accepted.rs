@@ -1,7 +1,10 @@
 //! When a policy counts as verified, and what its stored form survives.
 
+use sekisho_model::{Party, PartyKind};
 use sekisho_policy::RuleSet;
-use sekisho_verify::{Request, RestoreError, VerifiedPolicy, VerifiedRecord, WhatIf, what_if};
+use sekisho_verify::{
+    Limits, Request, RestoreError, VerifiedPolicy, VerifiedRecord, WhatIf, what_if,
+};
 
 use crate::world::{DENY, WEB_OUT, WEB_TO_DB, cluster, complete, pod, replay, row, rules, window};
 
@@ -18,7 +21,7 @@ fn ask(proposed: &RuleSet, accepted: &[&str], would_block_max: u64) -> WhatIf {
         window: window(),
         completeness: &complete(),
         accepted: &accepted,
-        would_block_max,
+        limits: Limits { would_block: would_block_max, uncertain: 0 },
     })
 }
 
@@ -48,6 +51,34 @@ fn an_edge_accepted_by_name_is_in_the_record_and_does_not_count() {
 #[test]
 fn as_many_edges_may_be_blocked_as_the_caller_says() {
     assert!(ask(&rules(&[DENY]), &[], 1).verified.is_some());
+}
+
+#[test]
+fn what_is_uncertain_is_accepted_by_name_or_by_number_and_otherwise_not_verified() {
+    let cluster = cluster();
+    let mut nobody = Party::external([10, 0, 0, 77].into(), None);
+    nobody.kind = PartyKind::Unknown;
+    let ask = |accepted: &[String], uncertain| {
+        what_if(&Request {
+            current: &rules(&[]),
+            proposed: &rules(&[DENY]),
+            cluster: &cluster,
+            history: &[row(nobody.clone(), pod(&cluster, "db"))],
+            window: window(),
+            completeness: &complete(),
+            accepted,
+            limits: Limits { would_block: 0, uncertain },
+        })
+    };
+    let refused = ask(&[], 0);
+    assert!(refused.verified.is_none());
+    let text = sekisho_verify::table(&refused.report, 100, false);
+    assert!(text.contains("NOT verified (exit code 3): what was recorded does not tell"), "{text}");
+    assert!(text.contains("uncertain (may block)"), "{text}");
+    assert!(ask(&[], 1).verified.is_some());
+    let name = refused.report.edges[0].name();
+    let accepted = ask(std::slice::from_ref(&name), 0);
+    assert_eq!(accepted.verified.unwrap().record().accepted, [name]);
 }
 
 #[test]

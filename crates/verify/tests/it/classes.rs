@@ -7,7 +7,9 @@ use sekisho_model::{EdgeMinute, Labels, Party, PartyKind, Protocol, Verdict};
 use sekisho_policy::{Cluster, OutsideBackend};
 use sekisho_verify::EdgeClass;
 
-use crate::world::{DENY, WEB_OUT, WEB_TO_DB, cluster, judge, judge_in, named, pod, row, workload};
+use crate::world::{
+    DENY, WEB_OUT, WEB_TO_DB, cluster, judge, judge_in, named, pod, replay, row, rules, workload,
+};
 
 fn web_to_db() -> EdgeMinute {
     row(pod(&cluster(), "web"), pod(&cluster(), "db"))
@@ -105,6 +107,7 @@ fn a_named_port_of_a_workload_that_is_gone_is_uncertain() {
     assert_eq!(edge.class, EdgeClass::Uncertain);
     assert_eq!((edge.before.as_str(), edge.after.as_str()), ("allowed", "unknown"));
     assert!(edge.reason.contains("port names of `a/db[Deployment]` are not known"));
+    assert!(edge.may_block);
     // Where no name decides, the gap does not matter.
     assert_eq!(judge_in(&cluster, edge_row, &[], &[DENY]).class, EdgeClass::WouldBlock);
 }
@@ -114,6 +117,7 @@ fn an_address_that_nobody_knows_is_uncertain() {
     let nobody = named(PartyKind::Unknown, "", "10.0.0.77", "Unknown");
     let edge = judge(row(nobody, pod(&cluster(), "db")), &[], &[DENY]);
     assert_eq!(edge.class, EdgeClass::Uncertain);
+    assert!(edge.may_block);
     let outside = named(PartyKind::External, "", "x.example", "External");
     let edge = judge(row(pod(&cluster(), "web"), outside), &[], &[DENY]);
     assert_eq!(edge.reason, "the address of `x.example[External]` was not recorded");
@@ -148,7 +152,38 @@ fn probes_of_the_own_node_are_never_blocked_but_other_nodes_are() {
     // Of a pod that is gone nobody knows where it ran.
     let mut cluster = cluster();
     cluster.endpoints.clear();
-    assert_eq!(judge_in(&cluster, own, &[], &[DENY]).class, EdgeClass::Uncertain);
+    let edge = judge_in(&cluster, own, &[], &[DENY]);
+    assert_eq!(edge.class, EdgeClass::Uncertain);
+    // Every rollout leaves such a pod, and its probes are not what would be lost.
+    assert!(!edge.may_block);
+}
+
+#[test]
+fn what_is_uncertain_may_be_blocked_only_if_it_works_and_the_change_takes_it() {
+    let mut cluster = cluster();
+    cluster.endpoints.retain(|endpoint| endpoint.workload.name != "db");
+    let before = judge_in(&cluster, web_to_db(), &[WEB_TO_DB], &[WEB_TO_DB]);
+    assert_eq!((before.class, before.may_block), (EdgeClass::Uncertain, false), "nothing changes");
+    for (verdict, may_block) in [(Verdict::Denied, false), (Verdict::Allowed, true)] {
+        let mut row = web_to_db();
+        row.key.verdict = verdict;
+        assert_eq!(judge_in(&cluster, row, &[], &[WEB_TO_DB]).may_block, may_block);
+    }
+}
+
+#[test]
+fn a_record_in_doubt_does_not_count_where_another_of_its_edge_gets_through() {
+    let mut doubtful = web_to_db();
+    doubtful.key.direction_inferred = true;
+    let proposed = rules(&[DENY, WEB_TO_DB, WEB_OUT]);
+    let ask = |rows: &[EdgeMinute]| replay(&cluster(), rows, &rules(&[]), &proposed);
+    let alone = ask(std::slice::from_ref(&doubtful));
+    assert_eq!(alone.report.may_block_unaccepted(), 1);
+    assert!(alone.verified.is_none(), "none may be uncertain");
+    let both = ask(&[doubtful, web_to_db()]);
+    assert_eq!(both.report.may_block_unaccepted(), 0);
+    assert_eq!(both.report.edges[0].class, EdgeClass::Uncertain);
+    assert!(both.verified.is_some());
 }
 
 #[test]
@@ -259,12 +294,7 @@ fn an_edge_gets_the_class_of_its_worst_pod_and_says_how_much_that_is() {
     let mut former = pod(&cluster, "web");
     former.labels.clear();
     let rows = [web_to_db(), row(former, pod(&cluster, "db"))];
-    let answer = crate::world::replay(
-        &cluster,
-        &rows,
-        &crate::world::rules(&[]),
-        &crate::world::rules(&[WEB_TO_DB]),
-    );
+    let answer = replay(&cluster, &rows, &rules(&[]), &rules(&[WEB_TO_DB]));
     let [edge] = answer.report.edges.as_slice() else { panic!("one edge expected") };
     assert_eq!(edge.class, EdgeClass::WouldBlock);
     assert_eq!(edge.connections, 20);

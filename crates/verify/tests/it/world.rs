@@ -153,7 +153,7 @@ pub(crate) fn replay(
         window: window(),
         completeness: &complete(),
         accepted: &[],
-        would_block_max: 0,
+        limits: sekisho_verify::Limits::NONE,
     })
 }
 
