@@ -133,6 +133,8 @@ pub(crate) struct ServerConfig {
     /// Who enforces: `datapath` (our agents) or `native` (the cluster's network plugin, from policies
     /// that the server applies to the cluster that it watches).
     pub(crate) enforcement: Enforcement,
+    /// Native: which Sekisho this is, where several share a cluster; each changes its own policies.
+    pub(crate) installation: String,
     /// Native: seconds between two comparisons of the cluster with the revision in force.
     pub(crate) drift_check_s: u64,
     /// Native: put our policies right, unasked, where somebody changed or deleted them.
@@ -179,6 +181,7 @@ impl Default for ServerConfig {
             journal: None,
             kubernetes: Kubernetes::On(false),
             enforcement: Enforcement::Datapath,
+            installation: "sekisho".to_owned(),
             drift_check_s: 15,
             repair: false,
             enforce_grace_s: 30,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+use super::installation::Installation;
 use super::kinds::KINDS;
 use super::live::{LiveState, Unreadable};
 use super::refusal::Refusal;
@@ -24,6 +25,8 @@ pub struct Access {
     pub kubeconfig: Option<PathBuf>,
     /// The context in it; None: its current one.
     pub context: Option<String>,
+    /// Which Sekisho we are.
+    pub installation: Installation,
 }
 
 /// The API server can't be reached because of what we were told.
@@ -63,6 +66,7 @@ pub struct ApiServer {
     pub(crate) client: Client,
     pub(crate) runtime: tokio::runtime::Runtime,
     address: String,
+    pub(crate) installation: Installation,
 }
 
 impl std::fmt::Debug for ApiServer {
@@ -97,13 +101,19 @@ impl ApiServer {
             server: address.clone(),
             cause: Box::new(cause),
         })?;
-        Ok(Self { client, runtime, address })
+        Ok(Self { client, runtime, address, installation: access.installation.clone() })
     }
 
     /// Its address.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Which Sekisho we are there.
+    #[must_use]
+    pub fn installation(&self) -> &Installation {
+        &self.installation
     }
 
     /// Lists all objects that hold policy, of all namespaces. A kind that may not be listed is
@@ -116,7 +126,9 @@ impl ApiServer {
         for kind in &KINDS {
             let listed = self.runtime.block_on(requests::list(&self.client, kind));
             match listed {
-                Ok(objects) => objects.into_iter().for_each(|object| state.take(kind, object)),
+                Ok(objects) => {
+                    objects.into_iter().for_each(|one| state.take(kind, one, &self.installation));
+                }
                 Err(error) if error.is_not_found() => state.unserved.push(kind.name),
                 Err(error) => {
                     let refusal = Refusal::of_kind("list", kind, &error);

@@ -7,6 +7,7 @@ use sekisho_verify::VerifiedPolicy;
 use serde_json::{Map, Value, json};
 
 use super::content::{CONTENT_FIELDS, content};
+use super::installation::Installation;
 use super::kinds::{NativeKind, ObjectKey};
 
 /// The revision that wrote an object last. With the label below and the field manager it makes an
@@ -14,16 +15,20 @@ use super::kinds::{NativeKind, ObjectKey};
 pub const ANNOTATION_REVISION: &str = "sekisho.dev/revision";
 /// The digest of the verified record that the revision holds.
 pub const ANNOTATION_DIGEST: &str = "sekisho.dev/digest";
+/// The installation that wrote it.
+pub const ANNOTATION_INSTALLATION: &str = "sekisho.dev/installation";
 /// The label on everything that is ours, and its value.
 pub(crate) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "sekisho");
 /// What `kubectl apply` leaves; a copy of it would say nothing true.
 const KUBECTL_ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// What is written on every object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     /// Number of the revision.
     pub revision: u64,
+    /// Who writes it.
+    pub installation: Installation,
 }
 
 /// An object that we want in the cluster.
@@ -80,6 +85,8 @@ impl Desired {
         let mut annotations = object.meta().annotations.clone();
         annotations.remove(KUBECTL_ANNOTATION);
         annotations.insert(ANNOTATION_REVISION.to_owned(), stamp.revision.to_string());
+        let installation = stamp.installation.name().to_owned();
+        annotations.insert(ANNOTATION_INSTALLATION.to_owned(), installation);
         annotations.insert(ANNOTATION_DIGEST.to_owned(), digest.to_owned());
         let mut metadata = Map::new();
         metadata.insert("name".to_owned(), json!(key.name));

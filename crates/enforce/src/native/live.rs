@@ -7,11 +7,9 @@ use sekisho_model::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::content::{CONTENT_FIELDS, content};
-use super::desired::{ANNOTATION_REVISION, MANAGED_BY, marks_of};
+use super::desired::{ANNOTATION_INSTALLATION, ANNOTATION_REVISION, MANAGED_BY, marks_of};
+use super::installation::Installation;
 use super::kinds::{NativeKind, ObjectKey};
-
-/// Our name as a manager of fields (Kubernetes v1.34, ManagedFieldsEntry.manager).
-pub const MANAGER: &str = "sekisho";
 
 /// One manager's last change of an object (ManagedFieldsEntry).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +31,7 @@ pub struct Live {
     pub kind: &'static NativeKind,
     /// metadata.uid: another object of the same name has another one.
     pub uid: String,
-    /// Whether we made it: our label, our annotation, and our field manager.
+    /// Whether we made it: our label, our annotations, and the field manager of our installation.
     pub ours: bool,
     /// The revision that wrote it; None if it is not ours.
     pub revision: Option<u64>,
@@ -45,6 +43,8 @@ pub struct Live {
     pub(crate) content: Value,
     /// What we would apply to have it as it is: the fields that we own.
     pub(crate) restore: Value,
+    /// The field manager that is us.
+    manager: String,
 }
 
 /// A kind or an object that could not be read.
@@ -71,8 +71,8 @@ pub struct LiveState {
 
 impl LiveState {
     /// Takes one object as the API server wrote it.
-    pub(crate) fn take(&mut self, kind: &'static NativeKind, value: Value) {
-        let live = Live::of(kind, value);
+    pub(crate) fn take(&mut self, kind: &'static NativeKind, value: Value, us: &Installation) {
+        let live = Live::of(kind, value, us);
         if live.object.is_none() {
             self.unreadable.push(Unreadable {
                 what: live.key.to_string(),
@@ -91,7 +91,7 @@ impl LiveState {
 
 impl Live {
     /// Reads an object as the API server wrote it.
-    pub(crate) fn of(kind: &'static NativeKind, mut value: Value) -> Self {
+    pub(crate) fn of(kind: &'static NativeKind, mut value: Value, us: &Installation) -> Self {
         let text = |value: &Value, pointer: &str| {
             value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
@@ -101,7 +101,8 @@ impl Live {
             name: text(&value, "/metadata/name"),
         };
         let uid = text(&value, "/metadata/uid");
-        let (managers, owned) = managers(&value);
+        let manager = us.manager();
+        let (managers, owned) = managers(&value, &manager);
         let marks = ["labels", "annotations"].map(|name| {
             let found = value.pointer(&format!("/metadata/{name}")).and_then(Value::as_object);
             found.cloned().unwrap_or_default()
@@ -109,7 +110,9 @@ impl Live {
         let revision = marks[1].get(ANNOTATION_REVISION).and_then(Value::as_str);
         let revision = revision.and_then(|text| text.parse().ok());
         let labelled = marks[0].get(MANAGED_BY.0).and_then(Value::as_str) == Some(MANAGED_BY.1);
-        let ours = labelled && revision.is_some() && owned.is_some();
+        let installation = marks[1].get(ANNOTATION_INSTALLATION).and_then(Value::as_str);
+        let by_us = installation.is_none_or(|name| name == us.name());
+        let ours = labelled && revision.is_some() && owned.is_some() && by_us;
         let restore = restore(kind, &key, &value, (&marks, owned.as_ref()));
         if let Some(fields) = value.as_object_mut() {
             fields.remove("status");
@@ -123,7 +126,7 @@ impl Live {
         }
         let object = read(&key, &value);
         let content = object.as_ref().map(content).unwrap_or_default();
-        Self { key, kind, uid, ours, revision, managers, object, content, restore }
+        Self { key, kind, uid, ours, revision, managers, object, content, restore, manager }
     }
 
     /// Labels and annotations that we own, but those that differ with every revision.
@@ -134,7 +137,7 @@ impl Live {
     /// The managers but us.
     #[must_use]
     pub fn others(&self) -> Vec<&str> {
-        let others = self.managers.iter().filter(|change| !is_us(change));
+        let others = self.managers.iter().filter(|change| !is_us(change, &self.manager));
         let mut names: Vec<&str> = others.map(|change| change.manager.as_str()).collect();
         names.sort_unstable();
         names.dedup();
@@ -144,12 +147,13 @@ impl Live {
     /// The last change that was not ours.
     #[must_use]
     pub fn last_change_by_others(&self) -> Option<&FieldChange> {
-        self.managers.iter().filter(|change| !is_us(change)).max_by_key(|change| change.time)
+        let others = self.managers.iter().filter(|change| !is_us(change, &self.manager));
+        others.max_by_key(|change| change.time)
     }
 }
 
-fn is_us(change: &FieldChange) -> bool {
-    change.manager == MANAGER && change.operation == "Apply"
+fn is_us(change: &FieldChange, manager: &str) -> bool {
+    change.manager == manager && change.operation == "Apply"
 }
 
 /// The object, if it is one that policy can be read from.
@@ -160,7 +164,7 @@ fn read(key: &ObjectKey, value: &Value) -> Option<Object> {
 }
 
 /// All managers of an object but those of its status, oldest first; and the fields that we applied.
-fn managers(value: &Value) -> (Vec<FieldChange>, Option<Value>) {
+fn managers(value: &Value, us: &str) -> (Vec<FieldChange>, Option<Value>) {
     let entries = value.pointer("/metadata/managedFields").and_then(Value::as_array);
     let mut managers = Vec::new();
     let mut owned = None;
@@ -174,7 +178,7 @@ fn managers(value: &Value) -> (Vec<FieldChange>, Option<Value>) {
             operation: text("operation").to_owned(),
             time: text("time").parse().ok(),
         };
-        if is_us(&change) {
+        if is_us(&change, us) {
             owned = entry.get("fieldsV1").cloned();
         }
         managers.push(change);

@@ -13,6 +13,7 @@ mod connect;
 mod content;
 mod desired;
 mod drift;
+mod installation;
 mod kinds;
 mod live;
 mod plan;
@@ -23,10 +24,13 @@ mod requests;
 mod transact;
 
 pub use connect::{Access, ApiServer, ConnectError};
-pub use desired::{ANNOTATION_DIGEST, ANNOTATION_REVISION, Desired, Stamp, desired};
+pub use desired::{
+    ANNOTATION_DIGEST, ANNOTATION_INSTALLATION, ANNOTATION_REVISION, Desired, Stamp, desired,
+};
 pub use drift::{Drift, DriftKind, drift};
+pub use installation::{Installation, InstallationError};
 pub use kinds::{NativeKind, ObjectKey, is_native};
-pub use live::{FieldChange, Live, LiveState, MANAGER, Unreadable};
+pub use live::{FieldChange, Live, LiveState, Unreadable};
 pub use plan::{Plan, PlannedStep, Step, plan};
 pub use probe::{ProbeError, ProbeFinding, ProbeOptions, ProbeReport, ProbeVerdict};
 pub use refusal::{FieldConflict, Refusal};

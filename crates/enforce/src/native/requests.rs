@@ -7,8 +7,8 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams
 use kube::core::params::ValidationDirective;
 use serde_json::Value;
 
+use super::installation::Installation;
 use super::kinds::{NativeKind, ObjectKey};
-use super::live::MANAGER;
 use super::refusal::RequestError;
 
 /// Objects in one page of a list.
@@ -79,7 +79,7 @@ pub(crate) async fn get(
 
 /// Applies `body` as our manager; the object as it is then.
 pub(crate) async fn apply(
-    client: &Client,
+    (client, us): (&Client, &Installation),
     (key, kind): (&ObjectKey, &NativeKind),
     body: &Value,
     (dry, force): (Dry, bool),
@@ -87,7 +87,7 @@ pub(crate) async fn apply(
     let params = PatchParams {
         dry_run: dry == Dry::Run,
         force,
-        field_manager: Some(MANAGER.to_owned()),
+        field_manager: Some(us.manager()),
         field_validation: Some(ValidationDirective::Strict),
     };
     let api = api(client, kind, &key.namespace);

@@ -7,11 +7,13 @@
 
 use std::time::Duration;
 
+use kube::Client;
 use serde_json::{Value, json};
 
 use super::connect::ApiServer;
 use super::content::differences;
 use super::desired::Desired;
+use super::installation::Installation;
 use super::kinds::{NativeKind, ObjectKey};
 use super::live::Live;
 use super::plan::{Plan, PlannedStep, Step};
@@ -192,6 +194,10 @@ impl ApiServer {
         }
     }
 
+    fn us(&self) -> (&Client, &Installation) {
+        (&self.client, &self.installation)
+    }
+
     async fn step(&self, planned: &PlannedStep, dry: Dry, force: Force) -> Result<Undo, Failed> {
         match (&planned.desired, &planned.live) {
             (Some(desired), live) => self.put(desired, live.as_ref(), dry, force).await,
@@ -221,7 +227,7 @@ impl ApiServer {
             None => ("create", Undo::LetGo),
         };
         let forced = force == Force::OwnObjects && live.is_some_and(|live| live.ours);
-        let answer = requests::apply(&self.client, place, &body, (dry, forced)).await;
+        let answer = requests::apply(self.us(), place, &body, (dry, forced)).await;
         let value = match answer {
             Ok(value) => value,
             Err(error) => {
@@ -236,7 +242,7 @@ impl ApiServer {
                 return Err(Failed { refusal, undo });
             }
         };
-        let now = Live::of(desired.kind, value);
+        let now = Live::of(desired.kind, value, &self.installation);
         let others = now.others();
         let undo = match live {
             Some(_) => undo,
@@ -267,7 +273,7 @@ impl ApiServer {
         let kind = key.native()?;
         match requests::get(&self.client, place).await {
             Ok(value) => {
-                let now = Live::of(kind, value);
+                let now = Live::of(kind, value, &self.installation);
                 let wanted = body.pointer("/metadata/annotations");
                 let ours = now.ours && now.restore.pointer("/metadata/annotations") == wanted;
                 ours.then_some(Undo::Remove(now.uid))
@@ -320,7 +326,7 @@ impl ApiServer {
         let done = match undo {
             Undo::Remove(uid) => requests::delete(&self.client, place, uid, Dry::No).await,
             Undo::PutBack(body) => {
-                requests::apply(&self.client, place, body, (Dry::No, false)).await.map(|_now| ())
+                requests::apply(self.us(), place, body, (Dry::No, false)).await.map(|_now| ())
             }
             Undo::LetGo => self.let_go(place).await,
         };
@@ -334,7 +340,7 @@ impl ApiServer {
     /// Gives up all our fields of an object that is not ours alone.
     async fn let_go(&self, place: (&ObjectKey, &'static NativeKind)) -> Result<(), RequestError> {
         let (key, kind) = place;
-        let now = Live::of(kind, requests::get(&self.client, place).await?);
+        let now = Live::of(kind, requests::get(&self.client, place).await?, &self.installation);
         if now.others().is_empty() && now.ours {
             return requests::delete(&self.client, place, &now.uid, Dry::No).await;
         }
@@ -344,7 +350,7 @@ impl ApiServer {
         }
         let body =
             json!({"apiVersion": kind.api().api_version, "kind": kind.kind, "metadata": metadata});
-        requests::apply(&self.client, place, &body, (Dry::No, false)).await.map(|_now| ())
+        requests::apply(self.us(), place, &body, (Dry::No, false)).await.map(|_now| ())
     }
 }
 

@@ -46,7 +46,11 @@ pub(crate) fn run(command: &ClusterCommand) -> anyhow::Result<Exit> {
 }
 
 fn probe(args: &ProbeArgs) -> anyhow::Result<Exit> {
-    let access = Access { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
+    let access = Access {
+        kubeconfig: args.kubeconfig.clone(),
+        context: args.context.clone(),
+        ..Access::default()
+    };
     let options = ProbeOptions {
         image: args.image.clone(),
         start_wait: Duration::from_secs(args.start_wait),

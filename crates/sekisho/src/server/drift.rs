@@ -153,7 +153,8 @@ impl LocalService {
 }
 
 fn differences(in_force: &InForce, live: &LiveState) -> Vec<Drift> {
-    let stamp = Stamp { revision: in_force.number };
+    // Only what objects mean is compared, so that no stamp matters.
+    let stamp = Stamp { revision: in_force.number, ..Stamp::default() };
     let verified = in_force.verified.as_ref();
     let wanted = verified.map(|of| desired(of, &in_force.foreign, &stamp)).unwrap_or_default();
     let foreign = verified.map(|of| split(of.record(), &in_force.foreign).1).unwrap_or_default();
@@ -240,7 +241,7 @@ fn repair(native: &Native, in_force: &InForce, live: &LiveState, found: &[Drift]
     let allowed: Vec<&ObjectKey> =
         wanted.into_iter().filter(|key| watched.may_repair(key, time)).collect();
     drop(watched);
-    let stamp = Stamp { revision: in_force.number };
+    let stamp = native.stamp(in_force.number);
     let verified = in_force.verified.as_ref();
     let all = verified.map(|of| desired(of, &in_force.foreign, &stamp)).unwrap_or_default();
     let mut plan = plan(all, live);

@@ -16,8 +16,8 @@ use sekisho_api::{
     ObjectName, Refusal, Revision, RollbackRequest,
 };
 use sekisho_enforce::native::{
-    Access, ApiServer, Force, LiveState, ObjectKey, Plan, Stamp, Step, TransactError, Undoable,
-    desired, is_native, plan,
+    Access, ApiServer, Force, Installation, LiveState, ObjectKey, Plan, Stamp, Step, TransactError,
+    Undoable, desired, is_native, plan,
 };
 use sekisho_enforce::{Gap, unenforced};
 use sekisho_manifest::Object;
@@ -65,7 +65,8 @@ impl Native {
                  the path of a kubeconfig"
             ),
         };
-        let access = Access { kubeconfig, context: None };
+        let installation = Installation::new(&config.installation).context("`installation`")?;
+        let access = Access { kubeconfig, context: None, installation };
         let api = ApiServer::connect(&access).context("native enforcement")?;
         tracing::info!(api = api.address(), repair = config.repair, "native enforcement");
         Ok(Some(Self {
@@ -79,6 +80,11 @@ impl Native {
             }),
             grace_s: config.enforce_grace_s,
         }))
+    }
+
+    /// What our objects of a revision carry.
+    pub(crate) fn stamp(&self, revision: u64) -> Stamp {
+        Stamp { revision, installation: self.api.installation().clone() }
     }
 
     /// Waits for the turn to change the cluster.
@@ -293,7 +299,7 @@ impl LocalService {
         mut revision: Revision,
         force: Force,
     ) -> Result<(Option<u64>, NativeReport), Refusal> {
-        let stamp = Stamp { revision: revision.revision };
+        let stamp = native.stamp(revision.revision);
         let foreign = foreign_keys(&revision);
         let wanted = verified.map(|of| desired(of, &foreign, &stamp)).unwrap_or_default();
         let plan = plan(wanted, live);

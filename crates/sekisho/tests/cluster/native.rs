@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sekisho_enforce::native::{
-    Access, ApiServer, Drift, DriftKind, Force, LiveState, ObjectKey, Plan, Stamp, Step,
-    TransactError, desired, drift, plan,
+    Access, ApiServer, Drift, DriftKind, Force, Installation, LiveState, ObjectKey, Plan, Stamp,
+    Step, TransactError, desired, drift, plan,
 };
 use sekisho_manifest::Object;
 use sekisho_model::{Completeness, TimeRange};
@@ -45,8 +45,12 @@ impl Place {
     }
 
     fn api(&self) -> ApiServer {
-        let access = Access { kubeconfig: Some(self.kubeconfig.clone()), context: None };
-        ApiServer::connect(&access).unwrap()
+        self.api_of(Installation::default())
+    }
+
+    fn api_of(&self, installation: Installation) -> ApiServer {
+        let kubeconfig = Some(self.kubeconfig.clone());
+        ApiServer::connect(&Access { kubeconfig, installation, ..Access::default() }).unwrap()
     }
 
     /// All policies of the namespace, as the API server holds them.
@@ -71,7 +75,8 @@ impl Place {
     }
 
     fn plan(&self, api: &ApiServer, of: &VerifiedPolicy, revision: u64) -> Plan {
-        plan(desired(of, &BTreeSet::new(), &Stamp { revision }), &self.live(api))
+        let stamp = Stamp { revision, installation: api.installation().clone() };
+        plan(desired(of, &BTreeSet::new(), &stamp), &self.live(api))
     }
 
     fn names(&self) -> String {
@@ -85,7 +90,7 @@ impl Place {
     }
 
     fn drift(&self, api: &ApiServer, of: &VerifiedPolicy, foreign: &[Object]) -> Vec<Drift> {
-        let wanted = desired(of, &BTreeSet::new(), &Stamp { revision: 1 });
+        let wanted = desired(of, &BTreeSet::new(), &Stamp { revision: 1, ..Stamp::default() });
         drift(&wanted, foreign, &self.live(api))
     }
 }
@@ -403,7 +408,7 @@ fn a_missing_right_is_named_by_verb_and_resource() {
     };
     edit(&["set-credentials", "reader", &format!("--token={}", token.trim())]);
     edit(&["set-context", "--current", "--user=reader"]);
-    let access = Access { kubeconfig: Some(file), context: None };
+    let access = Access { kubeconfig: Some(file), ..Access::default() };
     let api = ApiServer::connect(&access).unwrap();
     let wanted = place.verified(&["a"], 80);
     let said = wait::until(ADMISSION_WAIT, || {
@@ -430,7 +435,10 @@ fn a_namespace_that_is_not_there_is_said_before_anything_is_done() {
     let api = place.api();
     let text = FOREIGN.replace("NAMESPACE", "no-such-namespace");
     let of = verified(&sekisho_manifest::parse("a.yaml", &text).unwrap());
-    let plan = plan(desired(&of, &BTreeSet::new(), &Stamp { revision: 1 }), &place.live(&api));
+    let plan = plan(
+        desired(&of, &BTreeSet::new(), &Stamp { revision: 1, ..Stamp::default() }),
+        &place.live(&api),
+    );
     let said = refusals(api.transact(&plan, Force::Never).unwrap_err());
     assert!(said[0].contains("make the namespace first"), "{said:?}");
 }
@@ -440,8 +448,8 @@ fn an_api_server_that_is_not_there_is_said_so() {
     let file = std::env::temp_dir().join(format!("nowhere-{}", std::process::id()));
     let text = "apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: 'http://127.0.0.1:1'}}]\ncontexts: [{name: a, context: {cluster: a, user: a}}]\nusers: [{name: a, user: {}}]\ncurrent-context: a\n";
     std::fs::write(&file, text).unwrap();
-    let api =
-        ApiServer::connect(&Access { kubeconfig: Some(file.clone()), context: None }).unwrap();
+    let api = ApiServer::connect(&Access { kubeconfig: Some(file.clone()), ..Access::default() })
+        .unwrap();
     let said = api.live().unwrap_err().to_string();
     assert!(said.contains("no answer") && said.contains("is the API server up"), "{said}");
     std::fs::remove_file(file).unwrap();
@@ -453,10 +461,39 @@ fn what_others_made_and_was_verified_with_ours_is_not_applied() {
     let of = verified(&sekisho_manifest::parse("a.yaml", &text).unwrap());
     let key =
         ObjectKey { kind: "NetworkPolicy".into(), namespace: "a".into(), name: "foreign".into() };
-    let stamp = Stamp { revision: 1 };
+    let stamp = Stamp { revision: 1, ..Stamp::default() };
     assert!(desired(&of, &BTreeSet::from([key]), &stamp).is_empty());
     let all = desired(&of, &BTreeSet::new(), &stamp);
     assert_eq!(all.len(), 1);
     let plan = plan(all, &LiveState::default());
     assert_eq!(plan.steps[0].step, Step::Create);
+}
+
+#[test]
+fn two_installations_prune_their_own_policies_and_not_each_others() {
+    let place = Place::new("two");
+    let first = place.api();
+    let second = place.api_of(Installation::new("team/blue").unwrap());
+    for (api, name) in [(&first, "a"), (&second, "b")] {
+        let plan = place.plan(api, &place.verified(&[name], 80), 1);
+        let made: Vec<&Step> = plan.steps.iter().map(|planned| &planned.step).collect();
+        assert!(!made.contains(&&Step::Prune), "{made:?}");
+        let _done = api.transact(&plan, Force::Never).unwrap();
+    }
+    assert_eq!(place.names(), "a b");
+    let owner = ".metadata.annotations.sekisho\\.dev/installation";
+    assert_eq!(["a", "b"].map(|name| place.field(name, owner)), ["sekisho", "team/blue"]);
+
+    // Not even a policy of the same name, and not even by force.
+    let taken = place.plan(&second, &place.verified(&["a"], 81), 2);
+    assert_eq!(taken.conflicts().count(), 1);
+    let refused = second.transact(&taken, Force::OwnObjects).unwrap_err();
+    assert!(matches!(refused, TransactError::Refused(_)), "{refused}");
+    assert!(refused.to_string().contains("was made by sekisho and is not ours"), "{refused}");
+
+    // None is wanted any more: each deletes its own.
+    for (api, left) in [(&first, "b"), (&second, "")] {
+        let _done = api.transact(&place.plan(api, &verified(&[]), 2), Force::Never).unwrap();
+        assert_eq!(place.names(), left);
+    }
 }

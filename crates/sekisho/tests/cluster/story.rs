@@ -99,7 +99,11 @@ fn a_user_installs_it_sees_the_shop_protects_it_and_removes_it() {
     denied_by_a_policy(&product);
     assert_eq!(new_errors(&shop, &before), [""; 0], "{}", denials(&product));
 
+    // A pod that comes in this moment brings rules with it, and rules are compared.
+    suspend_jobs(&cluster, true);
+    product.await_orders(1);
     agents_end(&cluster, &product, &shop);
+    suspend_jobs(&cluster, false);
     costs(&cluster, &product);
     jobs_went_on(&cluster, &until);
 
@@ -234,6 +238,20 @@ fn agents_end(cluster: &Cluster, product: &Installed<'_>, shop: &Shop<'_>) {
         assert_eq!(new_errors(shop, &before), [""; 0], "{way:?}: {}", denials(product));
         let status = product.json(&["status"]);
         println!("after {way:?}: completeness {}, gaps {}", status["completeness"], status["gaps"]);
+    }
+}
+
+/// Keeps the minute's jobs from starting, and waits until none runs; or lets them start again.
+fn suspend_jobs(cluster: &Cluster, suspended: bool) {
+    let patch = format!("{{\"spec\":{{\"suspend\":{suspended}}}}}");
+    cluster.kubectl(&["-n", "story-data", "patch", "cronjob", "report", "-p", &patch]);
+    let ended = || {
+        let jobs = cluster.get(&["jobs", "-n", "story-data"]);
+        let mut all = jobs["items"].as_array()?.iter();
+        all.all(|job| job["status"]["completionTime"].is_string()).then_some(())
+    };
+    if suspended {
+        wait::until(WAIT, ended).expect("the job of this minute ends");
     }
 }
 
