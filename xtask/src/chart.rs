@@ -54,6 +54,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         helm(&["template", NAMESPACE], &["agent.cgruop=/x"]).is_err(),
         "the chart takes a value that it does not know"
     );
+    cert_manager(&helm(&["template", NAMESPACE], &["tls.mode=certManager"])?)
+        .context("the chart with tls.mode=certManager")?;
     println!("{CHART} is good in {} variants", VARIANTS.len());
     let rendered = helm(&["template", NAMESPACE], PLAIN)?;
     let text = format!("{}{rendered}", head(&digest(root)?));
@@ -65,6 +67,56 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
             fs::write(&path, text).with_context(|| format!("write {MANIFESTS}"))?;
             println!("wrote {MANIFESTS}");
         }
+    }
+    Ok(())
+}
+
+/// What the server and the agents need of cert-manager's Certificates: a Secret for each that is
+/// mounted, the name that says what its holder may do (crates/api/src/tls/identity.rs), the usage
+/// that TLS asks for at its end, and the server's DNS name.
+fn cert_manager(rendered: &str) -> Result<()> {
+    let documents: Vec<&str> = rendered.split("\n---\n").collect();
+    let certificate = |secret: &str| {
+        let line = format!("\n  secretName: {secret}\n");
+        let mut found = documents.iter().filter(|text| {
+            text.contains("\nkind: Certificate\n") && format!("{text}\n").contains(&line)
+        });
+        let one = found.next().with_context(|| format!("no Certificate makes {secret}"))?;
+        ensure!(found.next().is_none(), "two Certificates make {secret}");
+        Ok(*one)
+    };
+    ensure!(!rendered.contains("\nkind: Secret\n"), "a Secret is in the way of cert-manager's");
+    for line in rendered.lines().filter(|line| line.trim_start().starts_with("secretName: ")) {
+        certificate(line.trim().trim_start_matches("secretName: "))?;
+    }
+    let authority = certificate("sekisho-ca")?;
+    ensure!(authority.contains("\n  isCA: true\n"), "sekisho-ca is no authority");
+    for (holder, path, usage) in [
+        ("server", "server", "server auth"),
+        ("agent", "agent", "client auth"),
+        ("operator", "operator/admin", "client auth"),
+        ("monitor", "monitor", "client auth"),
+    ] {
+        let text = certificate(&format!("sekisho-{holder}-tls"))?;
+        for wanted in [
+            format!("\n  uris: [\"spiffe://cluster.local/{path}\"]\n"),
+            format!("\n  usages: [digital signature, {usage}]\n"),
+            "\n  issuerRef: {name: sekisho, kind: Issuer}\n".to_owned(),
+        ] {
+            ensure!(format!("{text}\n").contains(&wanted), "{holder} lacks `{}`", wanted.trim());
+        }
+    }
+    let names = certificate("sekisho-server-tls")?;
+    let url = format!("sekisho-server.{NAMESPACE}.svc");
+    ensure!(
+        rendered.contains(&format!("https://{url}:")),
+        "agents ask for another name than {url}"
+    );
+    for name in [url.as_str(), "localhost"] {
+        let is_name = |line: &str| {
+            line.trim_start().starts_with("dnsNames:") && line.contains(&format!("\"{name}\""))
+        };
+        ensure!(names.lines().any(is_name), "the server's certificate lacks {name}");
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask ci`: what `test` does, and that documentation and generated files hold as well.
+//! `cargo xtask ci`: what `test` does, and that documentation, generated files and the chart hold as
+//! well.
 
 use std::path::Path;
 
@@ -6,7 +7,7 @@ use anyhow::Result;
 
 use crate::steps::Steps;
 use crate::test::{self, Options};
-use crate::{generate, run};
+use crate::{chart, generate, run};
 
 /// Runs the verb.
 ///
@@ -14,6 +15,7 @@ use crate::{generate, run};
 /// If any step fails; all were tried.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let options = Options::read(arguments)?;
+    let quick = options.quick;
     let mut steps = Steps::default();
     test::run_all(root, options, &mut steps);
     steps.check("documentation", || {
@@ -23,5 +25,10 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         run::stream(cargo.arg("--quiet"))
     });
     steps.check("generated files", || generate::run(root, &["--check".to_owned()]));
+    if quick {
+        steps.leave_out("chart", "needs Helm, which is built with Go, and --quick was given");
+    } else {
+        steps.check("chart", || chart::run(root, &["--check".to_owned()]));
+    }
     steps.finish()
 }

@@ -44,7 +44,11 @@ const VERBS: &[Verb] = &[
         run: demo::run,
     },
     Verb { name: "test", does: "every check and test; --quick leaves out root's", run: test::run },
-    Verb { name: "ci", does: "test, and documentation and generated files as well", run: ci::run },
+    Verb {
+        name: "ci",
+        does: "test, and documentation, generated files and chart as well",
+        run: ci::run,
+    },
     Verb { name: "score", does: "answers that others wrote, compared with ours", run: score::run },
     Verb { name: "setup", does: "say what this machine lacks, and install it", run: setup::run },
     Verb { name: "tidy", does: "the style rules that no other tool checks", run: tidy::run },

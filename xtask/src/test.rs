@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::artifact::{self, Artifact};
 use crate::libtest::Tally;
@@ -29,10 +29,12 @@ const UNIT_LIMIT: Duration = Duration::from_secs(10 * 60);
 const ROOT_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// What to leave out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     /// Leave out the tests that need root, and with them those that need a cluster.
     pub(crate) quick: bool,
+    /// Kubernetes of the cluster, such as `1.34`; None: the main version (testing/cluster).
+    pub(crate) release: Option<String>,
 }
 
 impl Options {
@@ -41,11 +43,19 @@ impl Options {
     /// # Errors
     /// If there is one we do not know, or the tests need root and we are not.
     pub(crate) fn read(arguments: &[String]) -> Result<Self> {
-        let mut options = Self { quick: false };
-        for argument in arguments {
+        let mut options = Self::default();
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
             match argument.as_str() {
                 "--quick" | "--no-root" => options.quick = true,
-                _ => bail!("`{argument}` is not a flag of test; it knows --quick (or --no-root)"),
+                "--cluster-version" => {
+                    let release = rest.next().context("--cluster-version needs one, as 1.34")?;
+                    options.release = Some(release.clone());
+                }
+                _ => bail!(
+                    "`{argument}` is not a flag of test; it knows --quick (or --no-root) and \
+                     --cluster-version"
+                ),
             }
         }
         if !options.quick && !workspace::is_root() {
@@ -112,9 +122,10 @@ fn run_programs(root: &Path, options: Options, mut programs: Vec<Artifact>, step
             Some(_) if options.quick => {
                 steps.leave_out(&name(artifact), "needs root and a cluster, and --quick was given");
             }
-            Some(product) => cluster::suite(root, &product.executable, steps, |state| {
-                run_in_cluster(artifact, state)
-            }),
+            Some(product) => {
+                let what = (product.executable.as_path(), options.release.as_deref());
+                cluster::suite(root, what, steps, |state| run_in_cluster(artifact, state));
+            }
             None => {
                 steps.check(&name(artifact), || bail!("cargo built no program `sekisho`"));
             }
@@ -262,6 +273,17 @@ mod tests {
         let tally = run_program(&program, Duration::from_secs(20), false).unwrap();
         fs::remove_file(path).unwrap();
         tally
+    }
+
+    #[test]
+    fn the_cluster_is_of_the_version_asked_for_and_a_version_is_needed() {
+        let read = |line: &str| {
+            Options::read(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        };
+        let options = read("--quick --cluster-version 1.34").unwrap();
+        assert_eq!(options, Options { quick: true, release: Some("1.34".to_owned()) });
+        assert_eq!(read("--quick").unwrap().release, None);
+        assert!(read("--quick --cluster-version").is_err());
     }
 
     #[test]

@@ -13,19 +13,19 @@ use crate::image;
 use crate::libtest::Tally;
 use crate::steps::Steps;
 
-/// Runs `tests`, which is told the cluster's state folder, in a new cluster whose nodes have
-/// `program` as an image.
+/// Runs `tests`, which is told the cluster's state folder, in a new cluster of `release` (none is the
+/// main version) whose nodes have `program` as an image.
 ///
 /// Each step is shown in the table; the tests don't run without a cluster.
 pub(crate) fn run(
     root: &Path,
-    program: &Path,
+    (program, release): (&Path, Option<&str>),
     steps: &mut Steps,
     tests: impl FnOnce(&Path) -> Result<Tally>,
 ) {
     let state = state(root);
     let came = steps.check("cluster up", || {
-        let programs = binary::programs(root, None)?;
+        let programs = binary::programs(root, release)?;
         up::up(root, &programs, &state, Shape::Nodes)?;
         load(&find(&state)?, program)
     });
