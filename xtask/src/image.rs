@@ -316,6 +316,20 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::setup;
+
+    /// No container engine runs in the tests, so what can be compared is.
+    #[test]
+    fn the_dockerfile_builds_with_the_rust_and_the_clang_that_are_tested() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let recipe = fs::read_to_string(root.join("deploy/image/Dockerfile")).unwrap();
+        let rust = format!("FROM rust:{}-bookworm AS build\n", env!("CARGO_PKG_RUST_VERSION"));
+        assert!(recipe.contains(&rust), "{rust}{recipe}");
+        assert!(recipe.contains(&format!(" clang-{} ", setup::CLANG_MAJOR_MIN)), "{recipe}");
+        for helper in HELPERS {
+            assert!(recipe.contains(helper), "{helper} is in the tar and not in the Dockerfile");
+        }
+    }
 
     #[test]
     fn the_digest_is_that_of_the_standard() {

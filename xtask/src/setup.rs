@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::{format, run, workspace};
 
 /// Older ones refuse the flexible array in the kernel's `struct cgroup` (bpf/include/vmlinux.h).
-const CLANG_MAJOR_MIN: u32 = 19;
+pub(crate) const CLANG_MAJOR_MIN: u32 = 19;
 
 /// Something the machine must have.
 struct Need {
