@@ -59,7 +59,8 @@ pub(crate) fn run(args: &ApplyArgs, gitops: &GitOpsArgs) -> anyhow::Result<Exit>
     }
     if answer.verified.is_none() {
         output::note(
-            "nothing was written: correct the policies, or accept an edge by name with --accept",
+            "nothing was written: correct the policies, or accept an edge by name with --accept, or \
+             uncertain ones by number with --max-uncertain",
         );
         return Ok(Exit::Found);
     }

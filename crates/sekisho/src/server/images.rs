@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use sekisho_api::{ImageChange, ImageReview, VerifiedImages, WorkloadImages};
+use sekisho_api::{ImageChange, ImageReview, Status, VerifiedImages, WorkloadImages};
 use sekisho_model::{TimeRange, Timestamp};
 use sekisho_policy::RuleSet;
 
 use super::core::Core;
+use super::metrics::Text;
 use super::service::LocalService;
 use crate::images::{changes, known_edges, note, verify_again};
 use crate::pipeline::History;
@@ -139,6 +140,15 @@ fn all_as_was(revision: u64, checked: Timestamp) -> ImageReview {
         new_edges: 0,
         blocked: Vec::new(),
     }
+}
+
+/// The figures that an alert can be made of.
+pub(crate) fn metrics(text: &mut Text, status: &Status) {
+    let Some(review) = &status.images else { return };
+    let help = "Workloads that run an image with which the policies were not verified.";
+    text.single("sekisho_new_image_workloads", "gauge", help, review.changes.len());
+    let help = "Edges of these that the policies deny.";
+    text.single("sekisho_new_image_denied_edges", "gauge", help, review.would_block);
 }
 
 /// What is to be done, for the problems of `sekisho status`: only if policies deny what a new image

@@ -40,6 +40,7 @@ pub(crate) fn exposition(status: &Status) -> String {
     agents(&mut text, status);
     kernel_drops(&mut text, status);
     super::native_words::metrics(&mut text, status);
+    super::images::metrics(&mut text, status);
     text.0
 }
 
