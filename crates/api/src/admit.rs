@@ -11,6 +11,8 @@ use axum::extract::{Path, Request};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use sekisho_model::ClusterName;
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::{Identity, Peer, Role};
@@ -27,9 +29,18 @@ const BODY_WAIT: Duration = Duration::from_secs(30);
 static BODIES: LazyLock<Arc<Semaphore>> =
     LazyLock::new(|| Arc::new(Semaphore::new(BODIES_KIB_MAX)));
 
-/// Only the agent of the node in the path.
-pub(crate) async fn agents(Path(node): Path<String>, request: Request, next: Next) -> Response {
-    pass(request, next, |peer| may_speak_for(peer, &node)).await
+/// Which agent a path is for.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AgentPath {
+    /// The cluster; the path of an agent of `default` names none.
+    #[serde(default)]
+    pub(crate) cluster: ClusterName,
+    pub(crate) node: String,
+}
+
+/// Only the agent of the cluster and node in the path.
+pub(crate) async fn agents(Path(path): Path<AgentPath>, request: Request, next: Next) -> Response {
+    pass(request, next, |peer| may_speak_for(peer, &path)).await
 }
 
 /// Only people, and programs in their name.
@@ -91,13 +102,18 @@ fn too_large() -> Response {
     (StatusCode::PAYLOAD_TOO_LARGE, text).into_response()
 }
 
-/// Whether `peer` may report as `node` and take its orders.
-fn may_speak_for(peer: &Peer, node: &str) -> Result<(), String> {
-    let identity = match peer {
+/// Whether `peer` may report as the agent of `path` and take its orders.
+fn may_speak_for(peer: &Peer, path: &AgentPath) -> Result<(), String> {
+    let (identity, home) = match peer {
         Peer::Local => return Ok(()),
-        Peer::Certified { identity, home } => at_home(identity, home)?,
+        Peer::Certified { identity, home } => (identity, home),
         Peer::Nameless(why) => return Err(why.clone()),
     };
+    let node = path.node.as_str();
+    match &identity.role {
+        Role::Agent(_) => at_own_cluster(identity, home, &path.cluster)?,
+        Role::Operator(_) | Role::Monitor | Role::Server => {}
+    }
     match &identity.role {
         Role::Agent(None) => Ok(()),
         Role::Agent(Some(own)) if own == node => Ok(()),
@@ -137,6 +153,25 @@ fn may_monitor(peer: &Peer) -> Result<(), String> {
     }
 }
 
+/// An agent speaks for the cluster that its certificate names; where the server is at home, that is
+/// also the cluster without a name.
+fn at_own_cluster(identity: &Identity, home: &str, cluster: &ClusterName) -> Result<(), String> {
+    if identity.cluster == cluster.as_str() {
+        return Ok(());
+    }
+    if cluster.is_default() {
+        return at_home(identity, home)
+            .map(|_identity| ())
+            .map_err(|why| format!("{why}: start the agent with --cluster {}", identity.cluster));
+    }
+    Err(format!(
+        "the certificate is of an agent of the cluster `{}`, which can't speak for `{cluster}`: give \
+         the agents there certificates of their own (`sekisho certificates add DIR agent --cluster \
+         {cluster}`)",
+        identity.cluster
+    ))
+}
+
 /// One authority may sign for several clusters: each server is for its own.
 fn at_home<'a>(identity: &'a Identity, home: &str) -> Result<&'a Identity, String> {
     if identity.cluster == home {
@@ -152,6 +187,32 @@ mod tests {
 
     fn peer(uri: &str) -> Peer {
         Peer::Certified { identity: uri.parse().unwrap(), home: "a".to_owned() }
+    }
+
+    fn path(cluster: &str) -> AgentPath {
+        AgentPath { cluster: cluster.parse().unwrap(), node: "node-1".to_owned() }
+    }
+
+    #[test]
+    fn an_agent_speaks_for_the_cluster_in_its_certificate_and_for_no_other() {
+        // For the clusters default, b and c of a server at home in `a`.
+        let cases = [
+            (Peer::Local, [true, true, true]),
+            (peer("spiffe://a/agent"), [true, false, false]),
+            (peer("spiffe://b/agent"), [false, true, false]),
+            (peer("spiffe://b/agent/node-1"), [false, true, false]),
+            (peer("spiffe://b/agent/node-2"), [false, false, false]),
+            (peer("spiffe://default/agent"), [true, false, false]),
+            (peer("spiffe://b/operator/ann"), [false, false, false]),
+        ];
+        for (peer, expected) in cases {
+            let may = |cluster| may_speak_for(&peer, &path(cluster)).is_ok();
+            assert_eq!(["default", "b", "c"].map(may), expected, "{peer:?}");
+        }
+        let words = may_speak_for(&peer("spiffe://b/agent"), &path("c")).unwrap_err();
+        assert!(words.contains("`b`") && words.contains("--cluster c"), "{words}");
+        let words = may_speak_for(&peer("spiffe://b/agent"), &path("default")).unwrap_err();
+        assert!(words.contains("--cluster b"), "{words}");
     }
 
     #[test]
@@ -172,7 +233,7 @@ mod tests {
         ];
         for (peer, expected) in cases {
             let found = [
-                may_speak_for(&peer, "node-1").is_ok(),
+                may_speak_for(&peer, &path("default")).is_ok(),
                 may_order(&peer).is_ok(),
                 may_monitor(&peer).is_ok(),
             ];

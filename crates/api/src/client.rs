@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, StatusCode};
 use rustls::pki_types::ServerName;
-use sekisho_model::Batch;
+use sekisho_model::{Batch, ClusterName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -34,6 +34,8 @@ pub struct Client {
     address: ServerAddress,
     tls: Option<Tls>,
     kept: Option<Arc<Kept>>,
+    /// Of an agent.
+    cluster: ClusterName,
 }
 
 /// What a client needs for TLS.
@@ -127,7 +129,8 @@ impl Client {
     /// Makes a client of the server that listens on `socket`. Connects with each call.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self { address: ServerAddress::Socket(socket.to_owned()), tls: None, kept: None }
+        let (address, cluster) = (ServerAddress::Socket(socket.to_owned()), ClusterName::default());
+        Self { address, tls: None, kept: None, cluster }
     }
 
     /// Makes a client of the server at `address`. Over TLS it needs `files`, which are read with
@@ -150,7 +153,21 @@ impl Client {
                 Some(Tls { files, name: parsed.map_err(|_cause| ClientError::Name(name))? })
             }
         };
-        Ok(Self { address, tls, kept: None })
+        Ok(Self { address, tls, kept: None, cluster: ClusterName::default() })
+    }
+
+    /// Speaks as an agent of `cluster`; for agents only, what operators ask names a cluster itself.
+    #[must_use]
+    pub fn in_cluster(mut self, cluster: ClusterName) -> Self {
+        self.cluster = cluster;
+        self
+    }
+
+    fn agent_path(&self, node: &str, what: &str) -> String {
+        match self.cluster.is_default() {
+            true => format!("/v1/agents/{node}/{what}"),
+            false => format!("/v1/clusters/{}/agents/{node}/{what}", self.cluster),
+        }
     }
 
     /// Keeps connections for later calls; for clients that live in one runtime only, whose end
@@ -172,7 +189,7 @@ impl Client {
     /// # Errors
     /// [`CallError`]; the batch is durable only if this returns `Ok`.
     pub async fn send_batch(&self, batch: &Batch) -> Result<Ack, CallError> {
-        let path = format!("/v1/agents/{}/batches", batch.node);
+        let path = self.agent_path(&batch.node, "batches");
         postcard_answer(self.call("POST", &path, encoded(batch)?).await?)
     }
 
@@ -181,7 +198,7 @@ impl Client {
     /// # Errors
     /// [`CallError`].
     pub async fn order(&self, node: &str, after: u64) -> Result<Option<Order>, CallError> {
-        let path = format!("/v1/agents/{node}/order?after={after}");
+        let path = self.agent_path(node, &format!("order?after={after}"));
         let body = self.call("GET", &path, Bytes::new()).await?;
         if body.is_empty() { Ok(None) } else { postcard_answer(body).map(Some) }
     }
@@ -191,7 +208,7 @@ impl Client {
     /// # Errors
     /// [`CallError`].
     pub async fn report(&self, node: &str, report: &AgentReport) -> Result<(), CallError> {
-        let path = format!("/v1/agents/{node}/report");
+        let path = self.agent_path(node, "report");
         self.call("POST", &path, encoded(report)?).await.map(|_empty| ())
     }
 
@@ -203,12 +220,27 @@ impl Client {
         json_answer(&self.call("GET", "/v1/status", Bytes::new()).await?)
     }
 
-    /// Asks for all revisions, oldest first.
+    /// Asks which clusters the server has, by name.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn revisions(&self) -> Result<Vec<Revision>, CallError> {
-        json_answer(&self.call("GET", "/v1/revisions", Bytes::new()).await?)
+    pub async fn clusters(&self) -> Result<Vec<ClusterName>, CallError> {
+        json_answer(&self.call("GET", "/v1/clusters", Bytes::new()).await?)
+    }
+
+    /// Asks for all revisions of `cluster`, or of the only one, oldest first.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn revisions(
+        &self,
+        cluster: Option<&ClusterName>,
+    ) -> Result<Vec<Revision>, CallError> {
+        let path = match cluster {
+            Some(cluster) => format!("/v1/revisions?cluster={cluster}"),
+            None => "/v1/revisions".to_owned(),
+        };
+        json_answer(&self.call("GET", &path, Bytes::new()).await?)
     }
 
     /// Asks for history and cluster.
@@ -219,21 +251,31 @@ impl Client {
         postcard_answer(self.call("POST", "/v1/snapshot", encoded(&query)?).await?)
     }
 
-    /// Asks for at most `count` flows after `cursor`.
+    /// Asks for at most `count` flows of `cluster`, or of the only one, after `cursor`.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn flows(&self, cursor: u64, count: usize) -> Result<FlowPage, CallError> {
-        let path = format!("/v1/flows?cursor={cursor}&count={count}");
+    pub async fn flows(
+        &self,
+        cluster: Option<&ClusterName>,
+        cursor: u64,
+        count: usize,
+    ) -> Result<FlowPage, CallError> {
+        let path = paged("flows", cluster, cursor, count);
         postcard_answer(self.call("GET", &path, Bytes::new()).await?)
     }
 
-    /// Asks for at most `count` records of packets that kernels dropped, after `cursor`.
+    /// As [`Self::flows`], for packets that kernels dropped.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn drops(&self, cursor: u64, count: usize) -> Result<DropPage, CallError> {
-        let path = format!("/v1/drops?cursor={cursor}&count={count}");
+    pub async fn drops(
+        &self,
+        cluster: Option<&ClusterName>,
+        cursor: u64,
+        count: usize,
+    ) -> Result<DropPage, CallError> {
+        let path = paged("drops", cluster, cursor, count);
         postcard_answer(self.call("GET", &path, Bytes::new()).await?)
     }
 
@@ -346,6 +388,11 @@ impl Client {
             lines.push(line);
         }
     }
+}
+
+fn paged(what: &str, cluster: Option<&ClusterName>, cursor: u64, count: usize) -> String {
+    let of = cluster.map(|cluster| format!("&cluster={cluster}")).unwrap_or_default();
+    format!("/v1/{what}?cursor={cursor}&count={count}{of}")
 }
 
 fn accepted(status: StatusCode, body: Bytes) -> Result<Bytes, CallError> {

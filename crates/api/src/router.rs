@@ -11,14 +11,14 @@ use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use sekisho_model::Batch;
+use sekisho_model::{Batch, ClusterName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::{
     AgentReport, ApplyRequest, Identity, Peer, Refusal, Role, RollbackRequest, Service,
-    SnapshotQuery, admit,
+    SnapshotQuery, admit, admit::AgentPath,
 };
 
 /// How long an agent's question for an order may hang, where nothing else is said.
@@ -50,28 +50,38 @@ impl FromRef<Context> for Shared {
 /// | POST /v1/agents/{node}/batches | ingest; postcard in and out | the node's agent |
 /// | GET /v1/agents/{node}/order?after=N | next order, waits up to 10 s; 204 = none | the node's agent |
 /// | POST /v1/agents/{node}/report | an agent's state | the node's agent |
+/// | /v1/clusters/{cluster}/agents/{node}/... | the same, for agents of a cluster with a name | the node's agent |
+/// | GET /v1/clusters | the clusters' names, JSON | operators |
 /// | GET /v1/status, /v1/revisions | JSON | operators |
 /// | POST /v1/snapshot | postcard | operators |
 /// | GET /v1/flows?cursor=N&count=N, /v1/drops?cursor=N&count=N | postcard | operators |
 /// | POST /v1/apply, /v1/rollback | JSON | operators |
 /// | GET /metrics | Prometheus text | operators, monitors |
+///
+/// Agents of the cluster `default` use the paths that all had before clusters had names: an agent of
+/// another one is refused by an older server instead of being mixed with others. What operators ask
+/// takes `cluster=NAME`, which may be left out where the server has one only.
 pub fn router(service: Shared) -> Router {
     router_with(service, ORDER_WAIT)
 }
 
 /// As [`router`], with another longest wait for an order.
 pub fn router_with(service: Shared, order_wait: Duration) -> Router {
-    let agents = Router::new()
-        .route("/v1/agents/{node}/batches", post(ingest))
-        .route("/v1/agents/{node}/order", get(order))
-        .route("/v1/agents/{node}/report", post(report))
-        .route_layer(from_fn(admit::agents));
+    let of_agents = || {
+        Router::new()
+            .route("/agents/{node}/batches", post(ingest))
+            .route("/agents/{node}/order", get(order))
+            .route("/agents/{node}/report", post(report))
+            .route_layer(from_fn(admit::agents))
+    };
+    let agents = Router::new().nest("/v1", of_agents()).nest("/v1/clusters/{cluster}", of_agents());
     let operators = Router::new()
         .route("/v1/status", get(|State(s): State<Shared>| blocking_json(s, |s| Ok(s.status()))))
         .route(
-            "/v1/revisions",
-            get(|State(s): State<Shared>| blocking_json(s, |s| Ok(s.revisions()))),
+            "/v1/clusters",
+            get(|State(s): State<Shared>| blocking_json(s, |s| Ok(s.clusters()))),
         )
+        .route("/v1/revisions", get(revisions))
         .route("/v1/snapshot", post(snapshot))
         .route("/v1/flows", get(flows))
         .route("/v1/drops", get(drops))
@@ -93,7 +103,11 @@ pub(crate) fn metrics_router(service: Shared) -> Router {
     Router::new().route("/metrics", get(metrics)).with_state(service)
 }
 
-async fn ingest(State(service): State<Shared>, Path(node): Path<String>, body: Bytes) -> Response {
+async fn ingest(
+    State(service): State<Shared>,
+    Path(AgentPath { cluster, node }): Path<AgentPath>,
+    body: Bytes,
+) -> Response {
     let batch: Batch = match from_postcard(&body) {
         Ok(batch) => batch,
         Err(refusal) => return refused(&refusal),
@@ -102,7 +116,7 @@ async fn ingest(State(service): State<Shared>, Path(node): Path<String>, body: B
         let text = format!("batch of `{}` sent as `{node}`", batch.node);
         return refused(&Refusal::Invalid(text));
     }
-    blocking(service, move |service| service.ingest(batch, &body), postcard_body).await
+    blocking(service, move |service| service.ingest(&cluster, batch, &body), postcard_body).await
 }
 
 #[derive(Deserialize)]
@@ -112,13 +126,13 @@ struct After {
 
 async fn order(
     State(Context { service, order_wait }): State<Context>,
-    Path(node): Path<String>,
+    Path(AgentPath { cluster, node }): Path<AgentPath>,
     Query(After { after }): Query<After>,
 ) -> Response {
     let end = Instant::now() + order_wait;
     loop {
-        let (asked, name) = (Arc::clone(&service), node.clone());
-        match tokio::task::spawn_blocking(move || asked.order(&name, after)).await {
+        let (asked, cluster, name) = (Arc::clone(&service), cluster.clone(), node.clone());
+        match tokio::task::spawn_blocking(move || asked.order(&cluster, &name, after)).await {
             Ok(Some(order)) => return postcard_body(&order),
             Ok(None) if Instant::now() >= end => return StatusCode::NO_CONTENT.into_response(),
             Ok(None) => tokio::time::sleep(ORDER_POLL).await,
@@ -127,11 +141,15 @@ async fn order(
     }
 }
 
-async fn report(State(service): State<Shared>, Path(node): Path<String>, body: Bytes) -> Response {
+async fn report(
+    State(service): State<Shared>,
+    Path(AgentPath { cluster, node }): Path<AgentPath>,
+    body: Bytes,
+) -> Response {
     match from_postcard::<AgentReport>(&body) {
         Ok(report) => {
             let work = move |service: &dyn Service| {
-                service.report(&node, report);
+                service.report(&cluster, &node, report);
                 Ok(())
             };
             blocking(service, work, postcard_body).await
@@ -151,16 +169,31 @@ async fn snapshot(State(service): State<Shared>, body: Bytes) -> Response {
 struct FlowQuery {
     cursor: u64,
     count: usize,
+    cluster: Option<ClusterName>,
+}
+
+#[derive(Deserialize)]
+struct OfCluster {
+    cluster: Option<ClusterName>,
+}
+
+async fn revisions(
+    State(service): State<Shared>,
+    Query(OfCluster { cluster }): Query<OfCluster>,
+) -> Response {
+    blocking_json(service, move |s| s.revisions(cluster.as_ref())).await
 }
 
 async fn flows(State(service): State<Shared>, Query(query): Query<FlowQuery>) -> Response {
     let count = query.count.min(FLOWS_PER_PAGE_MAX);
-    blocking(service, move |s| Ok(s.flows(query.cursor, count)), postcard_body).await
+    blocking(service, move |s| s.flows(query.cluster.as_ref(), query.cursor, count), postcard_body)
+        .await
 }
 
 async fn drops(State(service): State<Shared>, Query(query): Query<FlowQuery>) -> Response {
     let count = query.count.min(FLOWS_PER_PAGE_MAX);
-    blocking(service, move |s| Ok(s.drops(query.cursor, count)), postcard_body).await
+    blocking(service, move |s| s.drops(query.cluster.as_ref(), query.cursor, count), postcard_body)
+        .await
 }
 
 async fn apply(

@@ -1,6 +1,6 @@
 //! What a server must be able to do.
 
-use sekisho_model::Batch;
+use sekisho_model::{Batch, ClusterName};
 
 use crate::{
     Ack, AgentReport, ApplyRequest, ApplyResponse, DropPage, FlowPage, Order, Revision,
@@ -23,17 +23,21 @@ pub enum Refusal {
 
 /// The server's work, called on a blocking thread: implementations may wait for the disk.
 pub trait Service: Send + Sync + 'static {
-    /// Makes a batch durable. `frame` is the batch as it came over the wire.
+    /// The clusters it serves, by name; never none.
+    fn clusters(&self) -> Vec<ClusterName>;
+
+    /// Makes a batch of an agent of `cluster` durable. `frame` is the batch as it came over the wire.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] if it could not be made durable: the agent keeps and resends it.
-    fn ingest(&self, batch: Batch, frame: &[u8]) -> Result<Ack, Refusal>;
+    /// [`Refusal::Unavailable`] if it could not be made durable, or the cluster is none of ours (yet):
+    /// the agent keeps and resends it.
+    fn ingest(&self, cluster: &ClusterName, batch: Batch, frame: &[u8]) -> Result<Ack, Refusal>;
 
-    /// The order for `node` if it is newer than `after`.
-    fn order(&self, node: &str, after: u64) -> Option<Order>;
+    /// The order for `node` of `cluster` if it is newer than `after`.
+    fn order(&self, cluster: &ClusterName, node: &str, after: u64) -> Option<Order>;
 
     /// Takes an agent's words about itself.
-    fn report(&self, node: &str, report: AgentReport);
+    fn report(&self, cluster: &ClusterName, node: &str, report: AgentReport);
 
     /// Health and figures.
     fn status(&self) -> Status;
@@ -41,29 +45,49 @@ pub trait Service: Send + Sync + 'static {
     /// History and cluster.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] if the store can't be read.
+    /// [`Refusal::Unavailable`] if the store can't be read; see [`Refusal::Invalid`] and
+    /// [`Refusal::Unknown`] for the cluster.
     fn snapshot(&self, query: SnapshotQuery) -> Result<Snapshot, Refusal>;
 
-    /// Flows after `cursor`, at most `count`.
-    fn flows(&self, cursor: u64, count: usize) -> FlowPage;
+    /// Flows of `cluster` after `cursor`, at most `count`; None = of the only cluster.
+    ///
+    /// # Errors
+    /// [`Refusal`] if that cluster is not there, or none is named and there are several.
+    fn flows(
+        &self,
+        cluster: Option<&ClusterName>,
+        cursor: u64,
+        count: usize,
+    ) -> Result<FlowPage, Refusal>;
 
-    /// Packets dropped by kernels, after `cursor`, at most `count` records.
-    fn drops(&self, cursor: u64, count: usize) -> DropPage;
+    /// Packets dropped by kernels of `cluster`, after `cursor`, at most `count` records.
+    ///
+    /// # Errors
+    /// As [`Service::flows`].
+    fn drops(
+        &self,
+        cluster: Option<&ClusterName>,
+        cursor: u64,
+        count: usize,
+    ) -> Result<DropPage, Refusal>;
 
     /// Verifies and, if that holds, puts in force.
     ///
     /// # Errors
-    /// [`Refusal`] if the policies can't be read or nothing can be stored.
+    /// [`Refusal`] if the policies can't be read, nothing can be stored, or the cluster is not clear.
     fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Refusal>;
 
     /// Goes back to an earlier revision.
     ///
     /// # Errors
-    /// [`Refusal::Unknown`] if there is no such revision.
+    /// [`Refusal::Unknown`] if there is no such revision or cluster.
     fn rollback(&self, request: RollbackRequest) -> Result<ApplyResponse, Refusal>;
 
-    /// All revisions, oldest first.
-    fn revisions(&self) -> Vec<Revision>;
+    /// All revisions of `cluster`, oldest first; None = of the only cluster.
+    ///
+    /// # Errors
+    /// As [`Service::flows`].
+    fn revisions(&self, cluster: Option<&ClusterName>) -> Result<Vec<Revision>, Refusal>;
 
     /// Prometheus text exposition (format version 0.0.4).
     fn metrics(&self) -> String;

@@ -7,7 +7,9 @@ use crate::{
     WorkloadImages,
 };
 use sekisho_manifest::Object;
-use sekisho_model::{Dropped, EdgeMinute, Flow, HookCounters, LossMinute, TimeRange, Timestamp};
+use sekisho_model::{
+    ClusterName, Dropped, EdgeMinute, Flow, HookCounters, LossMinute, TimeRange, Timestamp,
+};
 use sekisho_policy::{Cluster, RuleSet};
 use sekisho_verify::{VerifiedRecord, WhatIfReport};
 use serde::{Deserialize, Serialize};
@@ -145,6 +147,9 @@ pub struct IngestFigures {
 /// Answer to `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
+    /// The cluster that this is about; version, times, memory and listener are the server's.
+    #[serde(default)]
+    pub cluster_name: ClusterName,
     /// Version of the server.
     pub version: String,
     /// Server time.
@@ -195,6 +200,16 @@ pub struct Status {
     /// in force, or it was not looked at yet.
     #[serde(default)]
     pub images: Option<ImageReview>,
+    /// The server's other clusters, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Status>,
+}
+
+impl Status {
+    /// One for each cluster of the server, by name.
+    pub fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
 }
 
 /// How a live cluster is followed.
@@ -254,8 +269,10 @@ pub struct KindFigures {
 }
 
 /// Which history to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotQuery {
+    /// Of which cluster; None = of the only one.
+    pub cluster: Option<ClusterName>,
     /// Window.
     pub range: TimeRange,
 }
@@ -263,6 +280,8 @@ pub struct SnapshotQuery {
 /// History and the state of the cluster: all that map, recommend and verify need.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
+    /// The cluster.
+    pub cluster: ClusterName,
     /// Window as asked, cut to what exists.
     pub window: TimeRange,
     /// History.
@@ -314,6 +333,9 @@ pub struct PolicyFile {
 /// Asks the server to verify policies and, if they hold, to put them in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplyRequest {
+    /// In which cluster; None = in the only one.
+    #[serde(default)]
+    pub cluster: Option<ClusterName>,
     /// Policies to add or replace.
     pub files: Vec<PolicyFile>,
     /// True: policies that are not in `files` end.
@@ -369,6 +391,9 @@ pub struct ApplyResponse {
 /// Asks to go back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RollbackRequest {
+    /// In which cluster; None = in the only one.
+    #[serde(default)]
+    pub cluster: Option<ClusterName>,
     /// Revision to go back to; None = the one before the current; 0 = no policies.
     pub revision: Option<u64>,
     /// True: the revision in force is put back where somebody changed it, fields of our objects
@@ -382,7 +407,10 @@ pub struct RollbackRequest {
 /// A stored revision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Revision {
-    /// Number, from 1, ascending.
+    /// The cluster that it is for; revisions that do not say it are older than clusters with names.
+    #[serde(default)]
+    pub cluster: ClusterName,
+    /// Number in its cluster, from 1, ascending.
     pub revision: u64,
     /// When it was made.
     pub time: Timestamp,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sekisho_flow::Directory;
-use sekisho_model::{Flow, LossMinute, Timestamp};
+use sekisho_model::{ClusterName, Flow, LossMinute, Timestamp};
 
 use crate::format::{Format, LineFormat};
 use crate::lines::{Line, Lines};
@@ -169,6 +169,7 @@ impl Import {
         let node = format!("{NODE_PREFIX}{}", self.format);
         let row = |(minute, (produced, dropped))| LossMinute {
             minute,
+            cluster: ClusterName::default(),
             node: node.clone(),
             hook: HOOK.to_owned(),
             produced,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 use sekisho_flow::Directory;
 use sekisho_model::{
-    EdgeKey, EdgeStats, Flow, Labels, Party, PartyKind, Process, Reporters, Timestamp, WorkloadRef,
+    ClusterName, EdgeKey, EdgeStats, Flow, Labels, Party, PartyKind, Process, Reporters, Timestamp,
+    WorkloadRef,
 };
 
 use crate::record::{End, Identity, Record, Side, Sums};
@@ -50,6 +51,8 @@ impl Resolver {
             verdict: record.verdict,
             decided_by: record.decided_by,
             direction_inferred: seen.inferred,
+            // Other tools know one cluster.
+            cluster: ClusterName::default(),
         };
         let counted = if seen.counts { sums } else { Sums::default() };
         let stats = EdgeStats {

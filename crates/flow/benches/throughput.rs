@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use sekisho_flow::{Assembler, AssemblerLimits, Directory, JoinLimits, Joiner, ServiceTarget};
 use sekisho_model::{
-    Batch, Event, Half, Labels, Party, PartyKind, Process, ProcessExec, Protocol, SocketEvent,
-    SocketPhase, SocketRole, Timestamp, WorkloadRef,
+    Batch, ClusterName, Event, Half, Labels, Party, PartyKind, Process, ProcessExec, Protocol,
+    SocketEvent, SocketPhase, SocketRole, Timestamp, WorkloadRef,
 };
 
 const CONNECTIONS: u64 = 400_000;
@@ -168,7 +168,7 @@ fn main() {
     let sources = batches("node-1", assembled(SocketRole::Source));
     let destinations = batches("node-2", assembled(SocketRole::Destination));
     let directory = pod();
-    let mut joiner = Joiner::new(JoinLimits::default());
+    let mut joiner = Joiner::new(JoinLimits::default(), ClusterName::default());
     let mut flows = Vec::new();
     let mut given = 0;
     let begin = cpu_time();

@@ -4,17 +4,23 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use sekisho_model::{
-    Direction, DropRecord, Dropped, DroppedKey, DroppedVerdict, EdgeStats, Party, Protocol,
+    ClusterName, Direction, DropRecord, Dropped, DroppedKey, DroppedVerdict, EdgeStats, Party,
+    Protocol,
 };
 
 use crate::Directory;
 
-/// Names both ends of what `node` reported, as of the time of the drop.
+/// Names both ends of what `node` of `cluster` reported, as of the time of the drop.
 ///
 /// The end at which a socket was found is known by its cgroup, the other by its address; so is what
 /// was dropped on the way. A loopback address is the namespace's own.
 #[must_use]
-pub fn identify(node: &str, record: &DropRecord, directory: &dyn Directory) -> Dropped {
+pub fn identify(
+    cluster: &ClusterName,
+    node: &str,
+    record: &DropRecord,
+    directory: &dyn Directory,
+) -> Dropped {
     let at = record.time;
     let party = |address: IpAddr, side: Direction| {
         let own = record.direction == Some(side) || address.is_loopback();
@@ -37,6 +43,7 @@ pub fn identify(node: &str, record: &DropRecord, directory: &dyn Directory) -> D
         },
         drop_reason: record.reason.clone(),
         direction: record.direction,
+        cluster: cluster.clone(),
         node: node.to_owned(),
         source: record.source,
         destination: record.destination,
@@ -105,7 +112,7 @@ mod tests {
             packets: 7,
             cgroup: "/a".to_owned(),
         };
-        identify("n1", &record, &Lab)
+        identify(&ClusterName::default(), "n1", &record, &Lab)
     }
 
     #[test]

@@ -15,6 +15,7 @@
 mod clock;
 mod connection;
 mod find;
+mod key_form;
 mod nodes;
 mod resolve;
 mod table;
@@ -24,8 +25,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sekisho_model::{
-    Batch, DenyRecord, EdgeKey, EdgeStats, Flow, Half, HalfFlow, Outcome, PartyKind, Process,
-    SocketRole, Timestamp,
+    Batch, ClusterName, DenyRecord, EdgeKey, EdgeStats, Flow, Half, HalfFlow, Outcome, PartyKind,
+    Process, SocketRole, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +118,7 @@ pub struct JoinCheckpoint {
 #[derive(Debug)]
 pub struct Joiner {
     limits: JoinLimits,
+    cluster: ClusterName,
     clock: Clock,
     nodes: Nodes,
     table: Table,
@@ -135,11 +137,13 @@ struct Origin {
 }
 
 impl Joiner {
-    /// Makes an empty joiner.
+    /// Makes an empty joiner of what the agents of `cluster` report: addresses of two clusters may be
+    /// the same, so each has a joiner of its own.
     #[must_use]
-    pub fn new(limits: JoinLimits) -> Self {
+    pub fn new(limits: JoinLimits, cluster: ClusterName) -> Self {
         Self {
             limits,
+            cluster,
             clock: Clock::default(),
             nodes: Nodes::default(),
             table: Table::default(),
@@ -231,7 +235,15 @@ impl Joiner {
         self.clock = checkpoint.clock;
         self.nodes = checkpoint.nodes;
         self.stats = checkpoint.stats;
-        self.table = Table::restore(checkpoint.connections, checkpoint.next, checkpoint.idle);
+        // Whose cluster it is a checkpoint does not say: a log belongs to one.
+        let own = |(number, mut connection): (Number, Connection)| {
+            if let Some(key) = &mut connection.key {
+                key.cluster.clone_from(&self.cluster);
+            }
+            (number, connection)
+        };
+        let connections = checkpoint.connections.into_iter().map(own).collect();
+        self.table = Table::restore(connections, checkpoint.next, checkpoint.idle);
         self.processes = BTreeSet::new();
     }
 
@@ -328,7 +340,7 @@ impl Joiner {
         directory: &dyn Directory,
     ) -> (Number, Connection) {
         let protocol = end.protocol;
-        let who = Who { directory, nodes: self.nodes.names() };
+        let who = Who { directory, nodes: self.nodes.names(), cluster: &self.cluster };
         let mut found = self.table.other_end(&end, who);
         let hairpin = if found.is_none() { hairpin_of(&end, who) } else { None };
         if let Some(source) = hairpin {
@@ -366,7 +378,7 @@ impl Joiner {
         let mut denial = Denial::new(record);
         denial.source = canonical(denial.source);
         denial.destination = canonical(denial.destination);
-        let who = Who { directory, nodes: self.nodes.names() };
+        let who = Who { directory, nodes: self.nodes.names(), cluster: &self.cluster };
         let found = self.table.denied(protocol, &denial, who);
         let found = found.and_then(|found| Some((found, self.table.take(found.number)?)));
         let (number, mut connection) = match found {
@@ -442,7 +454,8 @@ impl Joiner {
             self.give(number, connection, None, out);
             return;
         }
-        let key = Who { directory, nodes: self.nodes.names() }.edge_of(&connection);
+        let key = Who { directory, nodes: self.nodes.names(), cluster: &self.cluster }
+            .edge_of(&connection);
         if connection.key.is_none() && is_nameless(&key) {
             // The inventory may lag behind a new pod: it has until the window ends.
             self.table.put(number, connection);
@@ -463,7 +476,8 @@ impl Joiner {
             connection.attach(theirs);
             self.stats.joined += 1;
         }
-        let key = Who { directory, nodes: self.nodes.names() }.edge_of(&connection);
+        let key = Who { directory, nodes: self.nodes.names(), cluster: &self.cluster }
+            .edge_of(&connection);
         self.give(number, connection, Some(key), out);
     }
 

@@ -84,8 +84,10 @@ impl Sums {
         let (from, to) = self.seen.unwrap_or((first, last));
         self.seen = Some((from.min(first), to.max(last)));
         let key = &row.key;
-        let name =
-            |party: &Party, process: Option<&Process>| node_name(options.grouping, party, process);
+        let name = |party: &Party, process: Option<&Process>| {
+            let name = node_name(options.grouping, party, process);
+            if options.clusters { name.in_cluster(&key.cluster) } else { name }
+        };
         let source = name(&key.source, key.source_process.as_deref());
         let destination = name(&key.destination, key.destination_process.as_deref());
         let id = (source.id.clone(), destination.id.clone(), key.protocol, key.port, key.verdict);
@@ -154,9 +156,9 @@ fn narrowed(range: TimeRange, seen: Option<(Timestamp, Timestamp)>) -> TimeRange
 }
 
 fn finished_node(sum: NodeSum) -> MapNode {
-    let NodeName { id, kind, namespace, name, process } = sum.name;
+    let NodeName { id, kind, namespace, name, process, cluster } = sum.name;
     let (party, pods) = (sum.party, sum.pods.len());
-    MapNode { id, kind, namespace, name, labels: sum.labels, party, pods, process }
+    MapNode { id, cluster, kind, namespace, name, labels: sum.labels, party, pods, process }
 }
 
 fn finished_edge((id, sum): (EdgeId, EdgeSum)) -> MapEdge {

@@ -57,10 +57,10 @@ fn style(verdict: Verdict) -> &'static str {
     }
 }
 
-pub(crate) fn by_namespace(map: &Map) -> BTreeMap<&str, Vec<&MapNode>> {
-    let mut groups: BTreeMap<&str, Vec<&MapNode>> = BTreeMap::new();
+pub(crate) fn by_namespace(map: &Map) -> BTreeMap<String, Vec<&MapNode>> {
+    let mut groups: BTreeMap<String, Vec<&MapNode>> = BTreeMap::new();
     for node in &map.nodes {
-        groups.entry(&node.namespace).or_default().push(node);
+        groups.entry(node.place()).or_default().push(node);
     }
     groups
 }

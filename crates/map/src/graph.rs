@@ -38,6 +38,9 @@ pub struct Hidden {
 pub struct MapNode {
     /// Unique, stable id, e.g. `shop/cart[Deployment]`, `payments.example[External]`.
     pub id: String,
+    /// The cluster, where the map is of several; its id begins with it, then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// Kubernetes kind of the owner, or `Namespace`, `Pod`, `Process`, `Host`, `Node`, `External`.
     pub kind: String,
     /// Namespace; empty for nodes and externals.
@@ -53,6 +56,19 @@ pub struct MapNode {
     /// The process, at process grouping only; None if nobody saw it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<String>,
+}
+
+impl MapNode {
+    /// What nodes are drawn together by: the namespace, with the cluster before it where the map is of
+    /// several. Empty for what is in none.
+    #[must_use]
+    pub(crate) fn place(&self) -> String {
+        match &self.cluster {
+            None => self.namespace.clone(),
+            Some(cluster) if self.namespace.is_empty() => cluster.clone(),
+            Some(cluster) => format!("{cluster}/{}", self.namespace),
+        }
+    }
 }
 
 /// One edge of a map: all connections of one source, destination, protocol, port and verdict.

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use sekisho_model::{EdgeKey, EdgeMinute, Party, PartyKind, Process, TimeRange, Verdict};
+use sekisho_model::{
+    ClusterName, EdgeKey, EdgeMinute, Party, PartyKind, Process, TimeRange, Verdict,
+};
 use serde::{Deserialize, Serialize};
 
 const NANOS_PER_MINUTE: u64 = 60_000_000_000;
@@ -67,6 +69,9 @@ pub struct MapOptions {
     pub hide_dns: bool,
     /// Leaves out allowed connections that a node itself makes to pods: the kubelet's probes.
     pub hide_probes: bool,
+    /// The rows are of several clusters: each node is of one of them and says so. Without it all rows
+    /// are taken to be of one cluster.
+    pub clusters: bool,
     /// If not empty: only edges with an end in one of these namespaces.
     pub namespaces: BTreeSet<String>,
 }
@@ -78,6 +83,7 @@ impl Default for MapOptions {
             range: TimeRange::ALL,
             hide_dns: false,
             hide_probes: false,
+            clusters: false,
             namespaces: BTreeSet::new(),
         }
     }
@@ -125,6 +131,14 @@ pub(crate) struct NodeName {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) process: Option<String>,
+    pub(crate) cluster: Option<String>,
+}
+
+impl NodeName {
+    /// The same name in `cluster`, where it means something else than in another one.
+    pub(crate) fn in_cluster(self, cluster: &ClusterName) -> Self {
+        Self { id: format!("{cluster}/{}", self.id), cluster: Some(cluster.to_string()), ..self }
+    }
 }
 
 pub(crate) fn node_name(grouping: Grouping, party: &Party, process: Option<&Process>) -> NodeName {
@@ -137,6 +151,7 @@ pub(crate) fn node_name(grouping: Grouping, party: &Party, process: Option<&Proc
             namespace: workload.namespace.clone(),
             name: party.pod.clone(),
             process: None,
+            cluster: None,
         },
         Grouping::Workload | Grouping::Pod => NodeName {
             id: party.id(),
@@ -144,6 +159,7 @@ pub(crate) fn node_name(grouping: Grouping, party: &Party, process: Option<&Proc
             namespace: workload.namespace.clone(),
             name: workload.name.clone(),
             process: None,
+            cluster: None,
         },
         Grouping::Process => {
             let text = process.map(ToString::to_string);
@@ -153,6 +169,7 @@ pub(crate) fn node_name(grouping: Grouping, party: &Party, process: Option<&Proc
                 namespace: workload.namespace.clone(),
                 name: workload.name.clone(),
                 process: text,
+                cluster: None,
             }
         }
     }
@@ -176,5 +193,6 @@ fn namespace_name(party: &Party) -> NodeName {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         process: None,
+        cluster: None,
     }
 }

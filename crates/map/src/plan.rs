@@ -241,9 +241,13 @@ fn groups(map: &Map, columns: &[usize]) -> Vec<Group> {
                 PartyKind::Host => "hosts",
                 PartyKind::Unknown | PartyKind::Pod | PartyKind::Service => "unknown",
             };
-            (true, title.to_owned(), at(columns, index))
+            let title = match &node.cluster {
+                Some(cluster) => format!("{cluster}: {title}"),
+                None => title.to_owned(),
+            };
+            (true, title, at(columns, index))
         } else {
-            (false, node.namespace.clone(), 0)
+            (false, node.place(), 0)
         };
         groups.entry(key).or_default().push(index);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Direction, EdgeStats, Party, Protocol, ServiceRef};
+use crate::{ClusterName, Direction, EdgeStats, Party, Protocol, ServiceRef};
 
 /// Where the packets came from and went, named as in [`crate::EdgeKey`], so that a reader of flows
 /// finds the same things in the same places. Not a connection: an answer's source is the responder.
@@ -43,6 +43,8 @@ pub struct Dropped {
     pub drop_reason: String,
     /// On their way into or out of a socket of the node; None = no socket was found.
     pub direction: Option<Direction>,
+    /// The cluster that the node is of.
+    pub cluster: ClusterName,
     /// Node or host that dropped them.
     pub node: String,
     /// Source as in the packet; address `::` = not read.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DecidedBy, Party, Process, Protocol, ServiceRef, Timestamp, Verdict};
+use crate::{ClusterName, DecidedBy, Party, Process, Protocol, ServiceRef, Timestamp, Verdict};
 
 /// What makes two connections the same edge. Never holds an ephemeral port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub struct EdgeKey {
     /// True if source and destination are only a guess (the connection's start was missed and no
     /// listener told).
     pub direction_inferred: bool,
+    /// The cluster whose agents saw it. Names and addresses of both ends mean something only there.
+    pub cluster: ClusterName,
 }
 
 /// Which ends reported a flow.

@@ -7,6 +7,7 @@
 //! All types serialise with serde in two forms: human-readable (JSON; times as RFC 3339) and
 //! compact (postcard; times as integers). No type uses serde features that postcard lacks.
 
+mod cluster;
 mod dropped;
 mod edge;
 mod event;
@@ -16,6 +17,7 @@ mod party;
 mod time;
 mod words;
 
+pub use cluster::{ClusterName, ClusterNameError};
 pub use dropped::{Dropped, DroppedKey, DroppedVerdict};
 pub use edge::{EdgeKey, EdgeMinute, EdgeStats, Flow, Reporters};
 pub use event::{

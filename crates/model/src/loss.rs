@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::{ClusterName, Timestamp};
 
 /// What one hook of one node produced and lost in one minute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LossMinute {
     /// Start of the minute.
     pub minute: Timestamp,
+    /// The cluster that the node is of.
+    pub cluster: ClusterName,
     /// Node or host.
     pub node: String,
     /// Hook, or `agent` for reports shed by the agent's own queue, or `server` for the server's.

@@ -65,11 +65,11 @@ fn await_ready(log: &PathBuf, mut lab: Child) -> anyhow::Result<Child> {
 
 async fn measure(socket: &Path, seconds: u64) -> anyhow::Result<String> {
     let client = Client::new(socket);
-    let mut cursor = client.flows(u64::MAX, 1).await?.cursor;
+    let mut cursor = client.flows(None, u64::MAX, 1).await?.cursor;
     let mut ages = Vec::new();
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
-        let page = client.flows(cursor, 10_000).await?;
+        let page = client.flows(None, cursor, 10_000).await?;
         cursor = page.cursor;
         let now = SystemClock.now();
         for flow in &page.flows {

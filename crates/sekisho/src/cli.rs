@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sekisho_api::ServerAddress;
-use sekisho_model::Timestamp;
+use sekisho_model::{ClusterName, Timestamp};
 use sekisho_policy::Dialect;
 
 use crate::commands::certificates::CertificatesCommand;
@@ -121,6 +121,9 @@ pub(crate) enum TableOrJson {
 pub(crate) struct HistoryArgs {
     #[command(flatten)]
     pub(crate) server: ServerArg,
+    /// The cluster. May be left out where the server, or the folder, has one only.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<ClusterName>,
     /// Read this folder of history instead of asking a server; needs no root.
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
@@ -234,6 +237,10 @@ pub(crate) struct AgentArgs {
     /// Name of the node or host.
     #[arg(long)]
     pub(crate) node: Option<String>,
+    /// The cluster that it is a node of, where the server has several; `default` if absent. Over TLS
+    /// the certificate must say the same.
+    #[arg(long, env = "SEKISHO_CLUSTER", value_name = "NAME")]
+    pub(crate) cluster: Option<ClusterName>,
     /// Folder of the cgroup v2 tree to watch.
     #[arg(long, value_name = "DIR")]
     pub(crate) cgroup: Option<PathBuf>,
@@ -278,14 +285,20 @@ pub(crate) struct ServerArgs {
     /// Folder of history, revisions and inventory.
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Watch lines of the cluster (the lab's journal.jsonl).
-    #[arg(long, value_name = "FILE")]
-    pub(crate) journal: Option<PathBuf>,
+    /// Take agents of the cluster with this name, also without a source of its objects; may be given
+    /// again. Without any cluster that has a name there is one, `default`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Vec<ClusterName>,
+    /// Watch lines of a cluster (the lab's journal.jsonl): of `default` where none is named; may be
+    /// given again.
+    #[arg(long, value_name = "[NAME=]FILE")]
+    pub(crate) journal: Vec<String>,
     /// Watch the API server of a Kubernetes cluster: as a pod does, else by KUBECONFIG or
-    /// ~/.kube/config, or by the kubeconfig file named.
-    #[arg(long, value_name = "KUBECONFIG", num_args = 0..=1, require_equals = true,
-        default_missing_value = "", conflicts_with = "journal")]
-    pub(crate) kubernetes: Option<String>,
+    /// ~/.kube/config, or by the kubeconfig file named; of `default` where no cluster is named; may be
+    /// given again.
+    #[arg(long, value_name = "[NAME=]KUBECONFIG", num_args = 0..=1, require_equals = true,
+        default_missing_value = "")]
+    pub(crate) kubernetes: Vec<String>,
     /// End when the starting process ends.
     #[arg(long, hide = true)]
     pub(crate) die_with_parent: bool,
@@ -525,6 +538,9 @@ pub(crate) struct RollbackArgs {
     /// objects in the cluster. Objects that others made stay.
     #[arg(long, conflicts_with_all = ["revision", "list"])]
     pub(crate) repair: bool,
+    /// The cluster. May be left out where the server has one only.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<ClusterName>,
     #[command(flatten)]
     pub(crate) server: ServerArg,
 }

@@ -2,11 +2,13 @@
 //! Documented in docs/config.md and, for editors, in deploy/config.schema.json: the tests below hold
 //! the three together.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use sekisho_api::{Enforcement, ServerAddress, TlsFiles};
 use sekisho_inventory::watch::Cluster;
+use sekisho_model::ClusterName;
 use serde::Deserialize;
 
 use crate::commands::tunnel::Place;
@@ -15,6 +17,8 @@ use crate::commands::tunnel::Place;
 pub(crate) const DEFAULT_SOCKET: &str = "/run/sekisho/server.sock";
 /// State of the lab where nothing else is said.
 pub(crate) const DEFAULT_LAB_STATE: &str = "/run/sekisho/lab";
+/// Clusters of one server: each has a history, an inventory and a joiner, with bounds of their own.
+const CLUSTERS_MAX: usize = 16;
 /// Smallest ring buffer, bytes: a page.
 const RING_BYTES_MIN: u32 = 4_096;
 const DEFAULT_FILE: &str = "/etc/sekisho/config.toml";
@@ -62,6 +66,8 @@ pub(crate) struct TlsConfig {
 pub(crate) struct AgentConfig {
     /// Name of the node or host; the machine's host name if absent.
     pub(crate) node: Option<String>,
+    /// The cluster that it is a node of.
+    pub(crate) cluster: ClusterName,
     /// Absolute path of the cgroup v2 folder to watch; the mount itself if absent.
     pub(crate) cgroup: Option<PathBuf>,
     /// Network namespace to enforce in; the agent's own if absent.
@@ -89,6 +95,7 @@ impl Default for AgentConfig {
     fn default() -> Self {
         Self {
             node: None,
+            cluster: ClusterName::default(),
             cgroup: None,
             netns: None,
             cri: None,
@@ -130,6 +137,9 @@ pub(crate) struct ServerConfig {
     pub(crate) journal: Option<PathBuf>,
     /// The Kubernetes cluster to watch.
     pub(crate) kubernetes: Kubernetes,
+    /// Clusters with names, besides or instead of the one that `journal` and `kubernetes` mean, which
+    /// is `default`.
+    pub(crate) clusters: BTreeMap<ClusterName, ClusterConfig>,
     /// Who enforces: `datapath` (our agents) or `native` (the cluster's network plugin, from policies
     /// that the server applies to the cluster that it watches).
     pub(crate) enforcement: Enforcement,
@@ -144,6 +154,33 @@ pub(crate) struct ServerConfig {
     pub(crate) enforce_grace_s: u64,
 }
 
+/// `[server.clusters.NAME]`: where the objects of a cluster come from. With neither, its agents are
+/// taken in all the same.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ClusterConfig {
+    /// Watch lines of the cluster.
+    pub(crate) journal: Option<PathBuf>,
+    /// Its API server.
+    pub(crate) kubernetes: Kubernetes,
+}
+
+impl ClusterConfig {
+    /// The API server to watch, if there is one.
+    pub(crate) fn watched(&self) -> Option<Cluster> {
+        match &self.kubernetes {
+            Kubernetes::On(false) => None,
+            Kubernetes::On(true) => Some(Cluster::Surrounding),
+            Kubernetes::Kubeconfig(path) => Some(Cluster::Kubeconfig(path.clone())),
+        }
+    }
+
+    fn is_followed(&self) -> bool {
+        self.journal.is_some() || self.watched().is_some()
+    }
+}
+
 /// `server.kubernetes`: true, false, or the path of a kubeconfig.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
@@ -155,14 +192,40 @@ pub(crate) enum Kubernetes {
     Kubeconfig(PathBuf),
 }
 
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self::On(false)
+    }
+}
+
 impl ServerConfig {
-    /// The Kubernetes cluster to watch, if there is one.
-    pub(crate) fn cluster(&self) -> Option<Cluster> {
-        match &self.kubernetes {
-            Kubernetes::On(false) => None,
-            Kubernetes::On(true) => Some(Cluster::Surrounding),
-            Kubernetes::Kubeconfig(path) => Some(Cluster::Kubeconfig(path.clone())),
+    /// All clusters, by name, with where their objects come from. Without any that has a name it is
+    /// `default` alone, be it followed or not.
+    pub(crate) fn clusters(&self) -> anyhow::Result<BTreeMap<ClusterName, ClusterConfig>> {
+        let unnamed =
+            ClusterConfig { journal: self.journal.clone(), kubernetes: self.kubernetes.clone() };
+        let mut all = self.clusters.clone();
+        if unnamed.is_followed() || all.is_empty() {
+            let named = all.insert(ClusterName::default(), unnamed);
+            anyhow::ensure!(
+                !named.is_some_and(|named| named.is_followed()),
+                "the cluster `default` is named twice: `server.kubernetes` and `server.journal` mean \
+                 it, and so does `server.clusters.default`"
+            );
         }
+        for (name, source) in &all {
+            anyhow::ensure!(
+                source.journal.is_none() || source.watched().is_none(),
+                "cluster `{name}`: `journal` and `kubernetes` are both set (for the cluster `default` \
+                 `server.journal` and `server.kubernetes`): a cluster is followed by one of them"
+            );
+        }
+        anyhow::ensure!(
+            all.len() <= CLUSTERS_MAX,
+            "{} clusters are more than the {CLUSTERS_MAX} that one server takes: start another server",
+            all.len()
+        );
+        Ok(all)
     }
 }
 
@@ -180,6 +243,7 @@ impl Default for ServerConfig {
             rotate_s: 300,
             journal: None,
             kubernetes: Kubernetes::On(false),
+            clusters: BTreeMap::new(),
             enforcement: Enforcement::Datapath,
             installation: "sekisho".to_owned(),
             drift_check_s: 15,
@@ -250,10 +314,7 @@ impl Config {
         for (key, value) in least_one {
             anyhow::ensure!(value > 0, "`{key}` is 0, it must be at least 1");
         }
-        anyhow::ensure!(
-            self.server.journal.is_none() || self.server.cluster().is_none(),
-            "`server.journal` and `server.kubernetes` are both set: a server follows one cluster"
-        );
+        self.server.clusters()?;
         let bytes = self.agent.ring_bytes;
         anyhow::ensure!(
             bytes.is_power_of_two() && bytes >= RING_BYTES_MIN,
@@ -289,8 +350,6 @@ impl TlsConfig {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::Value;
 
     use super::*;
@@ -310,7 +369,8 @@ mod tests {
         let object = value.as_object().unwrap();
         let nested = |(key, value): (&String, &Value)| {
             let name = format!("{prefix}{key}");
-            match value.is_object() {
+            // What has names of its own in it has none to begin with.
+            match value.as_object().is_some_and(|object| !object.is_empty()) {
                 true => keys(&format!("{name}."), value),
                 false => BTreeMap::from([(name, value.clone())]),
             }
@@ -325,7 +385,7 @@ mod tests {
         let nested = |(key, value): (&String, &Value)| {
             let name = format!("{prefix}{key}");
             assert!(value["description"].as_str().is_some_and(|text| !text.is_empty()), "{name}");
-            match value["type"] == "object" {
+            match value["properties"].is_object() {
                 true => keys_of_schema(&format!("{name}."), value),
                 false => BTreeMap::from([(name, value["default"].clone())]),
             }
@@ -379,7 +439,11 @@ mod tests {
 
     #[test]
     fn a_cluster_is_watched_where_it_is_asked_for_and_not_besides_a_journal() {
-        let cluster = |text: &str| parse(text).unwrap().server.cluster();
+        let cluster = |text: &str| {
+            let all = parse(text).unwrap().server.clusters().unwrap();
+            assert_eq!(all.len(), 1);
+            all[&ClusterName::default()].watched()
+        };
         assert_eq!(cluster(""), None);
         assert_eq!(cluster("[server]\nkubernetes = true"), Some(Cluster::Surrounding));
         let named = Cluster::Kubeconfig(PathBuf::from("/k"));
@@ -388,6 +452,33 @@ mod tests {
         assert!(both.contains("server.kubernetes"), "{both}");
         let wrong = format!("{:#}", parse("[server]\nkubernetes = 3").unwrap_err());
         assert!(wrong.contains("path of a kubeconfig"), "{wrong}");
+    }
+
+    #[test]
+    fn clusters_with_names_stand_beside_the_one_without_or_alone() {
+        let names = |text: &str| {
+            let all = parse(text).unwrap().server.clusters().unwrap();
+            all.keys().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let east = "[server.clusters.east]\nkubernetes = '/east'\n";
+        assert_eq!(names(""), "default");
+        assert_eq!(names(east), "east");
+        assert_eq!(names(&format!("[server]\nkubernetes = true\n{east}")), "default east");
+        assert_eq!(names(&format!("[server.clusters.default]\n{east}")), "default east");
+        for (text, words) in [
+            ("[server.clusters.East]", "no name of a cluster"),
+            ("[server.clusters.east]\nkubeconfig = '/k'", "kubeconfig"),
+            ("[server.clusters.east]\nkubernetes = true\njournal = '/j'", "`east`"),
+            ("[server]\njournal = '/j'\n[server.clusters.default]\nkubernetes = true", "twice"),
+        ] {
+            let error = format!("{:#}", parse(text).unwrap_err());
+            assert!(error.contains(words), "{text}: {error}");
+        }
+        let many =
+            |count| -> String { (0..count).map(|n| format!("[server.clusters.c{n}]\n")).collect() };
+        assert_eq!(names(&many(16)).split(' ').count(), 16);
+        let error = parse(&many(17)).unwrap_err().to_string();
+        assert!(error.contains("17 clusters"), "{error}");
     }
 
     #[test]

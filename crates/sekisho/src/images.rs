@@ -277,6 +277,7 @@ mod tests {
             current: RuleSet::default(),
             referred: Vec::new(),
             images: None,
+            mixed: false,
         };
         let known = known_edges(&history.rows, &changes);
         assert_eq!(known.len(), 2);

@@ -32,6 +32,9 @@ pub(crate) struct History {
     /// Workloads whose images changed since the policies in force were verified, with the revision;
     /// None if nothing was ever put in force.
     pub(crate) images: Option<(u64, Vec<ImageChange>)>,
+    /// Its rows are of several clusters: good to look at, and no ground for policies, so it has
+    /// neither objects nor rules.
+    pub(crate) mixed: bool,
 }
 
 impl History {
@@ -53,6 +56,42 @@ impl History {
             cluster,
             current: snapshot.current,
             images,
+            mixed: false,
+        }
+    }
+
+    /// Takes the snapshots of all clusters; the nodes of one cluster are not those of another.
+    pub(crate) fn of_all(mut snapshots: Vec<Snapshot>) -> Self {
+        if snapshots.len() == 1
+            && let Some(only) = snapshots.pop()
+        {
+            return Self::of(only);
+        }
+        let mut window: Option<TimeRange> = None;
+        let (mut rows, mut losses, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
+        for snapshot in snapshots {
+            let (cluster, own) = (snapshot.cluster, snapshot.window);
+            let known = window.unwrap_or(own);
+            window = Some(TimeRange { from: known.from.min(own.from), to: known.to.max(own.to) });
+            let named = |node: &str| format!("{cluster}/{node}");
+            losses.extend(snapshot.losses.into_iter().map(|mut loss| {
+                loss.node = named(&loss.node);
+                loss
+            }));
+            let heard = snapshot.nodes.iter();
+            nodes.extend(heard.map(|(node, first, last)| (named(node), *first, *last)));
+            rows.extend(snapshot.rows);
+        }
+        let window = window.unwrap_or(TimeRange::ALL);
+        Self {
+            completeness: sekisho_map::completeness(&losses, &expected_nodes(&nodes), window),
+            window,
+            rows,
+            cluster: Cluster::default(),
+            current: RuleSet::default(),
+            referred: Vec::new(),
+            images: None,
+            mixed: true,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use sekisho_model::{EdgeKey, Labels, Party, PartyKind, Protocol, Verdict, WorkloadRef};
+use sekisho_model::{
+    ClusterName, EdgeKey, Labels, Party, PartyKind, Protocol, Verdict, WorkloadRef,
+};
 
 /// Pod `name` of namespace `shop`, labelled `app: <name>`, with address 10.0.0.`last`.
 pub(crate) fn pod(name: &str, last: u8) -> Arc<Party> {
@@ -31,5 +33,6 @@ pub(crate) fn edge(from: (&str, u8), to: (&str, u8), port: u16) -> EdgeKey {
         verdict: Verdict::Allowed,
         decided_by: None,
         direction_inferred: false,
+        cluster: ClusterName::default(),
     }
 }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sekisho_model::{
-    EdgeKey, EdgeStats, Flow, Party, PartyKind, Process, Protocol, Reporters, ServiceRef,
-    TimeRange, Timestamp, Verdict, WorkloadRef,
+    ClusterName, EdgeKey, EdgeStats, Flow, Party, PartyKind, Process, Protocol, Reporters,
+    ServiceRef, TimeRange, Timestamp, Verdict, WorkloadRef,
 };
 use sekisho_store::{FlowStore, LocalStore, StoreLimits};
 
@@ -74,6 +74,7 @@ fn keys(edges: usize) -> Vec<EdgeKey> {
                 verdict: Verdict::Allowed,
                 decided_by: None,
                 direction_inferred: false,
+                cluster: ClusterName::default(),
             }
         })
         .collect()

@@ -17,6 +17,9 @@ const BATCH_ROWS_MAX: usize = 32_768;
 /// A text column of Arrow ends at 2^31 bytes; a batch ends long before.
 const BATCH_TEXT_BYTES_MAX: usize = 256 << 20;
 
+/// The column of the cluster; layout 2 has none.
+pub(crate) const CLUSTER: &str = "cluster";
+
 type Column = (&'static str, bool, ArrayRef);
 
 /// Names of the columns of one end of an edge.
@@ -148,6 +151,7 @@ struct KeyColumns {
     decided_by_rule: UInt32Builder,
     decided_by_direction: StringBuilder,
     direction_inferred: BooleanBuilder,
+    cluster: StringBuilder,
 }
 
 impl KeyColumns {
@@ -164,6 +168,7 @@ impl KeyColumns {
         let direction = decided_by.map(|by| words::direction(by.direction));
         self.decided_by_direction.append_option(direction);
         self.direction_inferred.append_value(key.direction_inferred);
+        self.cluster.append_value(key.cluster.as_str());
     }
 
     fn finish(mut self) -> Vec<Column> {
@@ -178,6 +183,7 @@ impl KeyColumns {
             ("decided_by_rule", true, Arc::new(self.decided_by_rule.finish())),
             ("decided_by_direction", true, Arc::new(self.decided_by_direction.finish())),
             ("direction_inferred", false, Arc::new(self.direction_inferred.finish())),
+            (CLUSTER, false, Arc::new(self.cluster.finish())),
         ]
     }
 }
@@ -262,10 +268,12 @@ pub(crate) fn edges<'a>(
 /// Turns losses into one batch.
 pub(crate) fn losses(rows: impl Iterator<Item = LossMinute>) -> Result<RecordBatch, ArrowError> {
     let mut minutes = Vec::new();
+    let mut cluster = StringBuilder::new();
     let (mut node, mut hook) = (StringBuilder::new(), StringBuilder::new());
     let (mut produced, mut dropped) = (UInt64Builder::new(), UInt64Builder::new());
     for row in rows {
         minutes.push(nanos(row.minute));
+        cluster.append_value(row.cluster.as_str());
         node.append_value(&row.node);
         hook.append_value(&row.hook);
         produced.append_value(row.produced);
@@ -273,6 +281,7 @@ pub(crate) fn losses(rows: impl Iterator<Item = LossMinute>) -> Result<RecordBat
     }
     batch(vec![
         ("minute", false, times(&minutes)),
+        (CLUSTER, false, Arc::new(cluster.finish())),
         ("node", false, Arc::new(node.finish())),
         ("hook", false, Arc::new(hook.finish())),
         ("produced", false, Arc::new(produced.finish())),

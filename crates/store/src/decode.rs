@@ -8,12 +8,13 @@ use arrow_array::{
     types::{ArrowPrimitiveType, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type},
 };
 use sekisho_model::{
-    Container, DecidedBy, EdgeKey, EdgeStats, Labels, LossMinute, Party, Process, Reporters,
-    ServiceRef, Timestamp, WorkloadRef,
+    ClusterName, Container, DecidedBy, EdgeKey, EdgeStats, Labels, LossMinute, Party, Process,
+    Reporters, ServiceRef, Timestamp, WorkloadRef,
 };
 
 use crate::SegmentError;
-use crate::columns::{DESTINATION, PartyNames, SOURCE};
+use crate::columns::{CLUSTER, DESTINATION, PartyNames, SOURCE};
+use crate::layout::Layout;
 use crate::words;
 
 /// A text column by name.
@@ -51,6 +52,30 @@ impl<'a> Texts<'a> {
 
     fn wrong(&self, row: usize) -> SegmentError {
         SegmentError::Value { column: self.0, row, value: self.text(row).to_owned() }
+    }
+}
+
+/// The column of the cluster. Rows of layout 2 have none: they were made when there was one cluster,
+/// which has the default name since.
+struct Clusters<'a>(Option<Texts<'a>>);
+
+impl<'a> Clusters<'a> {
+    fn of(batch: &'a RecordBatch, layout: Layout) -> Result<Self, SegmentError> {
+        match layout {
+            Layout::WithoutCluster => Ok(Self(None)),
+            Layout::Current => Ok(Self(Some(Texts::of(batch, CLUSTER)?))),
+        }
+    }
+
+    fn is_same(&self, a: usize, b: usize) -> bool {
+        self.0.as_ref().is_none_or(|texts| texts.optional(a) == texts.optional(b))
+    }
+
+    fn name(&self, row: usize) -> Result<ClusterName, SegmentError> {
+        match &self.0 {
+            Some(texts) => texts.word(row, |text| text.parse().ok()),
+            None => Ok(ClusterName::default()),
+        }
     }
 }
 
@@ -175,10 +200,11 @@ struct KeyReader<'a> {
     decided_by_rule: Numbers<'a, UInt32Type>,
     decided_by_direction: Texts<'a>,
     direction_inferred: Flags<'a>,
+    cluster: Clusters<'a>,
 }
 
 impl<'a> KeyReader<'a> {
-    fn of(batch: &'a RecordBatch) -> Result<Self, SegmentError> {
+    fn of(batch: &'a RecordBatch, layout: Layout) -> Result<Self, SegmentError> {
         Ok(Self {
             source: PartyReader::of(batch, &SOURCE)?,
             destination: PartyReader::of(batch, &DESTINATION)?,
@@ -192,6 +218,7 @@ impl<'a> KeyReader<'a> {
             decided_by_rule: Numbers::of(batch, "decided_by_rule")?,
             decided_by_direction: Texts::of(batch, "decided_by_direction")?,
             direction_inferred: Flags::of(batch, "direction_inferred")?,
+            cluster: Clusters::of(batch, layout)?,
         })
     }
 
@@ -203,6 +230,7 @@ impl<'a> KeyReader<'a> {
             && self.service_port.optional(a) == self.service_port.optional(b)
             && self.decided_by_rule.optional(a) == self.decided_by_rule.optional(b)
             && self.direction_inferred.flag(a) == self.direction_inferred.flag(b)
+            && self.cluster.is_same(a, b)
     }
 
     /// The key of `row`; `last` is the row before it with its key, whose parts are shared where
@@ -246,6 +274,10 @@ impl<'a> KeyReader<'a> {
             verdict: self.verdict.word(row, words::verdict_of)?,
             decided_by: self.decided_by(row)?,
             direction_inferred: self.direction_inferred.flag(row),
+            cluster: match last {
+                Some((before, key)) if self.cluster.is_same(row, before) => key.cluster.clone(),
+                _ => self.cluster.name(row)?,
+            },
         }))
     }
 
@@ -314,11 +346,12 @@ impl<'a> StatsReader<'a> {
 /// Gives each row of `batch` whose minute `wanted` accepts to `visit`.
 pub(crate) fn edges(
     batch: &RecordBatch,
+    layout: Layout,
     wanted: impl Fn(Timestamp) -> bool,
     mut visit: impl FnMut(&EdgeKey, Timestamp, &EdgeStats),
 ) -> Result<(), SegmentError> {
     let minutes: Numbers<'_, TimestampNanosecondType> = Numbers::of(batch, "minute")?;
-    let keys = KeyReader::of(batch)?;
+    let keys = KeyReader::of(batch, layout)?;
     let stats = StatsReader::of(batch)?;
     let mut last: Option<(usize, Arc<EdgeKey>)> = None;
     for row in 0..batch.num_rows() {
@@ -336,15 +369,18 @@ pub(crate) fn edges(
 /// Gives each loss of `batch` to `visit`.
 pub(crate) fn losses(
     batch: &RecordBatch,
+    layout: Layout,
     mut visit: impl FnMut(LossMinute),
 ) -> Result<(), SegmentError> {
     let minutes: Numbers<'_, TimestampNanosecondType> = Numbers::of(batch, "minute")?;
+    let cluster = Clusters::of(batch, layout)?;
     let (node, hook) = (Texts::of(batch, "node")?, Texts::of(batch, "hook")?);
     let produced: Numbers<'_, UInt64Type> = Numbers::of(batch, "produced")?;
     let dropped: Numbers<'_, UInt64Type> = Numbers::of(batch, "dropped")?;
     for row in 0..batch.num_rows() {
         visit(LossMinute {
             minute: minutes.time(row),
+            cluster: cluster.name(row)?,
             node: node.text(row).to_owned(),
             hook: hook.text(row).to_owned(),
             produced: produced.number(row),

@@ -12,6 +12,7 @@ mod errors;
 mod files;
 mod frame;
 mod history;
+mod layout;
 mod limits;
 mod local;
 mod log;

@@ -13,12 +13,11 @@ use sekisho_base::error_chain;
 use sekisho_model::Timestamp;
 
 use crate::history::{Embedded, FlowStore, History};
+use crate::layout::Layout;
 use crate::log::{self, Log, ReplayedLog};
 use crate::segment::{self, Listing};
 use crate::{AppendError, OpenError, RetentionError, RotateError, StoreLimits, StoreStatus, files};
 
-/// First line of the file VERSION.
-pub(crate) const LAYOUT: &str = "sekisho-store 2";
 const LOGS: &str = "log";
 const SEGMENTS: &str = "segments";
 /// A segment whose latest minute lies further in the future than this is aged by its earliest one:
@@ -59,17 +58,19 @@ pub(crate) fn folders(folder: &Path) -> (PathBuf, PathBuf) {
     (folder.join(LOGS), folder.join(SEGMENTS))
 }
 
-/// Checks the layout version of the store in `folder`; false if there is no file VERSION.
-pub(crate) fn check_version(folder: &Path) -> Result<bool, OpenError> {
+/// Reads the layout of the store in `folder`; None if there is no file VERSION.
+pub(crate) fn layout_of(folder: &Path) -> Result<Option<Layout>, OpenError> {
     let path = folder.join("VERSION");
     match fs::read_to_string(&path) {
-        Ok(text) if text.trim_end() == LAYOUT => Ok(true),
-        Ok(text) => Err(OpenError::Version {
-            path: folder.to_owned(),
-            found: text.lines().next().unwrap_or_default().chars().take(80).collect(),
-            known: LAYOUT,
-        }),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(text) => match Layout::of_line(text.trim_end()) {
+            Some(layout) => Ok(Some(layout)),
+            None => Err(OpenError::Version {
+                path: folder.to_owned(),
+                found: text.lines().next().unwrap_or_default().chars().take(80).collect(),
+                known: Layout::Current.line(),
+            }),
+        },
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(OpenError::Read { path, cause }),
     }
 }
@@ -108,8 +109,9 @@ impl LocalStore {
             fs::create_dir_all(path).map_err(|cause| write_error(path, cause))?;
         }
         let lock = locked(folder)?;
-        if !check_version(folder)? {
-            write_version(folder)?;
+        match layout_of(folder)? {
+            Some(Layout::Current) => {}
+            Some(Layout::WithoutCluster) | None => write_version(folder)?,
         }
         let (listing, damaged) = cleaned_segments(&segments_folder)?;
         let ids = cleaned_logs(&logs_folder, &listing)?;
@@ -303,7 +305,7 @@ fn locked(folder: &Path) -> Result<Lock, OpenError> {
 fn write_version(folder: &Path) -> Result<(), OpenError> {
     let path = folder.join("VERSION");
     let written = files::write_whole(&path, |mut file| {
-        writeln!(file, "{LAYOUT}")?;
+        writeln!(file, "{}", Layout::Current.line())?;
         Ok::<_, io::Error>(file)
     });
     written.map_err(|cause| write_error(&path, cause))

@@ -5,7 +5,7 @@ use std::path::Path;
 use sekisho_base::error_chain;
 
 use crate::history::{Embedded, History};
-use crate::local::{check_version, covers, folders, read_logs};
+use crate::local::{covers, folders, layout_of, read_logs};
 use crate::log::{self, ReplayedLog};
 use crate::{OpenError, StoreLimits, StoreStatus, segment};
 
@@ -27,7 +27,7 @@ pub fn open_read_only(
     folder: &Path,
     limits: StoreLimits,
 ) -> Result<(ReadOnlyStore, Vec<ReplayedLog>), OpenError> {
-    if !check_version(folder)? {
+    if layout_of(folder)?.is_none() {
         return Err(OpenError::NotAStore(folder.to_owned()));
     }
     let (logs_folder, segments_folder) = folders(folder);

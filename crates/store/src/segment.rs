@@ -16,6 +16,7 @@ use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use sekisho_model::{LossMinute, TimeRange, Timestamp};
 
+use crate::layout::Layout;
 use crate::loss::Losses;
 use crate::sums::{Sums, overlaps};
 use crate::{SegmentError, columns, decode, files};
@@ -24,7 +25,6 @@ const EDGES: &str = "edges.parquet";
 const LOSSES: &str = "losses.parquet";
 /// Ending given to a segment that cannot be read, so that it is kept and looked at by a human.
 const DAMAGED: &str = "damaged";
-const LAYOUT: &str = "2";
 const ROW_GROUP_ROWS: usize = 262_144;
 /// Columns by which edge rows are sorted, in this order.
 const SORTED_BY: [&str; 9] = [
@@ -44,6 +44,7 @@ const SORTED_BY: [&str; 9] = [
 pub(crate) struct Segment {
     folder: PathBuf,
     pub(crate) logs: (u64, u64),
+    layout: Layout,
     /// Earliest and latest minute of edges and losses; None if it holds neither.
     pub(crate) minutes: Option<(Timestamp, Timestamp)>,
     pub(crate) rows: u64,
@@ -127,9 +128,8 @@ fn open(folder: &Path, logs: (u64, u64)) -> Result<Segment, SegmentError> {
         .flatten()
         .filter_map(|pair| Some((pair.key.as_str(), pair.value.as_deref()?)))
         .collect();
-    if pairs.get("sekisho.layout") != Some(&LAYOUT) {
-        return Err(SegmentError::Metadata("sekisho.layout"));
-    }
+    let layout = pairs.get("sekisho.layout").and_then(|text| Layout::of_number(text));
+    let layout = layout.ok_or(SegmentError::Metadata("sekisho.layout"))?;
     let minute = |name: &'static str| match pairs.get(name) {
         Some(text) => text
             .parse()
@@ -139,7 +139,7 @@ fn open(folder: &Path, logs: (u64, u64)) -> Result<Segment, SegmentError> {
     };
     let minutes = minute("sekisho.minute.first")?.zip(minute("sekisho.minute.last")?);
     let rows = u64::try_from(metadata.num_rows()).unwrap_or_default();
-    Ok(Segment { folder: folder.to_owned(), logs, minutes, rows, bytes })
+    Ok(Segment { folder: folder.to_owned(), logs, layout, minutes, rows, bytes })
 }
 
 /// Writes the segment of `logs`. Durable on return; on an error there is no segment.
@@ -198,7 +198,8 @@ fn edges_properties(
     schema: &arrow_schema::Schema,
     minutes: Option<(Timestamp, Timestamp)>,
 ) -> WriterProperties {
-    let mut pairs = vec![KeyValue::new("sekisho.layout".to_owned(), LAYOUT.to_owned())];
+    let layout = Layout::Current.number().to_owned();
+    let mut pairs = vec![KeyValue::new("sekisho.layout".to_owned(), layout)];
     if let Some((first, last)) = minutes {
         let pair =
             |name: &str, time: Timestamp| KeyValue::new(name.to_owned(), time.nanos().to_string());
@@ -251,6 +252,7 @@ impl Segment {
         for batch in reader {
             decode::edges(
                 &batch?,
+                self.layout,
                 |minute| overlaps(minute, range),
                 |key, minute, stats| {
                     into.add(key, minute, stats);
@@ -273,7 +275,7 @@ impl Segment {
             }
         };
         for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
-            decode::losses(&batch?, &mut add)?;
+            decode::losses(&batch?, self.layout, &mut add)?;
         }
         Ok(())
     }

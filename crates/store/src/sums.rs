@@ -192,6 +192,7 @@ impl Sums {
             verdict: key.verdict,
             decided_by: None,
             direction_inferred: false,
+            cluster: key.cluster.clone(),
         }
     }
 

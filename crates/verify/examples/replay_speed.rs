@@ -14,8 +14,8 @@ use nix::time::{ClockId, clock_gettime};
 
 use sekisho_manifest::{LabelSelector, NetworkPolicy, PolicyPeer, PolicyRule};
 use sekisho_model::{
-    Completeness, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind, Protocol, TimeRange,
-    Timestamp, Verdict, WorkloadRef,
+    ClusterName, Completeness, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind, Protocol,
+    TimeRange, Timestamp, Verdict, WorkloadRef,
 };
 use sekisho_policy::{Cluster, Endpoint, Place, Reach, RuleSet};
 use sekisho_verify::{Request, what_if};
@@ -87,6 +87,7 @@ fn row(source: &Arc<Party>, destination: &Arc<Party>, minute: u64) -> EdgeMinute
             verdict: Verdict::Allowed,
             decided_by: None,
             direction_inferred: false,
+            cluster: ClusterName::default(),
         },
         stats: EdgeStats {
             connections: 1,

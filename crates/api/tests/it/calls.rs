@@ -27,6 +27,25 @@ async fn a_batch_arrives_as_it_was_sent_and_is_acknowledged_by_its_sequence() {
 }
 
 #[tokio::test]
+async fn a_batch_says_of_which_cluster_its_agent_is_and_none_means_the_default() {
+    let server = Server::start(SHORT);
+    let east = server.client.clone().in_cluster("east".parse().unwrap());
+    east.send_batch(&batch("node-1", 1)).await.unwrap();
+    server.client.send_batch(&batch("node-1", 1)).await.unwrap();
+    for wrong in ["East", "a.b", "-"] {
+        let head = format!("POST /v1/clusters/{wrong}/agents/node-1/batches");
+        let body = postcard::to_stdvec(&batch("node-1", 2)).unwrap();
+        let answer = raw(&server.socket, &head, &body).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert!(answer.contains("no name of a cluster"), "{answer}");
+    }
+    let (service, _) = server.stop().await;
+    let clusters = service.clusters.lock().unwrap();
+    let clusters: Vec<&str> = clusters.iter().map(|cluster| cluster.as_str()).collect();
+    assert_eq!(clusters, ["east", "default"]);
+}
+
+#[tokio::test]
 async fn a_server_that_cannot_store_says_503_and_asks_to_send_again() {
     let server = Server::start(SHORT);
     *server.service.full.lock().unwrap() = "no space left".to_owned();
@@ -105,7 +124,12 @@ async fn a_panic_in_the_service_is_500_and_the_next_call_works() {
 #[tokio::test]
 async fn refusals_keep_their_words_and_their_kind() {
     let server = Server::start(SHORT);
-    let request = RollbackRequest { revision: Some(9), repair: false, operator: "me".to_owned() };
+    let request = RollbackRequest {
+        cluster: None,
+        revision: Some(9),
+        repair: false,
+        operator: "me".to_owned(),
+    };
     let error = server.client.rollback(&request).await.unwrap_err();
     assert_eq!((status_of(&error), error.to_string().as_str()), (404, "no such revision"));
     assert!(!error.is_temporary());
@@ -119,7 +143,7 @@ async fn refusals_keep_their_words_and_their_kind() {
 #[tokio::test]
 async fn a_page_of_flows_is_bounded_whatever_is_asked() {
     let server = Server::start(SHORT);
-    assert_eq!(server.client.flows(5, 1_000_000_000).await.unwrap().cursor, 5 + 10_000);
+    assert_eq!(server.client.flows(None, 5, 1_000_000_000).await.unwrap().cursor, 5 + 10_000);
 }
 
 #[tokio::test]

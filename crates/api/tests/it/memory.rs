@@ -9,7 +9,7 @@ use sekisho_api::{
     Ack, AgentReport, ApplyRequest, ApplyResponse, Client, DropPage, FlowPage, Order, Refusal,
     Revision, RollbackRequest, Service, Snapshot, SnapshotQuery, Status, UnixSocket,
 };
-use sekisho_model::{Batch, Timestamp};
+use sekisho_model::{Batch, ClusterName, Timestamp};
 use sekisho_policy::Cluster;
 use tokio::sync::oneshot;
 
@@ -17,6 +17,8 @@ use tokio::sync::oneshot;
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) batches: Mutex<Vec<(Batch, Vec<u8>)>>,
+    /// The clusters that they were for.
+    pub(crate) clusters: Mutex<Vec<ClusterName>>,
     pub(crate) orders: Mutex<BTreeMap<String, Order>>,
     pub(crate) reports: Mutex<Vec<(String, AgentReport)>>,
     /// Why nothing can be stored; empty = it can.
@@ -28,7 +30,12 @@ pub(crate) struct Memory {
 }
 
 impl Service for Memory {
-    fn ingest(&self, batch: Batch, frame: &[u8]) -> Result<Ack, Refusal> {
+    fn clusters(&self) -> Vec<ClusterName> {
+        vec![ClusterName::default()]
+    }
+
+    fn ingest(&self, cluster: &ClusterName, batch: Batch, frame: &[u8]) -> Result<Ack, Refusal> {
+        self.clusters.lock().unwrap().push(cluster.clone());
         let full = self.full.lock().unwrap().clone();
         if !full.is_empty() {
             return Err(Refusal::Unavailable(full));
@@ -41,17 +48,18 @@ impl Service for Memory {
         Ok(Ack { sequence })
     }
 
-    fn order(&self, node: &str, after: u64) -> Option<Order> {
+    fn order(&self, _cluster: &ClusterName, node: &str, after: u64) -> Option<Order> {
         let order = self.orders.lock().unwrap().get(node).cloned();
         order.filter(|order| order.generation > after)
     }
 
-    fn report(&self, node: &str, report: AgentReport) {
+    fn report(&self, _cluster: &ClusterName, node: &str, report: AgentReport) {
         self.reports.lock().unwrap().push((node.to_owned(), report));
     }
 
     fn status(&self) -> Status {
         Status {
+            cluster_name: ClusterName::default(),
             version: "1".to_owned(),
             time: Timestamp::from_seconds(1),
             started: Timestamp::EPOCH,
@@ -74,6 +82,7 @@ impl Service for Memory {
             enforcement: sekisho_api::Enforcement::default(),
             native: None,
             images: None,
+            others: Vec::new(),
         }
     }
 
@@ -81,12 +90,22 @@ impl Service for Memory {
         Err(Refusal::Unavailable("nothing is kept".to_owned()))
     }
 
-    fn flows(&self, cursor: u64, count: usize) -> FlowPage {
-        FlowPage { cursor: cursor + count as u64, missed: 0, flows: Vec::new() }
+    fn flows(
+        &self,
+        _cluster: Option<&ClusterName>,
+        cursor: u64,
+        count: usize,
+    ) -> Result<FlowPage, Refusal> {
+        Ok(FlowPage { cursor: cursor + count as u64, missed: 0, flows: Vec::new() })
     }
 
-    fn drops(&self, cursor: u64, count: usize) -> DropPage {
-        DropPage { cursor: cursor + count as u64, missed: 0, drops: Vec::new() }
+    fn drops(
+        &self,
+        _cluster: Option<&ClusterName>,
+        cursor: u64,
+        count: usize,
+    ) -> Result<DropPage, Refusal> {
+        Ok(DropPage { cursor: cursor + count as u64, missed: 0, drops: Vec::new() })
     }
 
     fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Refusal> {
@@ -98,8 +117,8 @@ impl Service for Memory {
         Err(Refusal::Unknown("no such revision".to_owned()))
     }
 
-    fn revisions(&self) -> Vec<Revision> {
-        Vec::new()
+    fn revisions(&self, _cluster: Option<&ClusterName>) -> Result<Vec<Revision>, Refusal> {
+        Ok(Vec::new())
     }
 
     fn metrics(&self) -> String {

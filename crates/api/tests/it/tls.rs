@@ -155,18 +155,23 @@ async fn an_agent_reports_for_its_own_node_and_for_no_other() {
 async fn agents_ask_nothing_that_operators_do_and_operators_report_nothing() {
     let served = Served::start().await;
     let (agent, operator) = (served.as_("spiffe://a/agent"), served.as_("spiffe://a/operator/ann"));
-    let back = RollbackRequest { revision: Some(9), repair: false, operator: "eve".to_owned() };
+    let back = RollbackRequest {
+        cluster: None,
+        revision: Some(9),
+        repair: false,
+        operator: "eve".to_owned(),
+    };
     assert!(forbidden(agent.status().await).contains("is no operator"));
-    forbidden(agent.revisions().await);
-    forbidden(agent.snapshot(SnapshotQuery { range: TimeRange::ALL }).await);
-    forbidden(agent.flows(0, 1).await);
-    forbidden(agent.drops(0, 1).await);
+    forbidden(agent.revisions(None).await);
+    forbidden(agent.snapshot(SnapshotQuery { cluster: None, range: TimeRange::ALL }).await);
+    forbidden(agent.flows(None, 0, 1).await);
+    forbidden(agent.drops(None, 0, 1).await);
     forbidden(agent.rollback(&back).await);
     forbidden(agent.metrics().await);
     operator.status().await.unwrap();
-    operator.revisions().await.unwrap();
-    operator.flows(0, 1).await.unwrap();
-    operator.drops(0, 1).await.unwrap();
+    operator.revisions(None).await.unwrap();
+    operator.flows(None, 0, 1).await.unwrap();
+    operator.drops(None, 0, 1).await.unwrap();
     operator.metrics().await.unwrap();
     assert_eq!(operator.rollback(&back).await.unwrap_err().to_string(), "no such revision");
     assert_eq!(*served.service.operators.lock().unwrap(), ["ann"], "not whom it claims to be");

@@ -205,6 +205,7 @@ pub(super) struct Connection {
     pub(super) covered: Option<Timestamp>,
     pub(super) loss: bool,
     /// The key of the latest flow; None = none yet: the connection waits until `due`.
+    #[serde(with = "super::key_form")]
     pub(super) key: Option<EdgeKey>,
     /// The key must be resolved anew.
     pub(super) dirty: bool,

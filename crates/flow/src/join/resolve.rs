@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use sekisho_model::{
-    EdgeKey, HalfFlow, Labels, Party, PartyKind, Protocol, ServiceRef, SocketRole, Timestamp,
-    WorkloadRef,
+    ClusterName, EdgeKey, HalfFlow, Labels, Party, PartyKind, Protocol, ServiceRef, SocketRole,
+    Timestamp, WorkloadRef,
 };
 
 use super::connection::{Connection, End};
@@ -16,6 +16,7 @@ use crate::{Directory, ServiceTarget};
 pub(super) struct Who<'a> {
     pub(super) directory: &'a dyn Directory,
     pub(super) nodes: &'a [String],
+    pub(super) cluster: &'a ClusterName,
 }
 
 impl Who<'_> {
@@ -40,6 +41,7 @@ impl Who<'_> {
             verdict,
             decided_by,
             direction_inferred: connection.direction_inferred(),
+            cluster: self.cluster.clone(),
         }
     }
 

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use sekisho_model::{
-    DecidedBy, Direction, HookCounters, Labels, Party, Protocol, ServiceRef, SocketRole,
-    WorkloadRef,
+    ClusterName, DecidedBy, Direction, HookCounters, Labels, Party, Protocol, ServiceRef,
+    SocketRole, WorkloadRef,
 };
 
 use super::*;
@@ -131,7 +131,11 @@ struct Test {
 
 impl Test {
     fn new(limits: JoinLimits) -> Self {
-        Self { joiner: Joiner::new(limits), sequences: BTreeMap::new(), flows: Vec::new() }
+        Self {
+            joiner: Joiner::new(limits, ClusterName::default()),
+            sequences: BTreeMap::new(),
+            flows: Vec::new(),
+        }
     }
 
     fn batch(&mut self, node: &str, at_ms: u64, halves: Vec<Half>) -> Batch {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sekisho_flow::{JoinLimits, Joiner};
 use sekisho_inventory::{Inventory, InventoryLimits};
-use sekisho_model::{Batch, DenyRecord, Flow, Half, HalfFlow, Timestamp};
+use sekisho_model::{Batch, ClusterName, DenyRecord, Flow, Half, HalfFlow, Timestamp};
 use serde_json::{Value, json};
 
 fn stories() -> PathBuf {
@@ -42,7 +42,7 @@ fn run(folder: &Path) -> String {
     for (n, line) in lines(&folder.join("journal.jsonl")) {
         inventory.apply_line("journal.jsonl", n, &line).unwrap();
     }
-    let mut joiner = Joiner::new(JoinLimits::default());
+    let mut joiner = Joiner::new(JoinLimits::default(), ClusterName::default());
     let mut flows = Vec::new();
     for (n, line) in lines(&folder.join("halves.jsonl")) {
         let value: Value = serde_json::from_str(&line).unwrap();

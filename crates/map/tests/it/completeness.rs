@@ -1,13 +1,14 @@
 //! The figure is honest: loss, silence and ignorance all lower it and say why.
 
 use sekisho_map::{ExpectedNode, completeness};
-use sekisho_model::{Completeness, LossMinute, TimeRange};
+use sekisho_model::{ClusterName, Completeness, LossMinute, TimeRange};
 
 use crate::samples::minute;
 
 fn loss(node: &str, at: u64, hook: &str, produced: u64, dropped: u64) -> LossMinute {
     let (node, hook) = (node.to_owned(), hook.to_owned());
-    LossMinute { minute: minute(at), node, hook, produced, dropped }
+    let cluster = ClusterName::default();
+    LossMinute { minute: minute(at), cluster, node, hook, produced, dropped }
 }
 
 fn window(from: u64, to: u64) -> TimeRange {

@@ -212,3 +212,29 @@ fn a_range_keeps_the_minutes_that_overlap_it_and_is_the_window() {
     let all = build(&rows, &MapOptions::default(), complete());
     assert_eq!(all.window, TimeRange { from: minute(0), to: minute(9) });
 }
+
+#[test]
+fn the_same_workload_of_two_clusters_is_two_nodes_that_say_of_which() {
+    let of = |cluster: &str, connections| {
+        let mut row = row("shop/web", "shop/db", 5432, connections);
+        row.key.cluster = cluster.parse().unwrap();
+        row
+    };
+    let rows = [of("east", 3), of("west", 5), of("east", 1)];
+    let several = MapOptions { clusters: true, ..MapOptions::default() };
+    let map = map(&rows, &several);
+    let edges = map.edges.iter().map(|edge| (edge.source.as_str(), edge.connections));
+    let sources = edges.collect::<Vec<_>>();
+    assert!(sources[0].0.starts_with("east/shop/web[") && sources[0].1 == 4, "{sources:?}");
+    assert!(sources[1].0.starts_with("west/shop/web[") && sources[1].1 == 5, "{sources:?}");
+    let inside = |edge: &sekisho_map::MapEdge| edge.source[..5] == edge.destination[..5];
+    assert!(map.edges.len() == 2 && map.edges.iter().all(inside));
+    let clusters = map.nodes.iter().filter_map(|node| node.cluster.as_deref());
+    assert_eq!(clusters.collect::<Vec<_>>(), ["east", "east", "west", "west"]);
+    for picture in [dot(&map), mermaid(&map), svg(&map)] {
+        let has_both = |places: [&str; 2]| places.iter().all(|name| picture.contains(name));
+        // Mermaid writes the stroke as an entity.
+        let is_said = has_both(["east/shop", "west/shop"]) || has_both(["east#47;", "west#47;"]);
+        assert!(is_said, "{picture}");
+    }
+}

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use sekisho_model::{
-    Completeness, DecidedBy, Direction, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind,
-    Process, Protocol, Reporters, ServiceRef, Timestamp, Verdict, WorkloadRef,
+    ClusterName, Completeness, DecidedBy, Direction, EdgeKey, EdgeMinute, EdgeStats, Labels, Party,
+    PartyKind, Process, Protocol, Reporters, ServiceRef, Timestamp, Verdict, WorkloadRef,
 };
 
 /// 2026-11-23T01:00:00Z.
@@ -89,6 +89,7 @@ pub(crate) fn row(from: &str, to: &str, port: u16, connections: u64) -> EdgeMinu
             verdict: Verdict::Allowed,
             decided_by: None,
             direction_inferred: false,
+            cluster: ClusterName::default(),
         },
         stats: EdgeStats {
             connections,

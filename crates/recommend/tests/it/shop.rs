@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use sekisho_manifest::{ContainerPort, Meta, PortRef, Service, ServicePort};
 use sekisho_model::{
-    Completeness, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind, Process, Protocol,
-    ServiceRef, TimeRange, Timestamp, Verdict, WorkloadRef,
+    ClusterName, Completeness, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind, Process,
+    Protocol, ServiceRef, TimeRange, Timestamp, Verdict, WorkloadRef,
 };
 use sekisho_policy::{Cluster, Endpoint, RuleSet};
 use sekisho_recommend::{Request, Scope, Template};
@@ -222,6 +222,7 @@ pub(crate) fn row(
             verdict: Verdict::Allowed,
             decided_by: None,
             direction_inferred: false,
+            cluster: ClusterName::default(),
         },
         stats: EdgeStats {
             connections,

@@ -102,7 +102,7 @@ pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<()> {
             "" => None,
             address => Some(sekisho_api::HealthListener::bind(address).await?),
         };
-        tracing::info!(node = options.node, cgroup = %options.cgroup.display(), "observing");
+        tracing::info!(node = options.node, cluster = %options.config.cluster, cgroup = %options.cgroup.display(), "observing");
         let mut tasks = tokio::task::JoinSet::new();
         if let Some(probes) = probes {
             tasks.spawn(probes.serve(Arc::clone(&outbox) as _, signal.wait()));
@@ -137,7 +137,8 @@ pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<()> {
 
 fn client(config: &AgentConfig) -> anyhow::Result<Client> {
     let (server, name) = (config.server.clone(), config.tls.server_name.as_deref());
-    Ok(Client::at(server, config.tls.files()?, name)?)
+    let client = Client::at(server, config.tls.files()?, name)?;
+    Ok(client.in_cluster(config.cluster.clone()))
 }
 
 /// Who tells of containers: the runtime that was named, or the first that is found.

@@ -443,6 +443,7 @@ spec:
             current: RuleSet::default(),
             referred: Vec::new(),
             images: None,
+            mixed: false,
         }
     }
 

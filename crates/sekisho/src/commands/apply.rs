@@ -29,6 +29,7 @@ fn ask(args: &ApplyArgs, mode: DatapathMode, cut: bool) -> anyhow::Result<Exit> 
     }
     let now = history::now();
     let request = ApplyRequest {
+        cluster: args.history.cluster.clone(),
         files: input::read(&args.files)?,
         prune: args.prune,
         mode,
@@ -72,11 +73,15 @@ fn ask(args: &ApplyArgs, mode: DatapathMode, cut: bool) -> anyhow::Result<Exit> 
 pub(crate) fn rollback(args: &RollbackArgs) -> anyhow::Result<Exit> {
     let client = args.server.connect()?;
     if args.list {
-        output::print(&revisions(&history::call(client.revisions())?))?;
+        output::print(&revisions(&history::call(client.revisions(args.cluster.as_ref()))?))?;
         return Ok(Exit::Done);
     }
-    let request =
-        RollbackRequest { revision: args.revision, repair: args.repair, operator: operator() };
+    let request = RollbackRequest {
+        cluster: args.cluster.clone(),
+        revision: args.revision,
+        repair: args.repair,
+        operator: operator(),
+    };
     let response = history::call(client.rollback(&request))?;
     if response.enforcement == Enforcement::Native {
         output::print(&native::outcome(&response, "in force"))?;

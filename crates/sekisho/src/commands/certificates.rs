@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use sekisho_api::{Authority, Identity, Lifetime, Role, TlsFiles};
-use sekisho_model::Timestamp;
+use sekisho_model::{ClusterName, Timestamp};
 
 use super::history::now;
 use super::output;
@@ -32,7 +32,11 @@ pub(crate) enum CertificatesCommand {
         folder: PathBuf,
         /// `agent`, `agent/NODE`, `operator/NAME`, `monitor` or `server`.
         holder: String,
-        /// Folder for it inside the folder; the holder's name if absent.
+        /// For an agent: its cluster, where the server has several. Absent: the one that the server
+        /// is at home in, which its agents call `default`.
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<ClusterName>,
+        /// Folder for it inside the folder; the holder's name if absent, after its cluster's.
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
         #[command(flatten)]
@@ -94,8 +98,9 @@ pub(crate) struct Terms {
 pub(crate) fn run(command: &CertificatesCommand) -> anyhow::Result<Exit> {
     match command {
         CertificatesCommand::Make(args) => make(args),
-        CertificatesCommand::Add { folder, holder, name, terms } => {
-            add(&Folder::open(folder)?, holder, name.as_deref(), terms)
+        CertificatesCommand::Add { folder, holder, cluster, name, terms } => {
+            let who = (holder.as_str(), cluster.as_ref());
+            add(&Folder::open(folder)?, who, name.as_deref(), terms)
         }
         CertificatesCommand::Renew { folder, all, days } => {
             renew(&Folder::open(folder)?, *all, *days)
@@ -209,13 +214,26 @@ impl Terms {
     }
 }
 
-fn add(folder: &Folder, holder: &str, name: Option<&str>, terms: &Terms) -> anyhow::Result<Exit> {
-    let cluster = holders(&folder.path)?
-        .into_iter()
-        .find_map(|holder| Some(holder.identity.ok()?.cluster))
-        .context("no certificate in the folder tells the cluster's name")?;
-    let identity: Identity = format!("spiffe://{cluster}/{holder}").parse()?;
-    let own = holder.replace('/', "-");
+fn add(
+    folder: &Folder,
+    (holder, cluster): (&str, Option<&ClusterName>),
+    name: Option<&str>,
+    terms: &Terms,
+) -> anyhow::Result<Exit> {
+    let place = match cluster {
+        Some(cluster) => cluster.to_string(),
+        None => home(&folder.path)?,
+    };
+    let identity: Identity = format!("spiffe://{place}/{holder}").parse()?;
+    ensure!(
+        cluster.is_none() || matches!(identity.role, Role::Agent(_)),
+        "only agents are of a cluster with a name: everybody else is let in where the server is at \
+         home, so leave --cluster out"
+    );
+    let mut own = holder.replace('/', "-");
+    if let Some(cluster) = cluster {
+        own = format!("{cluster}-{own}");
+    }
     let name = name.unwrap_or(&own);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     ensure!(
@@ -230,6 +248,15 @@ fn add(folder: &Folder, holder: &str, name: Option<&str>, terms: &Terms) -> anyh
     );
     folder.issue(name, &identity, names_for(&identity, &terms.server_names()), terms.days)?;
     Ok(Exit::Done)
+}
+
+/// The name in the server's certificate, or in any where there is none of a server.
+fn home(folder: &Path) -> anyhow::Result<String> {
+    let known: Vec<Identity> =
+        holders(folder)?.into_iter().filter_map(|holder| holder.identity.ok()).collect();
+    let server = known.iter().find(|identity| identity.role == Role::Server);
+    let found = server.or(known.first()).map(|identity| identity.cluster.clone());
+    found.context("no certificate in the folder tells the cluster's name")
 }
 
 /// A folder with a certificate in it.

@@ -80,7 +80,7 @@ struct View {
 
 impl View {
     fn history(&self) -> anyhow::Result<History> {
-        let query = SnapshotQuery { range: TimeRange::ALL };
+        let query = SnapshotQuery { cluster: None, range: TimeRange::ALL };
         history::call(self.client.snapshot(query)).map(History::of)
     }
 

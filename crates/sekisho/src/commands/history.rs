@@ -1,11 +1,12 @@
 //! Gets recorded history: from a server, or from a folder on disk.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
 use sekisho_api::{Snapshot, SnapshotQuery};
 use sekisho_base::Clock;
-use sekisho_model::{TimeRange, Timestamp};
+use sekisho_model::{ClusterName, TimeRange, Timestamp};
 use sekisho_system::SystemClock;
 
 use crate::cli::HistoryArgs;
@@ -40,18 +41,59 @@ pub(crate) fn whole_or_partial(history: &History) -> Exit {
     Exit::Partial
 }
 
-/// Gets the history of `range`.
+/// Gets the history of `range` of the cluster that is asked for, or of the only one.
 pub(crate) fn load(args: &HistoryArgs, range: TimeRange) -> anyhow::Result<History> {
     let snapshot = match &args.store {
-        Some(folder) => offline(folder, args.inventory.as_deref(), range)?,
-        None => call(args.server.connect()?.snapshot(SnapshotQuery { range }))?,
+        Some(folder) => {
+            let clusters = recorded(folder);
+            let name = server::pick(&clusters, args.cluster.as_ref())?;
+            offline((name, folder), args.inventory.as_deref(), range)?
+        }
+        None => {
+            let query = SnapshotQuery { cluster: args.cluster.clone(), range };
+            call(args.server.connect()?.snapshot(query))?
+        }
     };
     Ok(History::of(snapshot))
 }
 
+/// Gets the histories of `range` of all clusters, or of the one that is asked for, to look at.
+pub(crate) fn load_all(args: &HistoryArgs, range: TimeRange) -> anyhow::Result<History> {
+    if args.cluster.is_some() {
+        return load(args, range);
+    }
+    let mut all = Vec::new();
+    if let Some(folder) = &args.store {
+        for name in recorded(folder).keys() {
+            all.push(offline((name, folder), args.inventory.as_deref(), range)?);
+        }
+    } else {
+        let client = args.server.connect()?;
+        for name in call(client.clusters())? {
+            let query = SnapshotQuery { cluster: Some(name), range };
+            all.push(call(client.snapshot(query))?);
+        }
+    }
+    Ok(History::of_all(all))
+}
+
+/// The clusters in a folder of history; without any, the folder itself is asked, and says why not.
+fn recorded(folder: &Path) -> BTreeMap<ClusterName, ClusterName> {
+    let mut names = server::recorded(folder);
+    if names.is_empty() {
+        names.push(ClusterName::default());
+    }
+    names.into_iter().map(|name| (name.clone(), name)).collect()
+}
+
 /// Reads a data folder without a server: the same code, the same answer.
-fn offline(folder: &Path, inventory: Option<&Path>, range: TimeRange) -> anyhow::Result<Snapshot> {
-    let mut snapshot = server::read_offline(folder, range, now())?;
+fn offline(
+    (cluster, folder): (&ClusterName, &Path),
+    inventory: Option<&Path>,
+    range: TimeRange,
+) -> anyhow::Result<Snapshot> {
+    let folder = server::folder_of(folder, cluster);
+    let mut snapshot = server::read_offline((cluster, &folder), range, now())?;
     if let Some(path) = inventory {
         snapshot.objects = super::input::objects(&[path.to_owned()])?;
     }

@@ -20,12 +20,13 @@ pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
         Some(at) => TimeRange { from: at.at(now).minus_seconds(AT_WINDOW_S), to: at.at(now) },
         None => args.history.range(now),
     };
-    let history = history::load(&args.history, range)?;
+    let history = history::load_all(&args.history, range)?;
     let options = MapOptions {
         grouping: grouping(args.by),
         range: history.window,
         hide_dns: args.hide_dns,
         hide_probes: args.hide_probes,
+        clusters: history.mixed,
         namespaces: args.namespace.iter().cloned().collect::<BTreeSet<_>>(),
     };
     let map = pipeline::build(&history, &options);

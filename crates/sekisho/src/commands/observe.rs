@@ -5,7 +5,8 @@ use std::time::Duration;
 use sekisho_api::Client;
 use sekisho_base::harmless;
 use sekisho_model::{
-    Dropped, EdgeKey, EdgeStats, Flow, Party, PartyKind, Process, Protocol, Timestamp, Verdict,
+    ClusterName, Dropped, EdgeKey, EdgeStats, Flow, Party, PartyKind, Process, Protocol, Timestamp,
+    Verdict,
 };
 use sekisho_system::wait;
 
@@ -78,37 +79,50 @@ fn stored(args: &ObserveArgs) -> anyhow::Result<Exit> {
             "history holds what policies denied; for what kernels drop, ask without --since",
         );
     }
-    let history = history::load(&args.history, args.history.range(history::now()))?;
+    let history = history::load_all(&args.history, args.history.range(history::now()))?;
+    let form = Form { output: args.output, clusters: history.mixed };
     let mut rows: Vec<_> =
         history.rows.iter().filter(|row| matches(args, &row.key, None)).collect();
     rows.sort_by_key(|row| row.stats.last_seen);
     let skip = args.last.map_or(0, |last| rows.len().saturating_sub(last));
     for row in rows.into_iter().skip(skip) {
-        print(args, &row.key, &row.stats, row)?;
+        print(form, &row.key, &row.stats, row)?;
     }
     Ok(history::whole_or_partial(&history))
 }
 
 fn live(args: &ObserveArgs) -> anyhow::Result<Exit> {
     let client = args.history.server.connect()?;
-    let mut cursors = Cursors::default();
+    let names = match &args.history.cluster {
+        Some(name) => vec![name.clone()],
+        None => history::call(client.clusters())?,
+    };
+    let form = Form { output: args.output, clusters: names.len() > 1 };
+    let mut places: Vec<Place> = names.into_iter().map(Place::new).collect();
     let mut first = true;
     loop {
         let mut lines = Vec::new();
-        let mut missed = read_flows(args, &client, &mut cursors.flows, &mut lines)?;
-        let flows = lines.len();
-        if wants_drops(args) {
-            missed += read_drops(args, &client, &mut cursors.drops, &mut lines)?;
+        let (mut missed, mut merged) = (0, 0);
+        for place in &mut places {
+            let before = lines.len();
+            missed += read_flows(args, &client, place, &mut lines)?;
+            merged += usize::from(lines.len() > before);
+            if wants_drops(args) {
+                let before = lines.len();
+                missed += read_drops(args, &client, place, &mut lines)?;
+                merged += usize::from(lines.len() > before);
+            }
         }
-        if lines.len() > flows {
+        // What comes from one place only is in order already.
+        if merged > 1 {
             lines.sort_by_key(Line::time);
         }
         let skip =
             args.last.filter(|_last| first).map_or(0, |last| lines.len().saturating_sub(last));
         for line in lines.iter().skip(skip) {
             match line {
-                Line::Flow(flow) => print(args, &flow.key, &flow.stats, line)?,
-                Line::Dropped(dropped) => print_dropped(args, dropped, line)?,
+                Line::Flow(flow) => print(form, &flow.key, &flow.stats, line)?,
+                Line::Dropped(dropped) => print_dropped(form, dropped, line)?,
             }
         }
         // What fell out of memory before we came was not for us.
@@ -123,24 +137,40 @@ fn live(args: &ObserveArgs) -> anyhow::Result<Exit> {
     }
 }
 
-#[derive(Debug, Default)]
-struct Cursors {
+/// Where the lines of a cluster go on.
+#[derive(Debug)]
+struct Place {
+    cluster: ClusterName,
     flows: u64,
     drops: u64,
 }
 
-/// Appends the flows after `cursor` that are asked for; gives how many were missed.
+impl Place {
+    fn new(cluster: ClusterName) -> Self {
+        Self { cluster, flows: 0, drops: 0 }
+    }
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    output: FlowOutput,
+    /// Each line begins with its cluster: there are several.
+    clusters: bool,
+}
+
+/// Appends the flows of `place` since, as far as they are asked for; gives how many were missed.
 fn read_flows(
     args: &ObserveArgs,
     client: &Client,
-    cursor: &mut u64,
+    place: &mut Place,
     lines: &mut Vec<Line>,
 ) -> anyhow::Result<u64> {
     let mut missed = 0;
     loop {
-        let page = history::call(client.flows(*cursor, FLOWS_PER_CALL))?;
+        let page = history::call(client.flows(Some(&place.cluster), place.flows, FLOWS_PER_CALL))?;
         missed += page.missed;
-        *cursor = page.cursor;
+        place.flows = page.cursor;
         if page.flows.is_empty() {
             return Ok(missed);
         }
@@ -154,14 +184,14 @@ fn read_flows(
 fn read_drops(
     args: &ObserveArgs,
     client: &Client,
-    cursor: &mut u64,
+    place: &mut Place,
     lines: &mut Vec<Line>,
 ) -> anyhow::Result<u64> {
     let mut missed = 0;
     loop {
-        let page = history::call(client.drops(*cursor, FLOWS_PER_CALL))?;
+        let page = history::call(client.drops(Some(&place.cluster), place.drops, FLOWS_PER_CALL))?;
         missed += page.missed;
-        *cursor = page.cursor;
+        place.drops = page.cursor;
         if page.drops.is_empty() {
             return Ok(missed);
         }
@@ -178,30 +208,38 @@ fn wants_drops(args: &ObserveArgs) -> bool {
 }
 
 fn print(
-    args: &ObserveArgs,
+    form: Form,
     key: &EdgeKey,
     stats: &EdgeStats,
     whole: &impl serde::Serialize,
 ) -> anyhow::Result<()> {
-    match args.output {
+    match form.output {
         FlowOutput::Json => output::print(&(serde_json::to_string(whole)? + "\n")),
         // A retransmission of a denied attempt is news to programs only.
         FlowOutput::Compact if stats.connections == 0 && stats.packets_sent == 0 => Ok(()),
         FlowOutput::Compact => {
-            let line = harmless(&compact(key, stats));
+            let line = harmless(&(form.prefix(&key.cluster) + &compact(key, stats)));
             output::print(&format!("{line}\n"))
         }
     }
 }
 
+impl Form {
+    fn prefix(self, cluster: &ClusterName) -> String {
+        if self.clusters { format!("{cluster}: ") } else { String::new() }
+    }
+}
+
 fn print_dropped(
-    args: &ObserveArgs,
+    form: Form,
     dropped: &Dropped,
     whole: &impl serde::Serialize,
 ) -> anyhow::Result<()> {
-    let line = match args.output {
+    let line = match form.output {
         FlowOutput::Json => serde_json::to_string(whole)?,
-        FlowOutput::Compact => harmless(&compact_dropped(dropped)),
+        FlowOutput::Compact => {
+            harmless(&(form.prefix(&dropped.cluster) + &compact_dropped(dropped)))
+        }
     };
     output::print(&format!("{line}\n"))
 }

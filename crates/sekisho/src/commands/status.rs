@@ -18,34 +18,56 @@ pub(crate) fn run(server: &ServerArg, form: TableOrJson) -> anyhow::Result<Exit>
         TableOrJson::Json => output::print_json(&status)?,
         TableOrJson::Table => output::print(&table(&status))?,
     }
-    Ok(if status.problems.is_empty() { Exit::Done } else { Exit::Partial })
+    let is_well = status.all().all(|of| of.problems.is_empty());
+    Ok(if is_well { Exit::Done } else { Exit::Partial })
 }
 
-/// The status as text.
+/// The status as text: the server, then each of its clusters; one that is alone is not named.
 fn table(status: &Status) -> String {
+    let sum = |pick: fn(&Status) -> u64| status.all().map(pick).sum::<u64>();
     let mut text = format!(
         "server {}, up {} s, {} MiB; {} flows, {} objects, history {} KiB on disk\n",
         status.version,
         status.time.seconds_since(status.started),
         status.memory_bytes / MIB,
-        status.flows,
-        status.objects,
-        status.store.bytes / 1_024,
+        sum(|of| of.flows),
+        sum(|of| of.objects),
+        sum(|of| of.store.bytes) / 1_024,
     );
-    text.push_str(&format!("completeness of the last 15 minutes: {}\n", percent(status)));
+    let completeness =
+        |of: &Status| format!("completeness of the last 15 minutes: {}\n", percent(of));
+    let is_alone = status.others.is_empty();
+    if is_alone {
+        text.push_str(&completeness(status));
+    }
     if let Some(listener) = &status.listener {
         text.push_str(&format!(
             "network: {}, {} connected, certificate until {}\n",
             listener.address, listener.connections, listener.not_after
         ));
     }
+    for of_cluster in status.all() {
+        if !is_alone {
+            text.push_str(&format!("\ncluster {}\n", of_cluster.cluster_name));
+            text.push_str(&completeness(of_cluster));
+        }
+        text.push_str(&of_one(of_cluster));
+    }
+    for problem in status.all().flat_map(|of| &of.problems) {
+        text.push_str(&format!("problem: {problem}\n"));
+    }
+    text
+}
+
+/// What there is to say of one cluster, after its completeness.
+fn of_one(status: &Status) -> String {
     let policy = match (status.revision, status.staged) {
         (0, 0) => "none in force".to_owned(),
         (0, staged) => format!("revision {staged} staged, none enforced"),
         (enforced, 0) => format!("revision {enforced} enforced"),
         (enforced, staged) => format!("revision {enforced} enforced, {staged} staged"),
     };
-    text.push_str(&format!("policy: {policy}\n"));
+    let mut text = format!("policy: {policy}\n");
     if let Some(found) = &status.native {
         text.push_str(&native::status(found, status.time));
     }
@@ -56,9 +78,6 @@ fn table(status: &Status) -> String {
     text.push_str(&kernel_drops(status));
     for gap in &status.gaps {
         text.push_str(&format!("gap: {gap}\n"));
-    }
-    for problem in &status.problems {
-        text.push_str(&format!("problem: {problem}\n"));
     }
     text
 }
@@ -108,7 +127,7 @@ fn cluster(status: &Status) -> String {
     let Some(cluster) = &status.cluster else { return String::new() };
     let synced = if cluster.synced { "known in full" } else { "being listed" };
     let mut text = format!(
-        "\ncluster {} {}: {synced}, {} ms behind\n",
+        "\nAPI server {} {}: {synced}, {} ms behind\n",
         cluster.server, cluster.version, cluster.lag_ms
     );
     let head = ["resource", "objects", "unreadable", "changes", "lists", "errors", "state"];

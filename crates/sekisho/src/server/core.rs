@@ -8,7 +8,7 @@ use sekisho_base::Clock;
 use sekisho_inventory::Inventory;
 use sekisho_inventory::watch::Watch;
 use sekisho_manifest::Object;
-use sekisho_model::{Batch, DropRecord, Flow, Half, Timestamp};
+use sekisho_model::{Batch, ClusterName, DropRecord, Flow, Half, Timestamp};
 use sekisho_policy::Cluster;
 use sekisho_store::{FlowStore, LocalStore, StoreLimits};
 
@@ -37,8 +37,9 @@ const ROTATION_PAUSE_S: u64 = 1;
 /// Making the cluster of the nodes takes at most one part in so many of the time.
 const REFRESH_SHARE: u32 = 10;
 
-/// Everything the server knows.
+/// Everything the server knows of one cluster.
 pub(crate) struct Core {
+    pub(crate) name: ClusterName,
     pub(crate) store: LocalStore,
     pub(crate) derivation: Derivation,
     pub(crate) inventory: Inventory,
@@ -83,6 +84,7 @@ pub(crate) struct IngestCounts {
 impl Core {
     /// Opens `data_dir` and replays what was logged but not sealed.
     pub(crate) fn open(
+        name: ClusterName,
         data_dir: &Path,
         journal: Option<&Path>,
         clock: &dyn Clock,
@@ -97,7 +99,8 @@ impl Core {
         let generation = now.nanos() / 1_000_000;
         let mut core = Self {
             store,
-            derivation: Derivation::new(),
+            derivation: Derivation::new(name.clone()),
+            name,
             inventory,
             feed,
             recent: Recent::new(RECENT_FLOWS_MAX),

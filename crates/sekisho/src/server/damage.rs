@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use sekisho_base::Clock;
-use sekisho_model::{LossMinute, TimeRange, Timestamp};
+use sekisho_model::{ClusterName, LossMinute, TimeRange, Timestamp};
 use sekisho_system::SystemClock;
 
 const ENDING: &str = ".damaged";
@@ -40,10 +40,15 @@ fn written(path: &Path) -> Timestamp {
 
 /// The loss that `damaged` means for the window asked for, `range`, filed under a minute of it that
 /// somebody looks at; how many records it held nobody knows.
-pub(crate) fn losses(damaged: &[Damaged], range: TimeRange, at: Timestamp) -> Option<LossMinute> {
+pub(crate) fn losses(
+    (cluster, damaged): (&ClusterName, &[Damaged]),
+    range: TimeRange,
+    at: Timestamp,
+) -> Option<LossMinute> {
     let touching = damaged.iter().filter(|damaged| damaged.until >= range.from).count() as u64;
     (touching > 0).then(|| LossMinute {
         minute: at.minute(),
+        cluster: cluster.clone(),
         node: "history".to_owned(),
         hook: super::losses::SERVER.to_owned(),
         produced: 0,
@@ -59,7 +64,9 @@ mod tests {
     fn a_window_after_the_damage_is_whole() {
         let damaged = [Damaged { path: "x".into(), until: Timestamp::from_seconds(600) }];
         let range = |from| TimeRange { from: Timestamp::from_seconds(from), to: Timestamp::MAX };
-        let lost = |from| losses(&damaged, range(from), Timestamp::MAX).map(|row| row.dropped);
+        let cluster = ClusterName::default();
+        let lost =
+            |from| losses((&cluster, &damaged), range(from), Timestamp::MAX).map(|row| row.dropped);
         assert_eq!((lost(60), lost(601)), (Some(1), None));
     }
 }

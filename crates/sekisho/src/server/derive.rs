@@ -3,7 +3,7 @@
 
 use anyhow::Context;
 use sekisho_flow::{Directory, JoinCheckpoint, JoinLimits, Joiner};
-use sekisho_model::{Batch, Flow, LossMinute, Timestamp};
+use sekisho_model::{Batch, ClusterName, Flow, LossMinute, Timestamp};
 use sekisho_store::{FlowStore, FrameKind, ReplayedLog};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,8 @@ use super::losses::LossMeter;
 /// Joiner, loss meter and agents: all state between log and history.
 #[derive(Debug)]
 pub(crate) struct Derivation {
+    /// Whose agents report.
+    cluster: ClusterName,
     joiner: Joiner,
     losses: LossMeter,
     /// Who reports.
@@ -39,10 +41,11 @@ pub(crate) struct Derived {
 }
 
 impl Derivation {
-    /// Makes the state before any batch.
-    pub(crate) fn new() -> Self {
+    /// Makes the state before any batch of an agent of `cluster`.
+    pub(crate) fn new(cluster: ClusterName) -> Self {
         Self {
-            joiner: Joiner::new(JoinLimits::default()),
+            joiner: Joiner::new(JoinLimits::default(), cluster.clone()),
+            cluster,
             losses: LossMeter::default(),
             agents: Agents::default(),
             told: Timestamp::EPOCH,
@@ -60,7 +63,7 @@ impl Derivation {
         // The time first: a half of this batch waits from now on, however late it came.
         let mut derived = self.pass(received, directory);
         if self.agents.note(received, &batch) == Arrival::New {
-            derived.losses = self.losses.measure(received, &batch);
+            derived.losses = self.losses.measure(&self.cluster, received, &batch);
             self.joiner.push(batch, directory, &mut derived.flows);
         }
         derived

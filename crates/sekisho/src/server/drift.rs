@@ -15,7 +15,7 @@ use sekisho_policy::{Cluster, RuleSet};
 use sekisho_verify::VerifiedPolicy;
 
 use super::native::{Native, foreign_keys, split};
-use super::service::{LocalService, now};
+use super::service::{ClusterServer, now};
 
 /// Differences told one by one; the rest is counted.
 const DRIFT_MAX: usize = 64;
@@ -79,7 +79,7 @@ struct InForce {
     foreign: BTreeSet<ObjectKey>,
 }
 
-impl LocalService {
+impl ClusterServer {
     /// Looks at the cluster once. Does nothing while somebody changes it.
     pub(crate) fn look(&self, native: &Native) {
         let Some(_turn) = native.try_turn() else { return };

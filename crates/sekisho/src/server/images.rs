@@ -9,7 +9,7 @@ use sekisho_policy::RuleSet;
 
 use super::core::Core;
 use super::metrics::Text;
-use super::service::LocalService;
+use super::service::ClusterServer;
 use crate::images::{changes, known_edges, note, verify_again};
 use crate::pipeline::History;
 
@@ -60,7 +60,7 @@ impl Core {
     }
 }
 
-impl LocalService {
+impl ClusterServer {
     /// Looks whether images changed, and replays what the new ones did.
     pub(crate) fn review_images(&self, time: Timestamp) {
         let found = {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use sekisho_inventory::{Change, Inventory};
 use sekisho_manifest::Object;
-use sekisho_model::{Flow, LossMinute, Timestamp};
+use sekisho_model::{ClusterName, Flow, LossMinute, Timestamp};
 use sekisho_store::{FlowStore, LocalStore, StoreLimits, StoreStatus};
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,7 @@ impl ImportFolder {
             .with_context(|| format!("open history in `{}`", folder.display()))?;
         let mut inventory = Inventory::default();
         cluster_feed::read_copy(&folder.join(cluster_feed::COPY_NAME), &mut inventory)?;
-        let mut derivation = Derivation::new();
+        let mut derivation = Derivation::new(ClusterName::default());
         derivation.replay(&logs, &inventory, &mut store)?;
         let done = read_marks(&folder.join(DONE_NAME), &store)?;
         Ok(Self { folder: folder.to_owned(), store, derivation, inventory, done })

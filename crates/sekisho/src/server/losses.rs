@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sekisho_model::{Batch, LossMinute, Timestamp};
+use sekisho_model::{Batch, ClusterName, LossMinute, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Hook name for reports that an agent's own queue refused.
@@ -26,9 +26,14 @@ struct NodeCounters {
 }
 
 impl LossMeter {
-    /// Gives what `batch`, received at `received`, adds. Always one row for the agent's own queue,
+    /// Gives what `batch` of `cluster`, received at `received`, adds. Always one row for the agent's own queue,
     /// even if nothing happened: a minute without any row is a minute in which the agent was silent.
-    pub(crate) fn measure(&mut self, received: Timestamp, batch: &Batch) -> Vec<LossMinute> {
+    pub(crate) fn measure(
+        &mut self,
+        cluster: &ClusterName,
+        received: Timestamp,
+        batch: &Batch,
+    ) -> Vec<LossMinute> {
         let node = self.nodes.entry(batch.node.clone()).or_default();
         if node.epoch != batch.epoch {
             let sequence = node.sequence.map(|_of_former_epoch| 0);
@@ -38,6 +43,7 @@ impl LossMeter {
         let minute = batch.time.min(received).minute();
         let row = |hook: &str, produced, dropped| LossMinute {
             minute,
+            cluster: cluster.clone(),
             node: batch.node.clone(),
             hook: hook.to_owned(),
             produced,
@@ -97,21 +103,24 @@ mod tests {
     #[test]
     fn cumulative_counters_become_differences() {
         let mut meter = LossMeter::default();
-        meter.measure(RECEIVED, &batch(1, 10, 0));
-        let rows = meter.measure(RECEIVED, &batch(1, 25, 2));
+        meter.measure(&ClusterName::default(), RECEIVED, &batch(1, 10, 0));
+        let rows = meter.measure(&ClusterName::default(), RECEIVED, &batch(1, 25, 2));
         assert_eq!((rows[0].produced, rows[0].dropped), (15, 2));
     }
 
     #[test]
     fn a_restarted_agent_counts_from_zero_again() {
         let mut meter = LossMeter::default();
-        meter.measure(RECEIVED, &batch(1, 10, 0));
-        assert_eq!(meter.measure(RECEIVED, &batch(2, 4, 0))[0].produced, 4);
+        meter.measure(&ClusterName::default(), RECEIVED, &batch(1, 10, 0));
+        assert_eq!(
+            meter.measure(&ClusterName::default(), RECEIVED, &batch(2, 4, 0))[0].produced,
+            4
+        );
     }
 
     #[test]
     fn a_silent_batch_still_says_that_the_agent_lives() {
-        let rows = LossMeter::default().measure(RECEIVED, &batch(1, 0, 0));
+        let rows = LossMeter::default().measure(&ClusterName::default(), RECEIVED, &batch(1, 0, 0));
         assert_eq!((rows.len(), rows[0].hook.as_str()), (1, AGENT_QUEUE));
     }
 
@@ -122,17 +131,17 @@ mod tests {
         let lost = |rows: Vec<LossMinute>| -> u64 {
             rows.iter().filter(|row| row.hook == SERVER).map(|row| row.dropped).sum()
         };
-        assert_eq!(lost(meter.measure(RECEIVED, &with(1, 9))), 0);
-        assert_eq!(lost(meter.measure(RECEIVED, &with(1, 10))), 0);
-        assert_eq!(lost(meter.measure(RECEIVED, &with(1, 13))), 2);
-        assert_eq!(lost(meter.measure(RECEIVED, &with(2, 1))), 0);
-        assert_eq!(lost(meter.measure(RECEIVED, &with(3, 4))), 3);
+        assert_eq!(lost(meter.measure(&ClusterName::default(), RECEIVED, &with(1, 9))), 0);
+        assert_eq!(lost(meter.measure(&ClusterName::default(), RECEIVED, &with(1, 10))), 0);
+        assert_eq!(lost(meter.measure(&ClusterName::default(), RECEIVED, &with(1, 13))), 2);
+        assert_eq!(lost(meter.measure(&ClusterName::default(), RECEIVED, &with(2, 1))), 0);
+        assert_eq!(lost(meter.measure(&ClusterName::default(), RECEIVED, &with(3, 4))), 3);
     }
 
     #[test]
     fn a_clock_that_is_ahead_puts_its_rows_at_the_time_of_receipt() {
         let received = Timestamp::from_seconds(61);
-        let rows = LossMeter::default().measure(received, &batch(1, 1, 0));
+        let rows = LossMeter::default().measure(&ClusterName::default(), received, &batch(1, 1, 0));
         assert!(rows.iter().all(|row| row.minute == Timestamp::from_seconds(60)));
     }
 }

@@ -1,5 +1,6 @@
-//! Prometheus text (exposition format 0.0.4). Labels are nodes, hooks, states and the kernel's
-//! drop reasons only, so that the number of series is bounded by the number of agents.
+//! Prometheus text (exposition format 0.0.4). Labels are clusters, nodes, hooks, states and the
+//! kernel's drop reasons only, so that the number of series is bounded by the number of agents. Where
+//! the server has one cluster only, the label `cluster` is left out.
 
 use std::fmt::{Display, Write};
 
@@ -14,6 +15,21 @@ pub(crate) fn exposition(status: &Status) -> String {
     let mut text = Text::default();
     text.family("sekisho_build_info", "gauge", "Always 1; the version is a label.");
     text.value("sekisho_build_info", &[("version", &status.version)], 1);
+    let help = "Resident memory of the server.";
+    text.single("sekisho_server_memory_bytes", "gauge", help, status.memory_bytes);
+    text.single("sekisho_clusters", "gauge", "Clusters of the server.", status.all().count());
+    listener(&mut text, status);
+    for of_cluster in status.all() {
+        if !status.others.is_empty() {
+            text.cluster = Some(of_cluster.cluster_name.to_string());
+        }
+        cluster(&mut text, of_cluster);
+    }
+    text.written()
+}
+
+/// Writes the metrics of one cluster.
+fn cluster(text: &mut Text, status: &Status) {
     text.single("sekisho_flows_total", "counter", "Flows since the server started.", status.flows);
     let help = "Completeness of the last 15 minutes.";
     text.single("sekisho_completeness_ratio", "gauge", help, status.completeness);
@@ -34,14 +50,13 @@ pub(crate) fn exposition(status: &Status) -> String {
     for (state, count) in &status.joiner_held {
         text.value("sekisho_joiner_held", &[("state", state)], count);
     }
-    store(&mut text, status);
-    super::metrics_cluster::cluster(&mut text, status);
-    listener(&mut text, status);
-    agents(&mut text, status);
-    kernel_drops(&mut text, status);
-    super::native_words::metrics(&mut text, status);
-    super::images::metrics(&mut text, status);
-    text.0
+    store(text, status);
+    super::metrics_cluster::cluster(text, status);
+    agents(text, status);
+    certificates(text, status);
+    kernel_drops(text, status);
+    super::native_words::metrics(text, status);
+    super::images::metrics(text, status);
 }
 
 fn store(text: &mut Text, status: &Status) {
@@ -56,8 +71,6 @@ fn store(text: &mut Text, status: &Status) {
     let help = "Number of the newest order to the nodes.";
     text.single("sekisho_order_generation", "gauge", help, status.generation);
     text.single("sekisho_objects", "gauge", "Objects of the cluster known.", status.objects);
-    let help = "Resident memory of the server.";
-    text.single("sekisho_server_memory_bytes", "gauge", help, status.memory_bytes);
 }
 
 fn listener(text: &mut Text, status: &Status) {
@@ -76,6 +89,9 @@ fn listener(text: &mut Text, status: &Status) {
     let help = "End of the server's certificate, Unix time.";
     let until_s = listener.not_after.nanos() / NANOS_PER_SECOND;
     text.single("sekisho_certificate_expiry_timestamp_seconds", "gauge", help, until_s);
+}
+
+fn certificates(text: &mut Text, status: &Status) {
     let help = "End of the agent's certificate, Unix time.";
     text.family("sekisho_agent_certificate_expiry_timestamp_seconds", "gauge", help);
     for agent in &status.agents {
@@ -166,23 +182,49 @@ fn kernel_drops(text: &mut Text, status: &Status) {
     }
 }
 
+/// Families of series, in the order in which they came up. What is written of one family for several
+/// clusters stands together, as the format asks.
 #[derive(Default)]
-pub(crate) struct Text(String);
+pub(crate) struct Text {
+    families: Vec<Family>,
+    /// The cluster of what is written now; None = of the server, or there is one only.
+    cluster: Option<String>,
+}
+
+struct Family {
+    name: String,
+    text: String,
+}
 
 impl Text {
     pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a String cannot fail.
-        writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}").ok();
+        if self.families.iter().all(|family| family.name != name) {
+            let text = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
+            self.families.push(Family { name: name.to_owned(), text });
+        }
     }
 
+    /// Adds a series to a family that was begun before.
     pub(crate) fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let labels: Vec<String> =
-            labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value))).collect();
+        let Some(family) = self.families.iter_mut().find(|family| family.name == name) else {
+            return;
+        };
+        let cluster = self.cluster.as_deref().map(|cluster| ("cluster", cluster));
+        let labels: Vec<String> = cluster
+            .iter()
+            .chain(labels)
+            .map(|(key, value)| format!("{key}=\"{}\"", escaped(value)))
+            .collect();
         let labels = match labels.is_empty() {
             true => String::new(),
             false => format!("{{{}}}", labels.join(",")),
         };
-        writeln!(self.0, "{name}{labels} {value}").ok();
+        // Writing to a String cannot fail.
+        writeln!(family.text, "{name}{labels} {value}").ok();
+    }
+
+    fn written(self) -> String {
+        self.families.into_iter().map(|family| family.text).collect()
     }
 
     /// A family of one series without labels.
@@ -195,4 +237,28 @@ impl Text {
 /// Escapes a label's value: backslash, quote and line feed, as the format asks.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_two_clusters_stands_in_one_family_with_the_cluster_as_a_label() {
+        let mut text = Text::default();
+        text.single("a", "gauge", "Help.", 1);
+        for (cluster, value) in [("east", 2), ("west", 3)] {
+            text.cluster = Some(cluster.to_owned());
+            text.family("b_total", "counter", "More.");
+            text.value("b_total", &[("node", "n")], value);
+            text.single("c", "gauge", "Last.", value);
+        }
+        let expected = "# HELP a Help.\n# TYPE a gauge\na 1\n\
+                        # HELP b_total More.\n# TYPE b_total counter\n\
+                        b_total{cluster=\"east\",node=\"n\"} 2\n\
+                        b_total{cluster=\"west\",node=\"n\"} 3\n\
+                        # HELP c Last.\n# TYPE c gauge\n\
+                        c{cluster=\"east\"} 2\nc{cluster=\"west\"} 3\n";
+        assert_eq!(text.written(), expected);
+    }
 }

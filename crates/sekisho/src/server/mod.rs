@@ -9,6 +9,7 @@ mod damage;
 mod derive;
 mod drift;
 mod entry;
+mod fleet;
 mod images;
 mod imported;
 mod losses;
@@ -28,6 +29,7 @@ mod ticked;
 mod window;
 
 pub(crate) use agents::is_node_name;
+pub(crate) use fleet::{folder_of, pick, recorded};
 pub(crate) use imported::{ImportFolder, Mark};
 pub(crate) use offline::snapshot as read_offline;
 pub(crate) use run::run;

@@ -21,15 +21,15 @@ use sekisho_enforce::native::{
 };
 use sekisho_enforce::{Gap, unenforced};
 use sekisho_manifest::Object;
-use sekisho_model::Timestamp;
+use sekisho_model::{ClusterName, Timestamp};
 use sekisho_policy::{Dialect, RuleSet};
 use sekisho_verify::{VerifiedPolicy, VerifiedRecord};
 
 use super::drift::Watched;
 use super::not_enforced::{Contradictions, Proof};
 use super::policies::{Basis, read_objects};
-use super::service::{LocalService, now};
-use crate::config::{Kubernetes, ServerConfig};
+use super::service::{ClusterServer, now};
+use crate::config::{ClusterConfig, Kubernetes, ServerConfig};
 
 /// The cluster whose plugin enforces.
 pub(crate) struct Native {
@@ -53,21 +53,26 @@ struct Judges {
 impl Native {
     /// Reads the credentials, if the server enforces natively. Talks to nobody yet: the server
     /// starts also while the API server is away.
-    pub(crate) fn open(config: &ServerConfig) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn open(
+        name: &ClusterName,
+        source: &ClusterConfig,
+        config: &ServerConfig,
+    ) -> anyhow::Result<Option<Self>> {
         if config.enforcement == Enforcement::Datapath {
             return Ok(None);
         }
-        let kubeconfig = match &config.kubernetes {
+        let kubeconfig = match &source.kubernetes {
             Kubernetes::Kubeconfig(path) => Some(path.clone()),
             Kubernetes::On(true) => None,
             Kubernetes::On(false) => anyhow::bail!(
-                "`enforcement` is `native`, and no cluster is named: set `kubernetes` to true, or to \
-                 the path of a kubeconfig"
+                "`enforcement` is `native`, and the cluster `{name}` has no API server: set its \
+                 `kubernetes` to true, or to the path of a kubeconfig"
             ),
         };
         let installation = Installation::new(&config.installation).context("`installation`")?;
         let access = Access { kubeconfig, context: None, installation };
-        let api = ApiServer::connect(&access).context("native enforcement")?;
+        let api = ApiServer::connect(&access)
+            .with_context(|| format!("native enforcement in the cluster `{name}`"))?;
         tracing::info!(api = api.address(), repair = config.repair, "native enforcement");
         Ok(Some(Self {
             api,
@@ -147,7 +152,7 @@ pub(crate) fn split(
     all.partition(|object| !foreign.contains(&ObjectKey::of(object)))
 }
 
-impl LocalService {
+impl ClusterServer {
     /// Judges the flows that came since by the policies in the cluster and by those staged.
     pub(crate) fn judge_flows(&self, native: &Native, time: Timestamp) {
         let flows = self.core().take_fresh();
@@ -226,6 +231,7 @@ impl LocalService {
         }
         let names: Vec<ObjectKey> = foreign.iter().map(ObjectKey::of).collect();
         let revision = Revision {
+            cluster: self.name().clone(),
             revision: basis.number,
             time: now(),
             mode: DatapathMode::Enforce,
@@ -264,6 +270,7 @@ impl LocalService {
         let verified = verified.map_err(|error| Refusal::Invalid(error.to_string()))?;
         let live = native.live()?;
         let revision = Revision {
+            cluster: self.name().clone(),
             revision: self.core().revisions.next_number(),
             time: now(),
             mode: DatapathMode::Enforce,

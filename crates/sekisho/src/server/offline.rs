@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use sekisho_api::{DatapathMode, Snapshot};
 use sekisho_inventory::Inventory;
-use sekisho_model::{TimeRange, Timestamp};
+use sekisho_model::{ClusterName, TimeRange, Timestamp};
 use sekisho_store::{FlowStore, StoreLimits};
 
 use super::cluster_feed;
@@ -14,9 +14,9 @@ use super::derive::Derivation;
 use super::revisions::Revisions;
 use super::window::{self, Sources};
 
-/// Reads the history of `range` from `folder`; a server may be writing to it.
+/// Reads the history of `range` of `cluster` from its `folder`; a server may be writing to it.
 pub(crate) fn snapshot(
-    folder: &Path,
+    (cluster, folder): (&ClusterName, &Path),
     range: TimeRange,
     now: Timestamp,
 ) -> anyhow::Result<Snapshot> {
@@ -24,15 +24,20 @@ pub(crate) fn snapshot(
         .with_context(|| format!("read history in `{}`", folder.display()))?;
     let mut inventory = Inventory::default();
     cluster_feed::read_copy(&folder.join(cluster_feed::COPY_NAME), &mut inventory)?;
-    let mut derivation = Derivation::new();
+    let mut derivation = Derivation::new(cluster.clone());
     derivation.replay(&logs, &inventory, &mut store)?;
     let mut damaged = damage::set_aside(folder);
     // No server set these aside yet; what they held is not known.
     let found = store.status().damaged.into_iter();
     damaged.extend(found.map(|name| Damaged { path: name.into(), until: now }));
     let agents = derivation.agents.heard();
-    let sources =
-        Sources { store: &store, inventory: &inventory, agents: &agents, damaged: &damaged };
+    let sources = Sources {
+        cluster,
+        store: &store,
+        inventory: &inventory,
+        agents: &agents,
+        damaged: &damaged,
+    };
     let mut snapshot = window::snapshot(&sources, range, now)?;
     let revisions = Revisions::read(&folder.join("revisions"))?;
     snapshot.current = revisions.rules(DatapathMode::Enforce);

@@ -113,6 +113,7 @@ impl Core {
             return Err(Refusal::Unavailable(text.to_owned()));
         }
         self.put_in_force(Revision {
+            cluster: self.name.clone(),
             revision: basis.number,
             time: now,
             mode: request.mode,
@@ -146,6 +147,7 @@ impl Core {
         let record = found.and_then(|revision| revision.record);
         let number = self.revisions.next_number();
         self.put_in_force(Revision {
+            cluster: self.name.clone(),
             revision: number,
             time: now,
             mode: DatapathMode::Enforce,
@@ -210,6 +212,7 @@ impl Core {
 
     fn end_staging(&mut self, operator: &str, now: Timestamp) -> Result<(), Refusal> {
         let revision = Revision {
+            cluster: self.name.clone(),
             revision: self.revisions.next_number(),
             time: now,
             mode: DatapathMode::Audit,

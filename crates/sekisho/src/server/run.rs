@@ -10,9 +10,10 @@ use sekisho_inventory::watch::Watch;
 use sekisho_model::Timestamp;
 use sekisho_system::SystemClock;
 
+use super::fleet::Fleet;
 use super::images;
-use super::service::LocalService;
-use crate::config::ServerConfig;
+use super::service::ClusterServer;
+use crate::config::{ClusterConfig, ServerConfig};
 use crate::signals;
 
 const TICK: Duration = Duration::from_millis(200);
@@ -24,28 +25,23 @@ const STOP_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs the server until a signal ends it; seals history before it returns.
 pub(crate) fn run(config: &ServerConfig) -> anyhow::Result<()> {
-    let service = Arc::new(LocalService::open(config)?);
+    let fleet = Arc::new(Fleet::open(config)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let served = runtime.block_on(serve(config, &service));
+    let served = runtime.block_on(serve(config, &fleet));
     // Whoever still waits for nodes to answer is not waited for.
     runtime.shutdown_timeout(STOP_WAIT);
-    service.close();
+    fleet.close();
     served?;
     tracing::info!("server stopped, history sealed");
     Ok(())
 }
 
-async fn serve(config: &ServerConfig, service: &Arc<LocalService>) -> anyhow::Result<()> {
-    if let Some(cluster) = config.cluster() {
-        let watch = Watch::start(&cluster).await.context("watch the cluster")?;
-        let now = Timestamp::from_nanos(SystemClock.now());
-        let age_s = config.retention_days.saturating_mul(SECONDS_PER_DAY);
-        service.core().attach(watch, now, age_s);
-    }
+async fn serve(config: &ServerConfig, fleet: &Arc<Fleet>) -> anyhow::Result<()> {
+    follow_clusters(config, fleet).await?;
     let socket = UnixSocket::bind(&config.socket)?;
     let metrics = match config.metrics_listen.as_str() {
         "" => None,
@@ -59,29 +55,47 @@ async fn serve(config: &ServerConfig, service: &Arc<LocalService>) -> anyhow::Re
     tracing::info!(socket = %config.socket.display(), data = %config.data_dir.display(), "serving");
     let stop = signals::Stop::new()?;
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(tick(Arc::clone(service), config.clone(), stop.clone()));
-    if service.native().is_some() {
-        let work = ("a look at the cluster", look as fn(&LocalService));
-        tasks.spawn(repeat(Arc::clone(service), config.drift_check_s, stop.clone(), work));
+    // Each on its own: what one waits for, others need not.
+    for member in fleet.members() {
+        tasks.spawn(tick(Arc::clone(member), config.clone(), stop.clone()));
+        if member.native().is_some() {
+            let work = ("a look at the cluster", look as fn(&ClusterServer));
+            tasks.spawn(repeat(Arc::clone(member), config.drift_check_s, stop.clone(), work));
+        }
+        let work = ("a look at images", review as fn(&ClusterServer));
+        tasks.spawn(repeat(Arc::clone(member), images::LOOK_S, stop.clone(), work));
     }
-    let work = ("a look at images", review as fn(&LocalService));
-    tasks.spawn(repeat(Arc::clone(service), images::LOOK_S, stop.clone(), work));
     if let Some(listener) = metrics {
-        let shared: Arc<dyn sekisho_api::Service> = Arc::clone(service) as _;
+        let shared: Arc<dyn sekisho_api::Service> = Arc::clone(fleet) as _;
         let stop = stop.clone();
         tasks.spawn(async move { listener.serve(shared, stop.wait()).await });
     }
-    let router = sekisho_api::router(Arc::clone(service) as _);
+    let router = sekisho_api::router(Arc::clone(fleet) as _);
     if let Some(listener) = listener {
-        service.listens(listener.figures());
+        fleet.listens(listener.figures());
         tracing::info!(address = %listener.address(), "serving on the network");
         tasks.spawn(listener.serve(router.clone(), stop.wait()));
     }
     if let Some(probes) = probes {
-        tasks.spawn(probes.serve(Arc::clone(service) as _, stop.wait()));
+        tasks.spawn(probes.serve(Arc::clone(fleet) as _, stop.wait()));
     }
     sekisho_api::serve(socket, router, stop.wait()).await;
     while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Starts to watch the API server of each cluster that has one.
+async fn follow_clusters(config: &ServerConfig, fleet: &Fleet) -> anyhow::Result<()> {
+    let clusters = config.clusters()?;
+    let age_s = config.retention_days.saturating_mul(SECONDS_PER_DAY);
+    for member in fleet.members() {
+        let source = clusters.get(member.name());
+        let Some(place) = source.and_then(ClusterConfig::watched) else { continue };
+        let started = Watch::start(&place).await;
+        let watch = started.with_context(|| format!("watch the cluster `{}`", member.name()))?;
+        let now = Timestamp::from_nanos(SystemClock.now());
+        member.core().attach(watch, now, age_s);
+    }
     Ok(())
 }
 
@@ -98,7 +112,7 @@ async fn network_listener(config: &ServerConfig) -> anyhow::Result<Option<TlsLis
     }
 }
 
-async fn tick(service: Arc<LocalService>, config: ServerConfig, stop: signals::Stop) {
+async fn tick(service: Arc<ClusterServer>, config: ServerConfig, stop: signals::Stop) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut count: u64 = 0;
@@ -132,10 +146,10 @@ async fn tick(service: Arc<LocalService>, config: ServerConfig, stop: signals::S
 
 /// Does something again and again beside the ticks.
 async fn repeat(
-    service: Arc<LocalService>,
+    service: Arc<ClusterServer>,
     period_s: u64,
     stop: signals::Stop,
-    (name, work): (&'static str, fn(&LocalService)),
+    (name, work): (&'static str, fn(&ClusterServer)),
 ) {
     let mut turns = tokio::time::interval(Duration::from_secs(period_s));
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -158,12 +172,12 @@ async fn repeat(
 }
 
 /// Compares the cluster with the revision in force.
-fn look(service: &LocalService) {
+fn look(service: &ClusterServer) {
     if let Some(native) = service.native() {
         service.look(native);
     }
 }
 
-fn review(service: &LocalService) {
+fn review(service: &ClusterServer) {
     service.review_images(Timestamp::from_nanos(SystemClock.now()));
 }

@@ -1,16 +1,17 @@
-//! The server behind the API.
+//! What the server does for one cluster.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sekisho_api::{
     Ack, AgentReport, ApplyRequest, ApplyResponse, DatapathMode, DropPage, Enforcement, FlowPage,
-    Health, IngestFigures, ListenerFigures, Order, Refusal, Revision, RollbackRequest, Service,
-    Snapshot, SnapshotQuery, Status, StoreFigures,
+    Health, IngestFigures, Order, Refusal, Revision, RollbackRequest, Snapshot, Status,
+    StoreFigures,
 };
 use sekisho_base::{Clock, error_chain};
 use sekisho_flow::identify;
-use sekisho_model::{Batch, DropRecord, TimeRange, Timestamp};
+use sekisho_model::{Batch, ClusterName, DropRecord, TimeRange, Timestamp};
 use sekisho_store::FlowStore;
 use sekisho_system::{SystemClock, wait};
 
@@ -19,11 +20,11 @@ use super::core::Core;
 use super::images::Reviewed;
 use super::native::Native;
 use super::policies::read_objects;
-use super::problems::{self, Duty};
+use super::problems::Duty;
 use super::ticked::Ticked;
 use super::window::Sources;
-use super::{damage, metrics, window};
-use crate::config::ServerConfig;
+use super::{damage, window};
+use crate::config::{ClusterConfig, ServerConfig};
 use crate::pipeline::{self, History};
 
 /// How long apply and rollback wait for the nodes.
@@ -33,11 +34,11 @@ const STATUS_WINDOW_S: u64 = 900;
 /// An agent that was silent for so long is called lost, seconds.
 pub(crate) const SILENT_S: u64 = 15;
 
-/// One server on one machine.
-pub(crate) struct LocalService {
+/// History, policies, orders and native enforcement of one cluster. It knows of no other: addresses
+/// and names of two clusters may be the same.
+pub(crate) struct ClusterServer {
+    name: ClusterName,
     core: Mutex<Core>,
-    /// The listener on the network, once there is one.
-    listener: OnceLock<Arc<ListenerFigures>>,
     /// When the last tick was done, milliseconds since the start.
     ticked: Ticked,
     /// The cluster whose plugin enforces; None: agents do.
@@ -45,19 +46,30 @@ pub(crate) struct LocalService {
     reviewed: Mutex<Reviewed>,
 }
 
-impl LocalService {
-    /// Opens the data folder and replays the log.
-    pub(crate) fn open(config: &ServerConfig) -> anyhow::Result<Self> {
-        let mut core = Core::open(&config.data_dir, config.journal.as_deref(), &SystemClock)?;
-        let native = Native::open(config)?;
+impl ClusterServer {
+    /// Opens the cluster's data folder and replays the log.
+    pub(crate) fn open(
+        name: ClusterName,
+        data_dir: &Path,
+        source: &ClusterConfig,
+        config: &ServerConfig,
+    ) -> anyhow::Result<Self> {
+        let journal = source.journal.as_deref();
+        let mut core = Core::open(name.clone(), data_dir, journal, &SystemClock)?;
+        let native = Native::open(&name, source, config)?;
         core.fresh = native.as_ref().map(|_| Vec::new());
         Ok(Self {
+            name,
             core: Mutex::new(core),
-            listener: OnceLock::new(),
             ticked: Ticked::default(),
             native,
             reviewed: Mutex::default(),
         })
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &ClusterName {
+        &self.name
     }
 
     /// What is known of the images that run.
@@ -75,12 +87,6 @@ impl LocalService {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Learns of the listener on the network.
-    pub(crate) fn listens(&self, figures: Arc<ListenerFigures>) {
-        // There is one at most, and it is told once.
-        self.listener.set(figures).ok();
-    }
-
     /// Learns that a tick was done.
     pub(crate) fn ticked(&self) {
         self.ticked.note();
@@ -92,7 +98,7 @@ impl LocalService {
     }
 
     pub(crate) fn history(&self, range: TimeRange) -> Result<History, Refusal> {
-        self.snapshot(SnapshotQuery { range }).map(History::of)
+        self.snapshot(range).map(History::of)
     }
 
     /// Waits until every node has the current order in force, or has said why not.
@@ -111,7 +117,7 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// Alive as long as it ticks; ready when it can store what agents send.
-impl Health for LocalService {
+impl Health for ClusterServer {
     fn is_alive(&self) -> bool {
         self.ticked.is_recent()
     }
@@ -123,8 +129,9 @@ impl Health for LocalService {
     }
 }
 
-impl Service for LocalService {
-    fn ingest(&self, batch: Batch, frame: &[u8]) -> Result<Ack, Refusal> {
+impl ClusterServer {
+    /// See [`sekisho_api::Service::ingest`].
+    pub(crate) fn ingest(&self, batch: Batch, frame: &[u8]) -> Result<Ack, Refusal> {
         let sequence = batch.sequence;
         if !is_node_name(&batch.node) {
             let text = format!("`{}` is no name of a node: letters, digits, . - _", batch.node);
@@ -147,7 +154,8 @@ impl Service for LocalService {
         Ok(Ack { sequence })
     }
 
-    fn order(&self, node: &str, after: u64) -> Option<Order> {
+    /// See [`sekisho_api::Service::order`].
+    pub(crate) fn order(&self, node: &str, after: u64) -> Option<Order> {
         let mut core = self.core();
         if !core.derivation.agents.knows(node) {
             return None;
@@ -176,11 +184,13 @@ impl Service for LocalService {
         })
     }
 
-    fn report(&self, node: &str, report: AgentReport) {
+    /// See [`sekisho_api::Service::report`].
+    pub(crate) fn report(&self, node: &str, report: AgentReport) {
         self.core().derivation.agents.report(node, report);
     }
 
-    fn status(&self) -> Status {
+    /// See [`sekisho_api::Service::status`].
+    pub(crate) fn status(&self) -> Status {
         let time = now();
         // Before the core is locked: whoever judges flows locks these the other way round.
         let native = self.native.as_ref().map(Native::status);
@@ -188,20 +198,19 @@ impl Service for LocalService {
         let core = self.core();
         let range = TimeRange { from: time.minus_seconds(STATUS_WINDOW_S), to: time };
         let mut problems = core.problems(time);
-        let listener = self.listener.get().map(|figures| figures.status());
-        problems.extend(listener.iter().flat_map(problems::of_listener));
         problems.extend(native.iter().flat_map(super::native_words::problems));
         problems.extend(images.iter().filter_map(super::images::problem));
         let mut losses = core.store.losses(range).unwrap_or_else(|error| {
             problems.push(format!("history can't be read: {}", error_chain(&error)));
             Vec::new()
         });
-        losses.extend(damage::losses(&core.damaged, range, range.from));
+        losses.extend(damage::losses((&self.name, &core.damaged), range, range.from));
         let heard = core.derivation.agents.heard();
         let expected = pipeline::expected_nodes(&window::expected_nodes(range, &losses, &heard));
         let completeness = sekisho_map::completeness(&losses, &expected, range);
         let store = core.store.status();
         Status {
+            cluster_name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             time,
             started: core.started,
@@ -229,49 +238,57 @@ impl Service for LocalService {
             generation: core.generation,
             cluster: core.feed.status(),
             problems,
-            listener,
+            listener: None,
             enforcement: match &self.native {
                 Some(_) => Enforcement::Native,
                 None => Enforcement::Datapath,
             },
             native,
             images,
+            others: Vec::new(),
         }
     }
 
-    fn snapshot(&self, query: SnapshotQuery) -> Result<Snapshot, Refusal> {
+    /// See [`sekisho_api::Service::snapshot`].
+    pub(crate) fn snapshot(&self, range: TimeRange) -> Result<Snapshot, Refusal> {
         let core = self.core();
         let agents = core.derivation.agents.heard();
         let sources = Sources {
+            cluster: &self.name,
             store: &core.store,
             inventory: &core.inventory,
             agents: &agents,
             damaged: &core.damaged,
         };
-        let mut snapshot = window::snapshot(&sources, query.range, now())
+        let mut snapshot = window::snapshot(&sources, range, now())
             .map_err(|error| Refusal::Unavailable(error_chain(&error)))?;
         snapshot.current = core.revisions.rules(DatapathMode::Enforce);
         snapshot.verified = core.revisions.verified_images();
         Ok(snapshot)
     }
 
-    fn flows(&self, cursor: u64, count: usize) -> FlowPage {
+    /// See [`sekisho_api::Service::flows`].
+    pub(crate) fn flows(&self, cursor: u64, count: usize) -> FlowPage {
         let core = self.core();
         let page = core.recent.page(cursor, count);
         let flows = page.items.into_iter().cloned().collect();
         FlowPage { cursor: page.cursor, missed: page.missed, flows }
     }
 
-    fn drops(&self, cursor: u64, count: usize) -> DropPage {
+    /// See [`sekisho_api::Service::drops`].
+    pub(crate) fn drops(&self, cursor: u64, count: usize) -> DropPage {
         let core = self.core();
         let page = core.drops.page(cursor, count);
         // Named when asked: the cluster may tell of a pod later than its packets are dropped.
-        let name = |(node, record): &(String, DropRecord)| identify(node, record, &core.inventory);
+        let name = |(node, record): &(String, DropRecord)| {
+            identify(&self.name, node, record, &core.inventory)
+        };
         let drops = page.items.into_iter().map(name).collect();
         DropPage { cursor: page.cursor, missed: page.missed, drops }
     }
 
-    fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Refusal> {
+    /// See [`sekisho_api::Service::apply`].
+    pub(crate) fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Refusal> {
         if let (Some(native), DatapathMode::Enforce) = (&self.native, request.mode) {
             return self.apply_native(native, &request);
         }
@@ -290,7 +307,8 @@ impl Service for LocalService {
         Ok(self.await_rollout(response))
     }
 
-    fn rollback(&self, request: RollbackRequest) -> Result<ApplyResponse, Refusal> {
+    /// See [`sekisho_api::Service::rollback`].
+    pub(crate) fn rollback(&self, request: RollbackRequest) -> Result<ApplyResponse, Refusal> {
         if let Some(native) = &self.native {
             return self.rollback_native(native, &request);
         }
@@ -303,12 +321,8 @@ impl Service for LocalService {
         Ok(self.await_rollout(response))
     }
 
-    fn revisions(&self) -> Vec<Revision> {
+    /// See [`sekisho_api::Service::revisions`].
+    pub(crate) fn revisions(&self) -> Vec<Revision> {
         self.core().revisions.all()
-    }
-
-    fn metrics(&self) -> String {
-        let status = self.status();
-        metrics::exposition(&status)
     }
 }

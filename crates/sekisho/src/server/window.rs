@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sekisho_api::Snapshot;
 use sekisho_exchange::is_import;
 use sekisho_inventory::Inventory;
-use sekisho_model::{EdgeMinute, LossMinute, TimeRange, Timestamp};
+use sekisho_model::{ClusterName, EdgeMinute, LossMinute, TimeRange, Timestamp};
 use sekisho_policy::RuleSet;
 use sekisho_store::{FlowStore, ScanError};
 
@@ -51,6 +51,7 @@ fn end(losses: &[LossMinute], agents: &[Heard], now: Timestamp) -> Timestamp {
 
 /// What a window is cut out of.
 pub(crate) struct Sources<'a> {
+    pub(crate) cluster: &'a ClusterName,
     pub(crate) store: &'a dyn FlowStore,
     pub(crate) inventory: &'a Inventory,
     pub(crate) agents: &'a [Heard],
@@ -68,9 +69,9 @@ pub(crate) fn snapshot(
     rows.retain(|row| row.stats.first_seen < range.to && row.stats.last_seen >= range.from);
     let mut losses = sources.store.losses(range)?;
     let window = cut(range, &rows, end(&losses, sources.agents, now));
-    losses.extend(damage::losses(sources.damaged, range, window.from));
+    losses.extend(damage::losses((sources.cluster, sources.damaged), range, window.from));
     let nodes = expected_nodes(window, &losses, sources.agents);
     let objects = sources.inventory.objects_at(window.to);
-    let current = RuleSet::default();
-    Ok(Snapshot { window, rows, losses, nodes, objects, current, verified: None })
+    let (cluster, current) = (sources.cluster.clone(), RuleSet::default());
+    Ok(Snapshot { cluster, window, rows, losses, nodes, objects, current, verified: None })
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sekisho_base::error_chain;
-use sekisho_model::TimeRange;
+use sekisho_model::{EdgeKey, TimeRange};
 use sekisho_store::{
     AppendError, FRAME_BYTES_MAX, FlowStore, FrameKind, LocalStore, OpenError, ReplayedLog,
     StoreLimits, open_read_only,
@@ -78,10 +78,68 @@ fn a_folder_of_another_layout_is_refused_untouched() {
     drop(open(folder.path()));
     fs::write(folder.path().join("VERSION"), "sekisho-store 1\n").unwrap();
     let error = LocalStore::open(folder.path(), StoreLimits::default()).unwrap_err().to_string();
-    assert!(error.contains("sekisho-store 2") && error.contains("sekisho-store 1"), "{error}");
+    assert!(error.contains("sekisho-store 3") && error.contains("sekisho-store 1"), "{error}");
     let empty = tempfile::tempdir().unwrap();
     let error = open_read_only(empty.path(), StoreLimits::default()).unwrap_err();
     assert!(matches!(error, OpenError::NotAStore(_)), "{error}");
+}
+
+/// A copy of a folder that the last program with layout 2 wrote: one minute of two edges and a loss
+/// in a segment, a batch in the log after it.
+fn former() -> tempfile::TempDir {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/layout-2");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["VERSION", "log", "segments"] {
+        let (from, to) = (source.join(name), folder.path().join(name));
+        if from.is_file() {
+            fs::copy(&from, &to).unwrap();
+            continue;
+        }
+        fs::create_dir(&to).unwrap();
+        for file in fs::read_dir(&from).unwrap().map(Result::unwrap) {
+            fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    }
+    folder
+}
+
+fn what_the_former_held(store: &impl FlowStore, logs: &[ReplayedLog]) {
+    assert_eq!(payloads(logs)[1..], batches(&["second"]));
+    let rows = store.scan(TimeRange::ALL).unwrap();
+    let names = rows.iter().map(|row| row.key.source.workload.name.as_str()).collect::<Vec<_>>();
+    assert_eq!(names, ["cart", "web"]);
+    assert!(rows.iter().all(|row| row.key.cluster.is_default()));
+    let losses = store.losses(TimeRange::ALL).unwrap();
+    assert_eq!((losses.len(), losses[0].dropped), (1, 1));
+    assert!(losses[0].cluster.is_default());
+}
+
+#[test]
+fn a_folder_of_layout_2_is_read_as_of_the_default_cluster_and_left_as_it_is() {
+    let folder = former();
+    let (store, logs) = open_read_only(folder.path(), StoreLimits::default()).unwrap();
+    what_the_former_held(&store, &logs);
+    let version = fs::read_to_string(folder.path().join("VERSION")).unwrap();
+    assert_eq!(version, "sekisho-store 2\n");
+}
+
+#[test]
+fn a_folder_of_layout_2_becomes_one_of_layout_3_when_it_is_written_to() {
+    let folder = former();
+    let (mut store, logs) = open(folder.path());
+    what_the_former_held(&store, &logs);
+    let version = fs::read_to_string(folder.path().join("VERSION")).unwrap();
+    assert_eq!(version, "sekisho-store 3\n");
+    // What is new stands beside what is old, each row with its cluster.
+    let east = EdgeKey { cluster: "east".parse().unwrap(), ..key("cart", "redis", 6379) };
+    store.record(&[flow(east, 1, 100)], &[]);
+    store.rotate(b"").unwrap();
+    drop(store);
+    let (store, _) = open(folder.path());
+    let rows = store.scan(TimeRange::ALL).unwrap();
+    let rows = rows.iter().map(|row| (row.key.cluster.as_str(), row.stats.bytes_sent));
+    assert_eq!(rows.collect::<Vec<_>>(), [("default", 7), ("east", 100), ("default", 5)]);
+    assert!(store.status().damaged.is_empty());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What goes in comes out: exactly, merged, by range.
 
 use proptest::prelude::*;
-use sekisho_model::{LossMinute, TimeRange, Timestamp};
+use sekisho_model::{ClusterName, EdgeKey, LossMinute, TimeRange, Timestamp};
 use sekisho_store::{FlowStore, LocalStore, StoreLimits, open_read_only};
 
 use crate::samples::{START_S, by_place, flow, flows, key, sums};
@@ -87,11 +87,38 @@ fn rows_come_sorted_by_source_destination_port_minute() {
 }
 
 #[test]
+fn edges_and_losses_of_two_clusters_never_fold_into_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let of = |name: &str| EdgeKey { cluster: name.parse().unwrap(), ..key("cart", "db", 5432) };
+    let loss = |name: &str, dropped| LossMinute {
+        minute: Timestamp::from_seconds(START_S),
+        cluster: name.parse().unwrap(),
+        node: "node-1".to_owned(),
+        hook: "tcp".to_owned(),
+        produced: 10,
+        dropped,
+    };
+    let flows = [flow(of("east"), 1, 10), flow(of("west"), 1, 20), flow(of("east"), 2, 5)];
+    store.record(&flows, &[loss("east", 1), loss("west", 2)]);
+    for _ in 0..2 {
+        let rows = store.scan(TimeRange::ALL).unwrap();
+        let rows = rows.iter().map(|row| (row.key.cluster.as_str(), row.stats.bytes_sent));
+        assert_eq!(rows.collect::<Vec<_>>(), [("east", 15), ("west", 20)]);
+        let losses = store.losses(TimeRange::ALL).unwrap();
+        let losses = losses.iter().map(|row| (row.cluster.as_str(), row.dropped));
+        assert_eq!(losses.collect::<Vec<_>>(), [("east", 1), ("west", 2)]);
+        store.rotate(b"").unwrap();
+    }
+}
+
+#[test]
 fn losses_are_summed_over_segments_and_memory() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(folder.path());
     let loss = |second: u64, node: &str, dropped: u64| LossMinute {
         minute: Timestamp::from_seconds(START_S + second),
+        cluster: ClusterName::default(),
         node: node.to_owned(),
         hook: "tcp".to_owned(),
         produced: 100,

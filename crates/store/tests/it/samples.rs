@@ -8,8 +8,8 @@ use proptest::collection::btree_map;
 use proptest::option;
 use proptest::prelude::*;
 use sekisho_model::{
-    DecidedBy, Direction, EdgeKey, EdgeMinute, EdgeStats, Flow, Party, PartyKind, Process,
-    Protocol, Reporters, ServiceRef, Timestamp, Verdict, WorkloadRef,
+    ClusterName, DecidedBy, Direction, EdgeKey, EdgeMinute, EdgeStats, Flow, Party, PartyKind,
+    Process, Protocol, Reporters, ServiceRef, Timestamp, Verdict, WorkloadRef,
 };
 
 /// 2026-11-23T00:00:00Z.
@@ -48,6 +48,7 @@ pub(crate) fn key(source: &str, destination: &str, port: u16) -> EdgeKey {
         verdict: Verdict::Allowed,
         decided_by: None,
         direction_inferred: false,
+        cluster: ClusterName::default(),
     }
 }
 
@@ -143,6 +144,7 @@ fn edge_key() -> impl Strategy<Value = EdgeKey> {
             verdict,
             decided_by,
             direction_inferred,
+            cluster: ClusterName::default(),
         },
     )
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use sekisho_manifest::{ContainerPort, Object, parse};
 use sekisho_model::{
-    Completeness, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind, Protocol, TimeRange,
-    Timestamp, Verdict, WorkloadRef,
+    ClusterName, Completeness, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind, Protocol,
+    TimeRange, Timestamp, Verdict, WorkloadRef,
 };
 use sekisho_policy::{Cluster, Endpoint, RuleSet};
 use sekisho_verify::{EdgeReport, Request, WhatIf, what_if};
@@ -95,6 +95,7 @@ pub(crate) fn row(source: Party, destination: Party) -> EdgeMinute {
             verdict: Verdict::Allowed,
             decided_by: None,
             direction_inferred: false,
+            cluster: ClusterName::default(),
         },
         stats: EdgeStats {
             connections: 10,

@@ -172,7 +172,7 @@ proptest! {
         schedule in schedule(),
     ) {
         let steps = steps(&talks, schedule);
-        let mut joiner = Joiner::new(JoinLimits::default());
+        let mut joiner = Joiner::new(JoinLimits::default(), ClusterName::default());
         let flows = run(&mut joiner, &steps);
         prop_assert_eq!(sums(&flows), expected(&talks));
         prop_assert_eq!(joiner.stats().waiting, 0);
@@ -186,7 +186,8 @@ proptest! {
         waiting_max in 0_usize..3,
     ) {
         let steps = steps(&talks, schedule);
-        let mut joiner = Joiner::new(JoinLimits { waiting_max, ..JoinLimits::default() });
+        let limits = JoinLimits { waiting_max, ..JoinLimits::default() };
+        let mut joiner = Joiner::new(limits, ClusterName::default());
         let flows = run(&mut joiner, &steps);
         prop_assert_eq!(sums(&flows), expected(&talks));
     }
@@ -200,11 +201,11 @@ proptest! {
     ) {
         let steps = steps(&talks, schedule);
         let (before, after) = steps.split_at(cut.index(steps.len()));
-        let mut whole = Joiner::new(JoinLimits::default());
+        let mut whole = Joiner::new(JoinLimits::default(), ClusterName::default());
         run(&mut whole, before);
         let checkpoint = whole.checkpoint();
         let bytes = postcard::to_stdvec(&checkpoint).unwrap();
-        let mut restored = Joiner::new(JoinLimits::default());
+        let mut restored = Joiner::new(JoinLimits::default(), ClusterName::default());
         restored.restore(postcard::from_bytes(&bytes).unwrap());
         prop_assert_eq!(restored.checkpoint(), checkpoint);
         prop_assert_eq!(run(&mut restored, after), run(&mut whole, after));

@@ -82,7 +82,7 @@ impl Place {
 
     /// Waits until its log says `words`.
     #[track_caller]
-    fn await_log(&self, served: &Served, words: &str) {
+    pub(super) fn await_log(&self, served: &Served, words: &str) {
         let log = || std::fs::read_to_string(self.log_path(served)).unwrap();
         let said = wait::until(WAIT, || log().contains(words).then_some(()));
         assert!(said.is_some(), "not said: {words}\n{}", log());

@@ -58,11 +58,16 @@ struct Remote {
 
 impl Remote {
     fn start() -> Self {
+        Self::of("")
+    }
+
+    /// With further lines of configuration.
+    fn of(keys: &str) -> Self {
         let certificates = Certificates::new();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
-        let served = Served::start(&certificates.keys(&address.to_string()));
+        let served = Served::start(&(certificates.keys(&address.to_string()) + keys));
         Self { certificates, served, url: format!("https://localhost:{}", address.port()) }
     }
 
@@ -116,6 +121,45 @@ fn an_agent_reports_over_tls_and_its_certificate_shows_in_status() {
     place.traffic(3);
     remote.served.await_status(|status| status.flows >= 3);
     assert!(remote.served.status().problems.is_empty());
+    assert!(place.stop());
+}
+
+#[test]
+fn an_agent_of_another_cluster_needs_a_certificate_that_says_so_and_no_other_cluster_has_its_flows()
+{
+    let remote = Remote::of("[server.clusters.east]\n");
+    let path = remote.certificates.path();
+    let add = ["certificates", "add", path.to_str().unwrap(), "agent", "--cluster", "east"];
+    run(&add).with_code(0);
+    let listed = run(&["certificates", "list", path.to_str().unwrap()]).with_code(0).out;
+    assert!(listed.contains("spiffe://east/agent") && listed.contains("spiffe://test/agent"));
+    let of_operator =
+        ["certificates", "add", path.to_str().unwrap(), "operator/a", "--cluster", "x"];
+    assert!(run(&of_operator).with_code(2).err.contains("only agents"));
+    let flags = |holder: &str| {
+        let mut flags = remote.certificates.flags(holder);
+        flags.extend(["--cluster".to_owned(), "east".to_owned()]);
+        flags
+    };
+    let mut place = Place::new();
+    place.start_with(&remote.served, "node-1", &remote.url, &flags("agent"));
+    place.await_log(&remote.served, "is of an agent of the cluster `test`");
+    place.await_log(&remote.served, "--cluster east");
+    assert!(remote.served.status().all().all(|of| of.agents.is_empty()));
+    place.stop();
+    place.start_with(&remote.served, "node-1", &remote.url, &flags("east-agent"));
+    remote.served.await_status(|status| {
+        !status.others.is_empty() && {
+            let of_east = status.others.first();
+            of_east.is_some_and(|east| !east.agents.is_empty())
+        }
+    });
+    place.traffic(3);
+    let status = remote
+        .served
+        .await_status(|status| status.others.first().is_some_and(|east| east.flows >= 3));
+    assert_eq!((status.cluster_name.as_str(), status.flows), ("default", 0));
+    assert_eq!(status.others.first().map(|east| east.cluster_name.as_str()), Some("east"));
     assert!(place.stop());
 }
 
