@@ -24,6 +24,8 @@ pub(crate) const ROOT_PACKAGES: &[&str] =
 const CLUSTER: &str = "cluster";
 /// What tells that program where the cluster's state is.
 const CLUSTER_VARIABLE: &str = "SEKISHO_TEST_CLUSTER";
+/// What tells them who can stop and start parts of it: this program.
+const XTASK_VARIABLE: &str = "SEKISHO_TEST_XTASK";
 
 const UNIT_LIMIT: Duration = Duration::from_secs(10 * 60);
 const ROOT_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -181,7 +183,8 @@ fn name(artifact: &Artifact) -> String {
 
 fn run_in_cluster(artifact: &Artifact, state: &Path) -> Result<Tally> {
     let mut program = program(artifact, true);
-    watch_program(artifact, program.env(CLUSTER_VARIABLE, state), ROOT_LIMIT)
+    program.env(CLUSTER_VARIABLE, state).env(XTASK_VARIABLE, std::env::current_exe()?);
+    watch_program(artifact, &mut program, ROOT_LIMIT)
 }
 
 fn run_program(artifact: &Artifact, limit: Duration, serial: bool) -> Result<Tally> {

@@ -8,7 +8,13 @@
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod clusters;
+#[cfg(test)]
 mod fixture;
+// The agents that the tests of the roles play.
+#[cfg(test)]
+#[path = "../it/roles/halves.rs"]
+mod halves;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
