@@ -21,6 +21,13 @@ const VARIANTS: &[&[&str]] = &[
     &["enforcement.native.enabled=true", "server.persistence.enabled=false"],
     &["tls.mode=certManager", "networkPolicy.enabled=false", "namespace.create=true"],
     &["tls.mode=existing", "image.tag=dev", "server.extraConfig=rotate_s = 60"],
+    &["server.clusters.east=sekisho-east", "server.clusters.west=sekisho-west"],
+    &[
+        "server.enabled=false",
+        "tls.mode=existing",
+        "agent.cluster=east",
+        "agent.server=https://sekisho.example",
+    ],
 ];
 /// What plain manifests have: their namespace, and Secrets that `sekisho certificates` makes.
 const PLAIN: &[&str] = &["namespace.create=true", "tls.mode=existing"];
@@ -56,6 +63,10 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     );
     cert_manager(&helm(&["template", NAMESPACE], &["tls.mode=certManager"])?)
         .context("the chart with tls.mode=certManager")?;
+    ensure!(
+        helm(&["template", NAMESPACE], &["server.enabled=false"]).is_err(),
+        "the chart takes agents without a server that they could reach"
+    );
     println!("{CHART} is good in {} variants", VARIANTS.len());
     let rendered = helm(&["template", NAMESPACE], PLAIN)?;
     let text = format!("{}{rendered}", head(&digest(root)?));

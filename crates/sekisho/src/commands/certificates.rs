@@ -66,6 +66,9 @@ pub(crate) enum CertificatesCommand {
         /// Namespace of the Secrets.
         #[arg(short, long, default_value = "sekisho", value_name = "NS")]
         namespace: String,
+        /// Only the agents' Secret, for this cluster of a server that has several (`add --cluster`).
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<ClusterName>,
     },
 }
 
@@ -106,7 +109,9 @@ pub(crate) fn run(command: &CertificatesCommand) -> anyhow::Result<Exit> {
             renew(&Folder::open(folder)?, *all, *days)
         }
         CertificatesCommand::List { folder } => list(folder),
-        CertificatesCommand::Secrets { folder, namespace } => secrets(folder, namespace),
+        CertificatesCommand::Secrets { folder, namespace, cluster } => {
+            secrets(folder, namespace, cluster.as_ref())
+        }
     }
 }
 
@@ -344,7 +349,7 @@ fn state(lifetime: &Lifetime, now: Timestamp) -> String {
 }
 
 /// Secrets as the manifests mount them.
-fn secrets(folder: &Path, namespace: &str) -> anyhow::Result<Exit> {
+fn secrets(folder: &Path, namespace: &str, cluster: Option<&ClusterName>) -> anyhow::Result<Exit> {
     let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     ensure!(
         !namespace.is_empty() && namespace.bytes().all(label),
@@ -352,10 +357,14 @@ fn secrets(folder: &Path, namespace: &str) -> anyhow::Result<Exit> {
     );
     let mut text = String::new();
     let found = holders(folder)?;
-    for name in ["server", "agent", "operator", "monitor"] {
-        let Some(holder) = found.iter().find(|holder| holder.name == name) else {
+    let wanted = match cluster {
+        Some(cluster) => vec![("agent", format!("{cluster}-agent"))],
+        None => ["server", "agent", "operator", "monitor"].map(|of| (of, of.to_owned())).into(),
+    };
+    for (name, place) in wanted {
+        let Some(holder) = found.iter().find(|holder| holder.name == place) else {
             bail!(
-                "no certificate of `{name}` in `{}`: `sekisho certificates add`",
+                "no certificate of `{place}` in `{}`: `sekisho certificates add`",
                 folder.display()
             )
         };

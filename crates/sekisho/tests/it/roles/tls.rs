@@ -133,6 +133,10 @@ fn an_agent_of_another_cluster_needs_a_certificate_that_says_so_and_no_other_clu
     run(&add).with_code(0);
     let listed = run(&["certificates", "list", path.to_str().unwrap()]).with_code(0).out;
     assert!(listed.contains("spiffe://east/agent") && listed.contains("spiffe://test/agent"));
+    let secrets = ["certificates", "secrets", path.to_str().unwrap(), "--cluster", "east"];
+    let secrets = run(&secrets).with_code(0).out;
+    assert_eq!(secrets.matches("kind: Secret").count(), 1);
+    assert!(secrets.contains("sekisho-agent-tls"), "{secrets}");
     let of_operator =
         ["certificates", "add", path.to_str().unwrap(), "operator/a", "--cluster", "x"];
     assert!(run(&of_operator).with_code(2).err.contains("only agents"));
