@@ -79,3 +79,33 @@ fn without_a_servers_time_a_leader_that_dies_does_not_stop_the_clock() {
     test.push("n1", 302_000, vec![Half::Flow(HalfFlow { id: 76, ..from_a() })]);
     assert_eq!(test.told(), [A_TO_B], "and joins go on");
 }
+
+#[test]
+fn a_checkpoint_does_not_say_its_cluster_and_goes_on_in_that_of_who_restores_it() {
+    let mut test = Test::new(JoinLimits::default());
+    let open = HalfFlow { last: false, ..from_a() };
+    test.push("n1", 200, vec![Half::Flow(open.clone())]);
+    test.push("n2", 200, vec![Half::Flow(HalfFlow { last: false, ..at_b() })]);
+    assert_eq!(test.told(), [A_TO_B]);
+    let bytes = postcard::to_stdvec(&test.joiner.checkpoint()).unwrap();
+    // As it was written before clusters had names, that of `default` is one of any.
+    let mut east = Joiner::new(JoinLimits::default(), "east".parse().unwrap());
+    east.restore(postcard::from_bytes(&bytes).unwrap());
+    assert_eq!(postcard::to_stdvec(&east.checkpoint()).unwrap(), bytes);
+    test.joiner = east;
+    // Nothing new: the connection is known, and its edge did not change by being restored.
+    let quiet = HalfFlow {
+        bytes_sent: 0,
+        bytes_received: 0,
+        packets_sent: 0,
+        packets_received: 0,
+        first: false,
+        ..open
+    };
+    test.push("n1", 300, vec![Half::Flow(HalfFlow { seen: ms(300), ..quiet.clone() })]);
+    assert!(test.told().is_empty());
+    let more = HalfFlow { bytes_sent: 15, seen: ms(400), ..quiet };
+    test.push("n1", 400, vec![Half::Flow(more)]);
+    assert!(test.flows.iter().all(|flow| flow.key.cluster.as_str() == "east"));
+    assert_eq!(test.told(), [A_TO_B.replace("1x 10/700", "0x 15/0")]);
+}
