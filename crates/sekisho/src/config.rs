@@ -164,6 +164,8 @@ pub(crate) struct ClusterConfig {
     pub(crate) journal: Option<PathBuf>,
     /// Its API server.
     pub(crate) kubernetes: Kubernetes,
+    /// Who enforces there; absent: as `server.enforcement` says.
+    pub(crate) enforcement: Option<Enforcement>,
 }
 
 impl ClusterConfig {
@@ -202,13 +204,16 @@ impl ServerConfig {
     /// All clusters, by name, with where their objects come from. Without any that has a name it is
     /// `default` alone, be it followed or not.
     pub(crate) fn clusters(&self) -> anyhow::Result<BTreeMap<ClusterName, ClusterConfig>> {
-        let unnamed =
-            ClusterConfig { journal: self.journal.clone(), kubernetes: self.kubernetes.clone() };
+        let unnamed = ClusterConfig {
+            journal: self.journal.clone(),
+            kubernetes: self.kubernetes.clone(),
+            enforcement: None,
+        };
         let mut all = self.clusters.clone();
         if unnamed.is_followed() || all.is_empty() {
             let named = all.insert(ClusterName::default(), unnamed);
             anyhow::ensure!(
-                !named.is_some_and(|named| named.is_followed()),
+                !named.is_some_and(|named| named.is_followed() || named.enforcement.is_some()),
                 "the cluster `default` is named twice: `server.kubernetes` and `server.journal` mean \
                  it, and so does `server.clusters.default`"
             );

@@ -67,12 +67,17 @@ impl History {
         {
             return Self::of(only);
         }
+        let clusters = snapshots.len();
         let mut window: Option<TimeRange> = None;
+        let mut silent = Vec::new();
         let (mut rows, mut losses, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
         for snapshot in snapshots {
             let (cluster, own) = (snapshot.cluster, snapshot.window);
             let known = window.unwrap_or(own);
             window = Some(TimeRange { from: known.from.min(own.from), to: known.to.max(own.to) });
+            if snapshot.nodes.is_empty() {
+                silent.push(format!("{cluster}: no agent reported"));
+            }
             let named = |node: &str| format!("{cluster}/{node}");
             losses.extend(snapshot.losses.into_iter().map(|mut loss| {
                 loss.node = named(&loss.node);
@@ -83,8 +88,14 @@ impl History {
             rows.extend(snapshot.rows);
         }
         let window = window.unwrap_or(TimeRange::ALL);
+        let mut completeness = sekisho_map::completeness(&losses, &expected_nodes(&nodes), window);
+        // A cluster of which nobody tells is a part that is missing, whatever its size.
+        if !nodes.is_empty() && !silent.is_empty() {
+            completeness.ratio *= (clusters - silent.len()) as f64 / clusters as f64;
+            completeness.gaps.extend(silent);
+        }
         Self {
-            completeness: sekisho_map::completeness(&losses, &expected_nodes(&nodes), window),
+            completeness,
             window,
             rows,
             cluster: Cluster::default(),

@@ -41,12 +41,13 @@ pub(crate) fn server(args: &ServerArgs, config: &Config) -> anyhow::Result<Exit>
     options.tls = args.tls.over(options.tls);
     options.health_listen = args.health_listen.clone().unwrap_or(options.health_listen);
     options.data_dir = args.data_dir.clone().unwrap_or(options.data_dir);
-    for (name, source) in sources(args) {
-        // What flags say of a cluster holds instead of all that is configured of it.
+    for (name, mut source) in sources(args) {
+        // The source that flags name holds instead of the one that is configured.
+        let configured = options.clusters.remove(&name);
         if name.is_default() {
             (options.journal, options.kubernetes) = (source.journal, source.kubernetes);
-            options.clusters.entry(name).or_default();
         } else {
+            source.enforcement = configured.and_then(|configured| configured.enforcement);
             options.clusters.insert(name, source);
         }
     }

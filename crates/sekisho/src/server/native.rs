@@ -58,7 +58,7 @@ impl Native {
         source: &ClusterConfig,
         config: &ServerConfig,
     ) -> anyhow::Result<Option<Self>> {
-        if config.enforcement == Enforcement::Datapath {
+        if source.enforcement.unwrap_or(config.enforcement) == Enforcement::Datapath {
             return Ok(None);
         }
         let kubeconfig = match &source.kubernetes {
@@ -66,7 +66,8 @@ impl Native {
             Kubernetes::On(true) => None,
             Kubernetes::On(false) => anyhow::bail!(
                 "`enforcement` is `native`, and the cluster `{name}` has no API server: set its \
-                 `kubernetes` to true, or to the path of a kubeconfig"
+                 `kubernetes` to true or to the path of a kubeconfig, or its own `enforcement` to \
+                 `datapath`"
             ),
         };
         let installation = Installation::new(&config.installation).context("`installation`")?;

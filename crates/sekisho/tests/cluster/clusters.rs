@@ -28,7 +28,8 @@ fn xtask(words: &[&str]) {
         "this test brings up control planes, and SEKISHO_TEST_XTASK does not name the program \
          `xtask`: run `cargo xtask test`, or set it to target/debug/xtask",
     );
-    let argv = [&[program.as_str(), "cluster"], words].concat();
+    // It takes the package of that variable for its own, and this one is the test's.
+    let argv = [&["env", "--unset=CARGO_MANIFEST_DIR", &program, "cluster"], words].concat();
     command::run(&argv, "", LIMIT).unwrap_or_else(|error| panic!("{words:?}: {error}"));
 }
 

@@ -2,7 +2,8 @@
 //! (testing/cluster/README.md).
 //!
 //! By hand: `cargo xtask cluster up --state DIR`, then
-//! `SEKISHO_TEST_CLUSTER=DIR cargo test -p sekisho --test cluster -- --test-threads=1`.
+//! `SEKISHO_TEST_CLUSTER=DIR cargo test -p sekisho --test cluster -- --test-threads=1`; what brings up
+//! control planes of its own also needs `SEKISHO_TEST_XTASK=target/debug/xtask`.
 
 // Always so here; clippy allows `unwrap` in test code where it sees the attribute.
 #[cfg(test)]
