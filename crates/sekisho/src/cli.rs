@@ -9,6 +9,7 @@ use sekisho_policy::Dialect;
 
 use crate::commands::certificates::CertificatesCommand;
 use crate::commands::connect::{ServerArg, TlsArgs};
+use crate::commands::gitops::GitOpsArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::{cluster, policy};
 use crate::config::{DEFAULT_LAB_STATE, DEFAULT_SOCKET};
@@ -513,18 +514,6 @@ pub(crate) struct ApplyArgs {
     /// Form of the answer.
     #[arg(short, long, value_enum, default_value_t = TableOrJson::Table)]
     pub(crate) output: TableOrJson,
-}
-
-/// Policies as files for Git.
-#[derive(Debug, Args)]
-pub(crate) struct GitOpsArgs {
-    /// Write the verified policies and a kustomization.yaml into this folder, and touch no cluster.
-    /// Only files that Sekisho wrote are replaced, or removed with --prune.
-    #[arg(long, value_name = "DIR", conflicts_with = "cut")]
-    pub(crate) to: Option<PathBuf>,
-    /// With --to: write nothing; exit code 1 if something would be written.
-    #[arg(long, requires = "to")]
-    pub(crate) check: bool,
 }
 
 #[derive(Debug, Args)]

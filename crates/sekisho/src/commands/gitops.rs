@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use clap::Args;
 use sekisho_enforce::Gap;
 use sekisho_enforce::native::{ObjectKey, is_native};
 use sekisho_manifest::{Object, print_policy, to_json};
@@ -15,7 +16,7 @@ use sekisho_verify::Limits;
 use serde_json::Value;
 
 use super::{history, input, output, yaml};
-use crate::cli::{ApplyArgs, GitOpsArgs, TableOrJson};
+use crate::cli::{ApplyArgs, TableOrJson};
 use crate::exit::Exit;
 use crate::pipeline;
 
@@ -27,6 +28,18 @@ const KUSTOMIZATION: &str = "kustomization.yaml";
 const CLUSTER_WIDE: &str = "_cluster";
 /// Files looked at in the folder; more are no folder of policies.
 const FILES_MAX: usize = 100_000;
+
+/// Policies as files for Git.
+#[derive(Debug, Args)]
+pub(crate) struct GitOpsArgs {
+    /// Write the verified policies and a kustomization.yaml into this folder, and touch no cluster.
+    /// Only files that Sekisho wrote are replaced, or removed with --prune.
+    #[arg(long, value_name = "DIR", conflicts_with = "cut")]
+    pub(crate) to: Option<PathBuf>,
+    /// With --to: write nothing; exit code 1 if something would be written.
+    #[arg(long, requires = "to")]
+    pub(crate) check: bool,
+}
 
 /// What happens to one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
