@@ -261,5 +261,5 @@ spec:
             - name: report
               image: IMAGE
               imagePullPolicy: Never
-              command: [sh, -c, timeout 5 wget -qO- http://api.story-shop/index.html]
+              command: [sh, -c, timeout 20 wget -qO- http://api.story-shop/index.html]
 ";
