@@ -103,6 +103,13 @@ const CLUSTER: &[Need] = &[
         packages: &["openssl"],
         services: &[],
     },
+    Need {
+        what: "curl",
+        why: "asks the cluster's etcd what no client of Kubernetes does",
+        present: || on_path("curl"),
+        packages: &["curl"],
+        services: &[],
+    },
 ];
 
 /// Never installed unasked: the shop runs without them.

@@ -20,12 +20,14 @@ use crate::{cluster, score, setup, tidy, workspace};
 pub(crate) const ROOT_PACKAGES: &[&str] =
     &["sekisho-observe", "sekisho-enforce", "sekisho-lab", "sekisho-store", "sekisho"];
 
-/// The test program that needs a cluster, in the package `sekisho`.
+/// The test programs that need a cluster, in any package.
 const CLUSTER: &str = "cluster";
-/// What tells that program where the cluster's state is.
-const CLUSTER_VARIABLE: &str = "SEKISHO_TEST_CLUSTER";
+/// What tells those programs where the cluster's state is.
+pub(crate) const CLUSTER_VARIABLE: &str = "SEKISHO_TEST_CLUSTER";
 /// What tells them who can stop and start parts of it: this program.
 const XTASK_VARIABLE: &str = "SEKISHO_TEST_XTASK";
+/// Module of their tests that only measure, which is for `cargo xtask bench inventory`.
+pub(crate) const LOAD: &str = "load::";
 
 const UNIT_LIMIT: Duration = Duration::from_secs(10 * 60);
 const ROOT_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -93,7 +95,11 @@ pub(crate) fn run_all(root: &Path, options: Options, steps: &mut Steps) {
     steps.check("clippy", || clippy(root));
     let mut programs = Vec::new();
     let built = steps.check("build", || {
-        programs = artifact::build(root, &["test", "--workspace", "--locked", "--no-run"])?;
+        let words = ["test", "--workspace", "--locked", "--no-run"];
+        programs = artifact::build(root, &words)?;
+        // Those that a plain `cargo test` leaves out have to be asked for by name.
+        programs.retain(|artifact| !needs_cluster(artifact));
+        programs.extend(artifact::build(root, &[&words[..], &["--test", CLUSTER]].concat())?);
         Ok(())
     });
     if built {
@@ -119,20 +125,31 @@ fn run_programs(root: &Path, options: Options, mut programs: Vec<Artifact>, step
             steps.run(&name(artifact), || run_program(artifact, ROOT_LIMIT, true));
         }
     }
-    for artifact in &in_cluster {
-        match &product {
-            Some(_) if options.quick => {
-                steps.leave_out(&name(artifact), "needs root and a cluster, and --quick was given");
-            }
-            Some(product) => {
-                let what = (product.executable.as_path(), options.release.as_deref());
-                cluster::suite(root, what, steps, |state| run_in_cluster(artifact, state));
-            }
-            None => {
-                steps.check(&name(artifact), || bail!("cargo built no program `sekisho`"));
-            }
+    run_in_clusters(root, &options, (&in_cluster, product), steps);
+}
+
+fn run_in_clusters(
+    root: &Path,
+    options: &Options,
+    (programs, product): (&[Artifact], Option<Artifact>),
+    steps: &mut Steps,
+) {
+    if options.quick {
+        for artifact in programs {
+            steps.leave_out(&name(artifact), "needs root and a cluster, and --quick was given");
         }
+        return;
     }
+    let Some(product) = product else {
+        steps.check("cluster up", || bail!("cargo built no program `sekisho`"));
+        return;
+    };
+    let what = (product.executable.as_path(), options.release.as_deref());
+    cluster::suite(root, what, steps, |state, steps| {
+        for artifact in programs {
+            steps.run(&name(artifact), || run_in_cluster(artifact, state));
+        }
+    });
 }
 
 /// Debian's rustup users may have the minimal profile, without rustfmt and clippy.
@@ -166,7 +183,7 @@ fn clippy(root: &Path) -> Result<()> {
 }
 
 fn needs_cluster(artifact: &Artifact) -> bool {
-    artifact.kind == "test" && artifact.package == "sekisho" && artifact.target == CLUSTER
+    artifact.kind == "test" && artifact.target == CLUSTER
 }
 
 fn needs_root(artifact: &Artifact) -> bool {
@@ -183,7 +200,8 @@ fn name(artifact: &Artifact) -> String {
 
 fn run_in_cluster(artifact: &Artifact, state: &Path) -> Result<Tally> {
     let mut program = program(artifact, true);
-    program.env(CLUSTER_VARIABLE, state).env(XTASK_VARIABLE, std::env::current_exe()?);
+    program.args(["--skip", LOAD]).env(CLUSTER_VARIABLE, state);
+    program.env(XTASK_VARIABLE, std::env::current_exe()?);
     watch_program(artifact, &mut program, ROOT_LIMIT)
 }
 
@@ -297,11 +315,14 @@ mod tests {
     }
 
     #[test]
-    fn the_tests_in_a_cluster_are_those_of_one_program() {
-        let program =
-            |target: &str| Artifact { target: target.to_owned(), ..artifact("sekisho", "test") };
-        assert!(needs_cluster(&program("cluster")));
-        assert!(!needs_cluster(&program("it")));
+    fn the_tests_in_a_cluster_are_those_of_the_programs_of_that_name() {
+        let program = |package: &str, target: &str| Artifact {
+            target: target.to_owned(),
+            ..artifact(package, "test")
+        };
+        assert!(needs_cluster(&program("sekisho", "cluster")));
+        assert!(needs_cluster(&program("sekisho-inventory", "cluster")));
+        assert!(!needs_cluster(&program("sekisho", "it")));
     }
 
     #[test]

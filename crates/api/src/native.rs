@@ -134,6 +134,9 @@ pub struct NativeStatus {
     pub drift_more: u64,
     /// Objects put right without being asked, since the start; only if that is configured.
     pub repaired: u64,
+    /// Our objects that are not put right any more for a while, because somebody changed them back
+    /// each time: which, by whom, until when.
+    pub contested: Vec<String>,
     /// Traffic of the last 15 minutes that the policies in force deny.
     pub not_enforced: Vec<Contradiction>,
     /// Connections of that kind since the start.

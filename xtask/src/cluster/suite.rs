@@ -10,18 +10,17 @@ use super::control::Shape;
 use super::plan::Plan;
 use super::{binary, clean, index, node, up};
 use crate::image;
-use crate::libtest::Tally;
 use crate::steps::Steps;
 
-/// Runs `tests`, which is told the cluster's state folder, in a new cluster of `release` (none is the
-/// main version) whose nodes have `program` as an image.
+/// Runs `tests`, which are told the cluster's state folder and add their own steps, in a new cluster
+/// of `release` (none is the main version) whose nodes have `program` as an image.
 ///
 /// Each step is shown in the table; the tests don't run without a cluster.
 pub(crate) fn run(
     root: &Path,
     (program, release): (&Path, Option<&str>),
     steps: &mut Steps,
-    tests: impl FnOnce(&Path) -> Result<Tally>,
+    tests: impl FnOnce(&Path, &mut Steps),
 ) {
     let state = state(root);
     let came = steps.check("cluster up", || {
@@ -30,7 +29,7 @@ pub(crate) fn run(
         load(&find(&state)?, program)
     });
     if came {
-        steps.run("sekisho tests/cluster", || tests(&state));
+        tests(&state, steps);
     }
     steps.check("cluster down", || match index::find(&state) {
         Some(plan) => clean::down(&plan),

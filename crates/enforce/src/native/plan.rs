@@ -103,8 +103,8 @@ impl Plan {
         self.changes().next().is_none()
     }
 
-    /// What it changes.
-    pub(crate) fn changes(&self) -> impl Iterator<Item = &PlannedStep> {
+    /// What it changes, in order.
+    pub fn changes(&self) -> impl Iterator<Item = &PlannedStep> {
         self.steps.iter().filter(|planned| match planned.step {
             Step::Create | Step::Update(_) | Step::Prune => true,
             Step::Unchanged | Step::Conflict(_) | Step::Foreign => false,

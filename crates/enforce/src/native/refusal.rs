@@ -156,6 +156,11 @@ fn advice(action: &'static str, kind: &NativeKind, status: &Status) -> String {
     let says = |text: &str| status.message.contains(text);
     let admission = says("admission webhook") || says("ValidatingAdmissionPolicy");
     match status.code {
+        _ if says("failed calling webhook") => "a webhook of this cluster does not answer, and \
+             without it nothing may be stored: have it repaired, or our policies exempted from it \
+             (`kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations`), then \
+             try again"
+            .to_owned(),
         _ if admission => {
             "an admission rule of this cluster forbids it: change the policy, or ask \
                            whoever runs that rule for an exception"

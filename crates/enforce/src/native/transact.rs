@@ -5,7 +5,7 @@
 //! one fails after all, what was done is taken back in reverse order. What could not even be taken
 //! back is named.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::Client;
 use serde_json::{Value, json};
@@ -20,8 +20,9 @@ use super::plan::{Plan, PlannedStep, Step};
 use super::refusal::{Refusal, RequestError};
 use super::requests::{self, Dry};
 
-/// How often a step is tried to be taken back, and the pause before each further try.
-const UNDO_TRIES: u32 = 5;
+/// How long all steps together are tried to be taken back, and the pause before each further try:
+/// an API server that was killed is back within that. Each step is tried at least once.
+const UNDO_LIMIT: Duration = Duration::from_secs(45);
 const UNDO_PAUSE: Duration = Duration::from_secs(2);
 
 /// Whether fields of our own objects are taken back from others.
@@ -175,8 +176,9 @@ impl ApiServer {
     /// Takes back what was done, the last first. What could not be taken back is returned.
     #[must_use]
     pub fn undo(&self, done: Undoable) -> Vec<Left> {
+        let until = Instant::now() + UNDO_LIMIT;
         let undo = |(key, kind, undo): (ObjectKey, &'static NativeKind, Undo)| {
-            let result = self.runtime.block_on(self.take_back((&key, kind), &undo));
+            let result = self.runtime.block_on(self.take_back((&key, kind), &undo, until));
             result.err().map(|why| Left { in_force: in_force(&why), key, why })
         };
         done.done.into_iter().rev().filter_map(undo).collect()
@@ -303,14 +305,12 @@ impl ApiServer {
         &self,
         place: (&ObjectKey, &'static NativeKind),
         undo: &Undo,
+        until: Instant,
     ) -> Result<(), Refusal> {
-        let mut tried = 0;
         loop {
-            let result = self.take_back_once(place, undo).await;
-            tried += 1;
-            match result {
+            match self.take_back_once(place, undo).await {
                 Ok(()) => return Ok(()),
-                Err(error) if error.is_certain() || tried >= UNDO_TRIES => {
+                Err(error) if error.is_certain() || Instant::now() >= until => {
                     return Err(Refusal::of_object("take back", place, &error));
                 }
                 Err(_try_again) => tokio::time::sleep(UNDO_PAUSE).await,

@@ -153,8 +153,13 @@ impl Follower {
                     Some(pause) => return Stop::Retry(pause),
                     None => {
                         let pause = self.backoff.next().unwrap_or(REFUSED_PAUSE);
-                        tokio::time::sleep(pause).await;
-                        Ok(())
+                        // After a long outage the pause is long, and an order ends it.
+                        tokio::select! {
+                            changed = self.orders.changed() => {
+                                return if changed.is_err() { Stop::Closed } else { Stop::Ordered };
+                            }
+                            () = tokio::time::sleep(pause) => Ok(()),
+                        }
                     }
                 },
                 Ok(None) => return Stop::Retry(REFUSED_PAUSE),

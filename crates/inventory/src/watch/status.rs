@@ -114,7 +114,8 @@ impl WatchStatus {
         let mut problems = Vec::new();
         if let Some(since) = self.away_since {
             problems.push(format!(
-                "the API server {} does not answer since {since}: {}; what was known until then stays",
+                "the API server {} does not answer since {since}: {}; what was known until then stays \
+                 and goes on naming flows, pods that come meanwhile are not known",
                 self.server, self.away
             ));
         }

@@ -11,7 +11,7 @@ async fn pods_belong_to_their_topmost_owner_by_both_addresses_until_these_are_re
     live.synced().await;
     let labels = json!({"app": "cart"});
     let template = json!({"metadata": {"labels": labels},
-        "spec": {"containers": [{"name": "app", "image": "none"}]}});
+        "spec": {"schedulerName": "nobody", "containers": [{"name": "app", "image": "none"}]}});
     let spec = json!({"replicas": 1, "selector": {"matchLabels": labels}, "template": template});
     let metadata = json!({"name": "cart"});
     world.create("apps/v1", "Deployment", "deployments", metadata, json!({"spec": spec})).await;

@@ -97,7 +97,7 @@ fn pod(name: &str, app: usize) -> DynamicObject {
                 "app.kubernetes.io/name": "app", "app.kubernetes.io/part-of": "shop",
                 "pod-template-hash": "7d4b9c8f6d", "version": "v1"},
             "annotations": {"checksum/config": "0123456789abcdef0123456789abcdef"}},
-        "spec": {"containers": [{"name": "app", "image": "registry.example.com/shop/app:1.2.3",
+        "spec": {"schedulerName": "nobody", "containers": [{"name": "app", "image": "registry.example.com/shop/app:1.2.3",
             "env": env, "readinessProbe": probe, "livenessProbe": probe,
             "ports": [{"name": "web", "containerPort": 8080}],
             "resources": {"requests": {"cpu": "1m"}}}]}});

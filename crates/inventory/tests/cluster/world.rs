@@ -110,8 +110,9 @@ impl World {
         }
     }
 
+    /// A pod that nobody schedules: a kubelet would say more of it than the test does.
     pub(crate) async fn pod(&self, name: &str, labels: Value, more: Value) {
-        let mut spec = json!({"containers": [{"name": "app", "image": "none",
+        let mut spec = json!({"schedulerName": "nobody", "containers": [{"name": "app", "image": "none",
             "ports": [{"name": "web", "containerPort": 8080}]}]});
         for (key, value) in more.as_object().unwrap() {
             spec[key] = value.clone();

@@ -43,9 +43,10 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Makes the next look explain everything anew.
+    /// Makes the next look explain everything anew: people decided what is to be.
     pub(crate) fn forget(&mut self) {
         self.known = None;
+        self.repairs.clear();
     }
 
     /// The rules that all policies in the cluster make, and since when; None before the first look.
@@ -60,15 +61,41 @@ impl Watched {
         }
     }
 
-    /// Whether an object may be repaired once more; notes it if so.
-    fn may_repair(&mut self, key: &ObjectKey, time: Timestamp) -> bool {
-        let late = self.repairs.entry(key.clone()).or_default();
-        late.retain(|then| time.seconds_since(*then) < FIGHT_S);
-        if late.len() >= REPAIRS_MAX {
-            return false;
+    /// Until when an object is left to people; None if it may be repaired.
+    fn left_until(&self, key: &ObjectKey) -> Option<Timestamp> {
+        let late = self.repairs.get(key).filter(|late| late.len() >= REPAIRS_MAX)?;
+        late.first().map(|oldest| oldest.plus_seconds(FIGHT_S))
+    }
+
+    /// Notes that objects were repaired.
+    fn note_repairs(&mut self, keys: &[ObjectKey], time: Timestamp) {
+        for key in keys {
+            self.repairs.entry(key.clone()).or_default().push(time);
         }
-        late.push(time);
-        true
+        self.status.repaired = self.status.repaired.saturating_add(keys.len() as u64);
+    }
+
+    /// Forgets repairs of long ago, and tells which of the differences `found` are left to people.
+    fn note_contested(&mut self, found: &[Drift], time: Timestamp) {
+        self.repairs.retain(|_, late| {
+            late.retain(|then| time.seconds_since(*then) < FIGHT_S);
+            !late.is_empty()
+        });
+        let contested = found.iter().filter_map(|one| {
+            let until = self.left_until(&one.key).filter(|_| one.kind.is_ours())?;
+            let by = one.by.as_ref().map(|by| format!(" by {}", by.manager)).unwrap_or_default();
+            Some(format!(
+                "{}: put right {REPAIRS_MAX} times within {} minutes and changed again each \
+                 time{by}; left as it is until {until}",
+                one.key,
+                FIGHT_S / 60
+            ))
+        });
+        let contested = contested.collect();
+        if contested != self.status.contested {
+            tracing::warn!(?contested, "objects that others change back again and again");
+            self.status.contested = contested;
+        }
     }
 }
 
@@ -149,6 +176,7 @@ impl ClusterServer {
         status.foreign = live.objects.values().filter(|one| !one.ours).count() as u64;
         let unreadable = live.unreadable.iter().map(|one| format!("{}: {}", one.what, one.why));
         status.unreadable = unreadable.collect();
+        watched.note_contested(found, now());
     }
 }
 
@@ -234,12 +262,9 @@ fn meaning(
 /// Puts our objects right. What others made stays, and an object that somebody changes again and
 /// again is left to people.
 fn repair(native: &Native, in_force: &InForce, live: &LiveState, found: &[Drift]) {
-    let time = now();
-    let mut watched = native.watched();
-    let wanted: Vec<&ObjectKey> =
-        found.iter().filter(|one| one.kind.is_ours()).map(|one| &one.key).collect();
-    let allowed: Vec<&ObjectKey> =
-        wanted.into_iter().filter(|key| watched.may_repair(key, time)).collect();
+    let watched = native.watched();
+    let ours = found.iter().filter(|one| one.kind.is_ours()).map(|one| &one.key);
+    let allowed: Vec<&ObjectKey> = ours.filter(|key| watched.left_until(key).is_none()).collect();
     drop(watched);
     let stamp = native.stamp(in_force.number);
     let verified = in_force.verified.as_ref();
@@ -257,8 +282,8 @@ fn repair(native: &Native, in_force: &InForce, live: &LiveState, found: &[Drift]
     match native.api.transact(&plan, Force::OwnObjects) {
         Ok(done) => {
             tracing::warn!(objects = done.len(), "put right what somebody changed");
-            let mut watched = native.watched();
-            watched.status.repaired = watched.status.repaired.saturating_add(done.len() as u64);
+            let keys: Vec<ObjectKey> = plan.changes().map(|planned| planned.key.clone()).collect();
+            native.watched().note_repairs(&keys, now());
         }
         Err(error) => tracing::error!(%error, "could not put right what somebody changed"),
     }

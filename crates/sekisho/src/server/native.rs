@@ -329,7 +329,11 @@ impl ClusterServer {
             return Ok((None, report));
         }
         native.watched().forget();
-        tracing::info!(revision = number, changes = plan_len(&plan), "policies in the cluster");
+        tracing::info!(
+            revision = number,
+            changes = plan.changes().count(),
+            "policies in the cluster"
+        );
         Ok((Some(number), report))
     }
 
@@ -352,14 +356,6 @@ impl ClusterServer {
             number: core.revisions.next_number(),
         }
     }
-}
-
-fn plan_len(plan: &Plan) -> usize {
-    let changed = |step: &Step| match step {
-        Step::Create | Step::Update(_) | Step::Prune => true,
-        Step::Unchanged | Step::Conflict(_) | Step::Foreign => false,
-    };
-    plan.steps.iter().filter(|planned| changed(&planned.step)).count()
 }
 
 /// Rules with a part that our reader does not keep (HTTP and its kin): writing them would write

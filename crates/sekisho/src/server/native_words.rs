@@ -19,6 +19,12 @@ pub(crate) fn problems(native: &NativeStatus) -> Vec<String> {
         ));
     }
     problems.extend(native.unreadable.iter().map(|what| format!("not known: {what}")));
+    problems.extend(native.contested.iter().take(TOLD_MAX).map(|what| {
+        format!(
+            "FOUGHT OVER: {what}: agree with whoever runs that manager, or take the policy out of \
+             its hands, then `sekisho rollback --repair`"
+        )
+    }));
     for drift in native.drift.iter().take(TOLD_MAX) {
         let by = match (drift.manager.as_str(), drift.time) {
             ("", _) => String::new(),
@@ -131,6 +137,8 @@ pub(super) fn metrics(text: &mut Text, status: &Status) {
     text.single("sekisho_native_objects", "gauge", help, native.objects);
     let help = "Objects put right without being asked.";
     text.single("sekisho_native_repairs_total", "counter", help, native.repaired);
+    let help = "Our policies that are left as they are because others change them back.";
+    text.single("sekisho_native_contested", "gauge", help, native.contested.len());
     let help = "Edges of the last 15 minutes that passed although a policy in force denies them.";
     text.single("sekisho_not_enforced_edges", "gauge", help, native.not_enforced.len());
     let help = "Connections that passed although a policy in force denies them.";

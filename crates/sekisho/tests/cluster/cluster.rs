@@ -7,6 +7,8 @@ use sekisho_system::{command, wait};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(120);
+/// The component that is stopped and started, as xtask names it.
+pub(crate) const API_SERVER: &str = "kube-apiserver";
 
 /// The cluster that xtask has brought up.
 pub(crate) struct Cluster {
@@ -58,6 +60,26 @@ impl Cluster {
         let mut words = vec!["get", "--output=json"];
         words.extend(arguments);
         serde_json::from_str(&self.kubectl(&words)).unwrap()
+    }
+
+    /// Kills a component of the control plane as a crash would (`kill -9`).
+    pub(crate) fn stop(&self, component: &str) {
+        self.xtask("stop", component);
+    }
+
+    /// Starts a component again with its data, and waits until it is ready.
+    pub(crate) fn start(&self, component: &str) {
+        self.xtask("start", component);
+    }
+
+    fn xtask(&self, verb: &str, component: &str) {
+        let program = std::env::var("SEKISHO_TEST_XTASK").expect(
+            "this test kills parts of the cluster, and SEKISHO_TEST_XTASK does not name the \
+             program `xtask`: run `cargo xtask test`, or set it to target/debug/xtask",
+        );
+        let state = self.state.to_string_lossy();
+        command::run(&[&program, "cluster", verb, "--state", &state, component], "", LIMIT)
+            .unwrap_or_else(|error| panic!("{verb} {component}: {error}"));
     }
 
     /// A new namespace, which ends with the value.

@@ -7,6 +7,10 @@
 
 // Always so here; clippy allows `unwrap` in test code where it sees the attribute.
 #[cfg(test)]
+mod bad_applies;
+#[cfg(test)]
+mod bad_days;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod clusters;
@@ -33,6 +37,8 @@ mod product;
 #[cfg(test)]
 #[path = "../../../enforce/tests/it/sctp.rs"]
 mod sctp;
+#[cfg(test)]
+mod server;
 #[cfg(test)]
 mod shop;
 #[cfg(test)]

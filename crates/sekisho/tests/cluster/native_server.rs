@@ -1,114 +1,34 @@
 //! The server with native enforcement, as an operator uses it: apply, drift, repair, rollback; and
 //! the probe.
 
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use sekisho_system::{terminate, wait};
+use sekisho_system::wait;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::cluster::Cluster;
+use crate::server::{Server, WAIT, policies, sekisho};
 
-const WAIT: Duration = Duration::from_secs(30);
-
-/// A server that enforces natively, and its folder.
-struct Server {
-    child: Option<Child>,
-    folder: TempDir,
+/// A server that enforces natively and looks at the cluster each second.
+fn start(cluster: &Cluster, repair: bool) -> Server {
+    let more = format!("enforcement = 'native'\ndrift_check_s = 1\nrepair = {repair}");
+    Server::start(&cluster.file("admin.kubeconfig"), &more)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the binary under test is run as a user runs it")]
-pub(crate) fn sekisho(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
-    command.args(arguments).stdin(Stdio::null()).env("NO_COLOR", "1");
-    command
-}
-
-impl Server {
-    fn start(cluster: &Cluster, repair: bool) -> Self {
-        let folder = TempDir::new().unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        let config = format!(
-            "[server]\nsocket = '{}'\ndata_dir = '{}'\nenforcement = 'native'\nkubernetes = '{}'\n\
-             drift_check_s = 1\nrepair = {repair}\n",
-            path("socket"),
-            path("data"),
-            cluster.file("admin.kubeconfig"),
-        );
-        std::fs::write(path("config.toml"), config).unwrap();
-        let log = std::fs::File::create(path("log")).unwrap();
-        let mut command =
-            sekisho(&["--config", &path("config.toml"), "server", "--die-with-parent"]);
-        let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let server = Self { child: Some(child), folder };
-        wait::until(WAIT, || (server.run(&["status"]).0 != 2).then_some(())).expect("it serves");
-        server
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
-    }
-
-    /// Exit code and output of a command that asks this server.
-    fn run(&self, arguments: &[&str]) -> (i32, String) {
-        let done = sekisho(arguments).env("SEKISHO_SERVER", self.path("socket")).output().unwrap();
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&done.stdout),
-            String::from_utf8_lossy(&done.stderr)
-        );
-        (done.status.code().unwrap(), text)
-    }
-
-    fn apply(&self, policies: &str, more: &[&str]) -> (i32, String) {
-        let file = self.path("policies.yaml");
-        std::fs::write(&file, policies).unwrap();
-        let mut words = vec!["apply", "-f", &file];
-        words.extend(more);
-        self.run(&words)
-    }
-
-    fn status(&self) -> Value {
-        serde_json::from_str(&self.run(&["status", "-o", "json"]).1).unwrap()
-    }
-
-    /// Waits until the drift in `namespace` is as many objects; their kinds. Policies of namespaces
-    /// that other tests left are still being deleted.
-    fn drift(&self, namespace: &str, count: usize) -> Vec<String> {
-        let kinds = || {
-            let status = self.status();
-            status["native"]["checked"].as_str()?;
-            let all = status["native"]["drift"].as_array()?.clone();
-            let place = format!(" {namespace}/");
-            let here =
-                |one: &&Value| one["object"].as_str().is_some_and(|name| name.contains(&place));
-            let kind = |one: &Value| one["kind"].as_str().unwrap_or_default().to_owned();
-            let kinds: Vec<String> = all.iter().filter(here).map(kind).collect();
-            (kinds.len() == count).then_some(kinds)
-        };
-        wait::until(WAIT, kinds).unwrap_or_else(|| panic!("{:#}", self.status()["native"]))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            terminate(&mut child, Duration::from_secs(10));
-        }
-    }
-}
-
-fn policies(namespace: &str, port: u16) -> String {
-    ["a", "b"]
-        .map(|name| {
-            format!(
-                "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: {name}, \
-                 namespace: {namespace}}}\nspec: {{podSelector: {{matchLabels: {{app: {name}}}}}, \
-                 ingress: [{{ports: [{{port: {port}}}]}}]}}\n"
-            )
-        })
-        .join("---\n")
+/// Waits until the drift in `namespace` is as many objects; their kinds. Policies of namespaces
+/// that other tests left are still being deleted.
+fn drift(server: &Server, namespace: &str, count: usize) -> Vec<String> {
+    let kinds = || {
+        let status = server.status()?;
+        status["native"]["checked"].as_str()?;
+        let all = status["native"]["drift"].as_array()?.clone();
+        let place = format!(" {namespace}/");
+        let here = |one: &&Value| one["object"].as_str().is_some_and(|name| name.contains(&place));
+        let kind = |one: &Value| one["kind"].as_str().unwrap_or_default().to_owned();
+        let kinds: Vec<String> = all.iter().filter(here).map(kind).collect();
+        (kinds.len() == count).then_some(kinds)
+    };
+    wait::until(WAIT, kinds).unwrap_or_else(|| panic!("{}", server.run(&["status"]).1))
 }
 
 fn port(cluster: &Cluster, namespace: &str, name: &str) -> String {
@@ -121,14 +41,14 @@ fn an_operator_applies_sees_drift_repairs_and_goes_back() {
     let cluster = Cluster::find();
     let space = cluster.namespace("native-server");
     let ns = space.name.as_str();
-    let server = Server::start(&cluster, false);
-    let (code, text) = server.apply(&policies(ns, 80), &[]);
+    let server = start(&cluster, false);
+    let (code, text) = server.apply(&policies(ns, &["a", "b"], 80), &[]);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("2 to create") && text.contains("Revision 1 enforced"), "{text}");
     assert_eq!(port(&cluster, ns, "a"), "80");
-    assert!(server.drift(ns, 0).is_empty());
+    assert!(drift(&server, ns, 0).is_empty());
 
-    let (code, text) = server.apply(&policies(ns, 81), &[]);
+    let (code, text) = server.apply(&policies(ns, &["a", "b"], 81), &[]);
     assert_eq!(code, 0, "{text}");
     assert_eq!(port(&cluster, ns, "a"), "81");
 
@@ -139,20 +59,20 @@ fn an_operator_applies_sees_drift_repairs_and_goes_back() {
         "{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: foreign, namespace: \
          {ns}}}, spec: {{podSelector: {{}}}}}}"
     ));
-    assert_eq!(server.drift(ns, 3), ["edited", "deleted", "foreign_added"]);
+    assert_eq!(drift(&server, ns, 3), ["edited", "deleted", "foreign_added"]);
     let (code, text) = server.run(&["status"]);
     assert_eq!(code, 3, "{text}");
     assert!(text.contains(&format!("NetworkPolicy {ns}/a was edited by kubectl")), "{text}");
 
     // A new apply does not force what kubectl holds, and changes nothing at all.
-    let (code, text) = server.apply(&policies(ns, 82), &[]);
+    let (code, text) = server.apply(&policies(ns, &["a", "b"], 82), &[]);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("kubectl-patch") && text.contains("nothing was changed"), "{text}");
     // A repair was asked for.
     let (code, text) = server.run(&["rollback", "--repair"]);
     assert_eq!(code, 0, "{text}");
     assert_eq!((port(&cluster, ns, "a"), port(&cluster, ns, "b")), ("81".into(), "81".into()));
-    assert_eq!(server.drift(ns, 1), ["foreign_added"]);
+    assert_eq!(drift(&server, ns, 1), ["foreign_added"]);
 
     let (code, text) = server.run(&["rollback", "1"]);
     assert_eq!(code, 0, "{text}");
@@ -168,18 +88,18 @@ fn a_server_that_may_repairs_unasked_and_staging_touches_nothing() {
     let cluster = Cluster::find();
     let space = cluster.namespace("native-repair");
     let ns = space.name.as_str();
-    let server = Server::start(&cluster, true);
+    let server = start(&cluster, true);
     let file = server.path("policies.yaml");
-    std::fs::write(&file, policies(ns, 80)).unwrap();
+    std::fs::write(&file, policies(ns, &["a", "b"], 80)).unwrap();
     let (code, text) = server.run(&["stage", "-f", &file]);
     assert_eq!(code, 0, "{text}");
     assert_eq!(cluster.kubectl(&["get", "netpol", "-n", ns, "-o", "name"]), "");
-    assert_eq!(server.apply(&policies(ns, 80), &[]).0, 0);
+    assert_eq!(server.apply(&policies(ns, &["a", "b"], 80), &[]).0, 0);
     cluster.kubectl(&["delete", "netpol", "b", "-n", ns]);
     let back = || cluster.try_kubectl(&["get", "netpol", "b", "-n", ns, "-o", "name"], "").ok();
     assert!(wait::until(WAIT, back).is_some(), "{}", server.run(&["status"]).1);
-    server.drift(ns, 0);
-    assert_eq!(server.status()["native"]["repaired"], 1);
+    drift(&server, ns, 0);
+    assert_eq!(server.status().unwrap()["native"]["repaired"], 1);
     assert_eq!(server.run(&["rollback", "0"]).0, 0);
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cluster::Cluster;
-use crate::native_server::sekisho;
+use crate::server::sekisho;
 
 const WAIT: Duration = Duration::from_secs(60);
 pub(crate) const NODES: [&str; 2] = ["node1", "node2"];
