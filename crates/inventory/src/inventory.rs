@@ -21,6 +21,9 @@ mod naming;
 /// ConfigMirrorAnnotationKey).
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 
+/// Addresses that an object claims, and since when; nearly always one or two.
+type Claims = Box<[(IpAddr, Timestamp)]>;
+
 /// Clocks that differ by less are taken for the same, milliseconds: the API server tells its own to
 /// the second.
 const AHEAD_SLACK_MS: i64 = 2_000;
@@ -68,7 +71,7 @@ pub struct Inventory {
     limits: InventoryLimits,
     pub(crate) history: History,
     /// Addresses that live objects claim, and since when: of two, the later one has it.
-    claims: BTreeMap<Arc<ObjectKey>, BTreeMap<IpAddr, Timestamp>>,
+    claims: BTreeMap<Arc<ObjectKey>, Claims>,
     /// Ranges of pods by their first address; they don't overlap. An address of theirs that nobody holds is Unknown, not External.
     pub(crate) ranges: BTreeMap<IpAddr, IpNet>,
     /// The node's own addresses inside its pod ranges.
@@ -258,20 +261,21 @@ impl Inventory {
         })
     }
 
-    fn update(&mut self, key: &Arc<ObjectKey>, times: (Timestamp, Timestamp), object: &Object) {
-        match object {
-            Object::Pod(pod) => self.update_pod(key, times, pod),
+    fn update(
+        &mut self,
+        key: &Arc<ObjectKey>,
+        times: (Timestamp, Timestamp),
+        object: &Arc<Object>,
+    ) {
+        match object.as_ref() {
+            Object::Pod(pod) => {
+                self.update_pod(key, times, pod);
+                self.update_backend(key, times.0, object);
+            }
             Object::Host(host) => self.update_host(key, times, host),
             Object::Node(node) => self.update_node(key, times, node),
             Object::Service(service) => self.update_service(key, times, service),
-            Object::EndpointSlice(slice) => {
-                for (service, object) in self.live_services(&slice.meta.namespace) {
-                    if let Object::Service(definition) = object.as_ref() {
-                        let member = Member::of_slice(definition, slice);
-                        self.history.set_backend(&service, key, times.0, member);
-                    }
-                }
-            }
+            Object::EndpointSlice(_) => self.update_backend(key, times.0, object),
             Object::Namespace(_)
             | Object::Workload(_)
             | Object::NetworkPolicy(_)
@@ -343,10 +347,14 @@ impl Inventory {
                 self.history.close_name(&name, times.1);
             }
         }
-        for (service, object) in self.live_services(&pod.meta.namespace) {
-            if let Object::Service(definition) = object.as_ref() {
-                let member = Member::of(definition, pod, alive);
-                self.history.set_backend(&service, key, times.0, member);
+    }
+
+    /// What a pod or a slice offers to the Services of its namespace.
+    fn update_backend(&mut self, key: &Arc<ObjectKey>, from: Timestamp, object: &Arc<Object>) {
+        for (service, definition) in self.live_services(&object.meta().namespace) {
+            if let Object::Service(definition) = definition.as_ref() {
+                let member = Member::of(definition, object);
+                self.history.set_backend(&service, key, from, member);
             }
         }
     }
@@ -414,17 +422,12 @@ impl Inventory {
         for port in service.ports.iter().filter_map(|port| port.node_port) {
             self.node_ports.entry(port).or_default().insert(Arc::clone(key));
         }
-        for (pod_key, object) in self.live_pods(&service.meta.namespace) {
-            if let Object::Pod(pod) = object.as_ref() {
-                let member = Member::of(service, pod, is_alive(pod));
-                self.history.set_backend(key, &pod_key, times.0, member);
-            }
-        }
-        for (slice_key, object) in self.live_slices(&service.meta.namespace) {
-            if let Object::EndpointSlice(slice) = object.as_ref() {
-                let member = Member::of_slice(service, slice);
-                self.history.set_backend(key, &slice_key, times.0, member);
-            }
+        let namespace = &service.meta.namespace;
+        for (member, object) in
+            self.live_pods(namespace).into_iter().chain(self.live_slices(namespace))
+        {
+            let offer = Member::of(service, &object);
+            self.history.set_backend(key, &member, times.0, offer);
         }
     }
 
@@ -436,36 +439,37 @@ impl Inventory {
         held: &[(IpAddr, Arc<Party>)],
     ) {
         let before = self.claims.remove(key).unwrap_or_default();
-        for address in before.keys() {
+        for (address, _) in &before {
             if !held.iter().any(|(it, _)| it == address) {
                 self.history.close_address(*address, known, key);
             }
         }
-        let mut claims = BTreeMap::new();
+        let mut claims = Vec::with_capacity(held.len());
         for (address, party) in held {
-            let since = before.get(address).copied().unwrap_or(known);
-            claims.insert(*address, since);
+            let since = since(&before, *address).unwrap_or(known);
+            claims.push((*address, since));
             let spans = self.history.addresses.get(address);
             let from = match spans.and_then(|spans| spans.current()) {
                 None => from,
                 Some(holder) if holder.owner == *key && holder.party == *party => continue,
                 Some(holder) if holder.owner == *key => known,
                 Some(holder) => {
-                    let theirs = self.claims.get(&holder.owner).and_then(|it| it.get(address));
+                    let theirs = self.claims.get(&holder.owner);
+                    let theirs = theirs.and_then(|theirs| self::since(theirs, *address));
                     // A stale object that still names the address does not get it back.
-                    if theirs.is_some_and(|theirs| *theirs > since) {
+                    if theirs.is_some_and(|theirs| theirs > since) {
                         continue;
                     }
                     // Seen for the first time with the address of another: nobody told when that
                     // one lost it, which was when this one began at the latest.
-                    theirs.map_or(known, |theirs| from.max(*theirs))
+                    theirs.map_or(known, |theirs| from.max(theirs))
                 }
             };
             let holder = Holder { owner: Arc::clone(key), party: Arc::clone(party) };
             self.history.open_address(*address, from, holder);
         }
         if !claims.is_empty() {
-            self.claims.insert(Arc::clone(key), claims);
+            self.claims.insert(Arc::clone(key), claims.into());
         }
     }
 
@@ -493,6 +497,11 @@ impl Inventory {
     fn services_of(&self, namespace: &str) -> Vec<Arc<ObjectKey>> {
         self.live_services(namespace).into_iter().map(|(key, _)| key).collect()
     }
+}
+
+/// Since when an address is claimed.
+fn since(claims: &[(IpAddr, Timestamp)], address: IpAddr) -> Option<Timestamp> {
+    claims.iter().find(|(claimed, _)| *claimed == address).map(|(_, since)| *since)
 }
 
 pub(crate) fn is_alive(pod: &Pod) -> bool {

@@ -5,69 +5,109 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sekisho_manifest::{EndpointSlice, Pod, PortRef, Service};
+use sekisho_manifest::{EndpointSlice, Object, Pod, PortRef, Service};
 use sekisho_model::{Protocol, Timestamp};
 
 use crate::history::ObjectKey;
+use crate::inventory::is_alive;
 use crate::spans::Span;
 
 /// NAT rules follow the pods with a delay, and draining pods keep what was sent to them: a backend
 /// counts this much before and after its time, seconds.
 const BACKEND_SLACK_S: u64 = 5;
 
-/// What one pod, or one slice, offers to a Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Port of a Service, protocol, port behind it; a named target port is the pod's own.
+type PortPair = (u16, Protocol, u16);
+
+/// What one pod, or one slice, offers to a Service. There is one for each pair of Service and pod, so
+/// that it holds nothing of its own: a namespace with many of both has very many of these.
+#[derive(Clone, Debug)]
 pub(crate) struct Member {
-    pub(crate) addresses: Vec<IpAddr>,
-    /// (Service port, protocol, port of the pod); a named target port is the pod's own.
-    pub(crate) ports: Vec<(u16, Protocol, u16)>,
+    /// The pod or slice, whose addresses they are.
+    source: Arc<Object>,
+    ports: Arc<[PortPair]>,
 }
 
 impl Member {
-    /// What `pod` offers to `service`, ready or not; None if it is not selected or can't be reached.
-    pub(crate) fn of(service: &Service, pod: &Pod, is_alive: bool) -> Option<Self> {
-        let labels = &pod.meta.labels;
-        let selected = !service.selector.is_empty()
-            && service.selector.iter().all(|(key, value)| labels.get(key) == Some(value));
-        let addresses: Vec<IpAddr> =
-            pod.status.pod_ips.iter().map(|address| address.to_canonical()).collect();
-        if !selected || !is_alive || addresses.is_empty() {
-            return None;
-        }
-        let target = |port: &sekisho_manifest::ServicePort| match &port.target_port {
-            PortRef::Number(number) => Some(*number),
-            PortRef::Name(name) => pod
-                .spec
-                .ports()
-                .find(|own| own.name == *name && own.protocol == port.protocol)
-                .map(|own| own.port),
+    /// What `object` offers to `service`, ready or not; None if it is not selected or can't be
+    /// reached.
+    pub(crate) fn of(service: &Service, object: &Arc<Object>) -> Option<Self> {
+        let ports: Vec<PortPair> = match object.as_ref() {
+            Object::Pod(pod) => pod_ports(service, pod)?,
+            Object::EndpointSlice(slice) => slice_ports(service, slice)?,
+            Object::Namespace(_)
+            | Object::Node(_)
+            | Object::Workload(_)
+            | Object::Service(_)
+            | Object::NetworkPolicy(_)
+            | Object::TierPolicy(_)
+            | Object::Exposure(_)
+            | Object::ServiceAccount(_)
+            | Object::Cilium(_)
+            | Object::Calico(_)
+            | Object::Host(_)
+            | Object::Other(_) => return None,
         };
-        let ports = service
-            .ports
-            .iter()
-            .filter_map(|port| Some((port.port, port.protocol, target(port)?)))
-            .collect();
-        Some(Self { addresses, ports })
+        Some(Self { source: Arc::clone(object), ports: ports.into() })
+    }
+
+    fn addresses(&self) -> &[IpAddr] {
+        match self.source.as_ref() {
+            Object::Pod(pod) => &pod.status.pod_ips,
+            Object::EndpointSlice(slice) => &slice.addresses,
+            Object::Namespace(_)
+            | Object::Node(_)
+            | Object::Workload(_)
+            | Object::Service(_)
+            | Object::NetworkPolicy(_)
+            | Object::TierPolicy(_)
+            | Object::Exposure(_)
+            | Object::ServiceAccount(_)
+            | Object::Cilium(_)
+            | Object::Calico(_)
+            | Object::Host(_)
+            | Object::Other(_) => &[],
+        }
+    }
+
+    /// Whether both offer the same, whatever else changed of the pod.
+    fn is_same(&self, other: &Self) -> bool {
+        self.addresses() == other.addresses() && self.ports == other.ports
     }
 }
 
-impl Member {
-    /// What `slice` offers to `service`; None if it is another's, or the Service selects pods, which
-    /// are known sooner and in more detail than its slices.
-    pub(crate) fn of_slice(service: &Service, slice: &EndpointSlice) -> Option<Self> {
-        let is_own = slice.service() == Some(service.meta.name.as_str());
-        let addresses: Vec<IpAddr> =
-            slice.addresses.iter().map(|address| address.to_canonical()).collect();
-        if !is_own || !service.selector.is_empty() || addresses.is_empty() {
-            return None;
-        }
-        let target = |port: &sekisho_manifest::ServicePort| {
-            let mut own = slice.ports.iter();
-            own.find(|own| own.name == port.name && own.protocol == port.protocol)
-                .map(|own| (port.port, port.protocol, own.port))
-        };
-        Some(Self { addresses, ports: service.ports.iter().filter_map(target).collect() })
+fn pod_ports(service: &Service, pod: &Pod) -> Option<Vec<PortPair>> {
+    let labels = &pod.meta.labels;
+    let selected = !service.selector.is_empty()
+        && service.selector.iter().all(|(key, value)| labels.get(key) == Some(value));
+    if !selected || !is_alive(pod) || pod.status.pod_ips.is_empty() {
+        return None;
     }
+    let target = |port: &sekisho_manifest::ServicePort| match &port.target_port {
+        PortRef::Number(number) => Some(*number),
+        PortRef::Name(name) => pod
+            .spec
+            .ports()
+            .find(|own| own.name == *name && own.protocol == port.protocol)
+            .map(|own| own.port),
+    };
+    let pairs = service.ports.iter();
+    Some(pairs.filter_map(|port| Some((port.port, port.protocol, target(port)?))).collect())
+}
+
+/// None if the slice is another Service's, or the Service selects pods, which are known sooner and
+/// in more detail than its slices.
+fn slice_ports(service: &Service, slice: &EndpointSlice) -> Option<Vec<PortPair>> {
+    let is_own = slice.service() == Some(service.meta.name.as_str());
+    if !is_own || !service.selector.is_empty() || slice.addresses.is_empty() {
+        return None;
+    }
+    let target = |port: &sekisho_manifest::ServicePort| {
+        let mut own = slice.ports.iter();
+        own.find(|own| own.name == port.name && own.protocol == port.protocol)
+            .map(|own| (port.port, port.protocol, own.port))
+    };
+    Some(service.ports.iter().filter_map(target).collect())
 }
 
 /// The pods behind one Service, now and before.
@@ -84,10 +124,23 @@ impl Backends {
         &mut self,
         pod: &Arc<ObjectKey>,
         from: Timestamp,
-        member: Option<Member>,
+        mut member: Option<Member>,
     ) -> Option<Timestamp> {
-        if self.now.get(pod).map(|(_, known)| known) == member.as_ref() {
-            return None;
+        match (self.now.get_mut(pod), &mut member) {
+            (None, None) => return None,
+            (Some((_, known)), Some(new)) if known.is_same(new) => {
+                // The version of the pod that is known needs not be kept for this.
+                known.source = Arc::clone(&new.source);
+                return None;
+            }
+            (_, Some(new)) => {
+                // All pods of a Service have the same ports as a rule.
+                let shared = self.now.values().next().map(|(_, one)| &one.ports);
+                if let Some(shared) = shared.filter(|shared| **shared == new.ports) {
+                    new.ports = Arc::clone(shared);
+                }
+            }
+            (Some(_), None) => {}
         }
         let before = match member {
             Some(member) => self.now.insert(Arc::clone(pod), (from, member)),
@@ -122,9 +175,9 @@ impl Backends {
                 let ports =
                     member.ports.iter().filter(move |own| (own.0, own.1) == (port, protocol));
                 ports.flat_map(|own| {
-                    let family =
-                        member.addresses.iter().filter(|own| own.is_ipv4() == address.is_ipv4());
-                    family.map(|ip| SocketAddr::new(*ip, own.2))
+                    let all = member.addresses().iter().map(IpAddr::to_canonical);
+                    let family = all.filter(|own| own.is_ipv4() == address.is_ipv4());
+                    family.map(|ip| SocketAddr::new(ip, own.2))
                 })
             })
             .collect();

@@ -27,6 +27,10 @@ impl<T> Spans<T> {
     pub(crate) fn open(&mut self, from: Timestamp, value: T) -> Option<Timestamp> {
         let ended = self.close(from);
         let from = from.max(self.0.last().map_or(Timestamp::EPOCH, |span| span.to));
+        // Most things never change, and there are very many: not the room for four.
+        if self.0.is_empty() {
+            self.0.reserve_exact(1);
+        }
         self.0.push(Span { from, to: Timestamp::MAX, value });
         ended
     }

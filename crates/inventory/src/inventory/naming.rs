@@ -92,7 +92,7 @@ impl Inventory {
             let object = self.history.objects.get(&key).and_then(|spans| spans.current()).cloned();
             let Some(Object::Pod(pod)) = object.as_deref() else { continue };
             let workload = self.workload_of(&key, pod);
-            let held = self.claims.get(&key).into_iter().flat_map(BTreeMap::keys).copied();
+            let held = self.claims.get(&key).into_iter().flatten().map(|(address, _)| *address);
             for address in held.collect::<Vec<_>>() {
                 let spans = self.history.addresses.get_mut(&address);
                 rename(spans.and_then(|it| it.current_mut()), &key, &workload);
