@@ -5,14 +5,14 @@
 //! error. The bounds are in docs/promises.md. `bench peers` measures other analysers: see `peers`.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::peers;
 use crate::run::{self, Ended};
 use crate::setup::{self, Scope};
-use crate::workspace;
+use crate::{cluster, peers, test, workspace};
 
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
@@ -24,7 +24,10 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("sekisho-verify", "replay_speed"),
     ("sekisho-enforce", "overhead"),
     ("sekisho", "visible"),
+    (IN_CLUSTER, "inventory"),
 ];
+/// Package of the program that needs the control plane of a cluster.
+const IN_CLUSTER: &str = "sekisho-inventory";
 
 /// Runs the verb.
 ///
@@ -48,9 +51,9 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     if !workspace::is_root() {
         bail!("measuring the kernel needs root: `{}`", workspace::as_root("bench"));
     }
-    setup::ensure(Scope::Run)?;
-    if wanted("visible") {
-        // It runs the binary as a user does, and an example does not build the binary.
+    setup::ensure(if wanted("inventory") { Scope::Cluster } else { Scope::Run })?;
+    if wanted("visible") || wanted("inventory") {
+        // They run the binary as a user does, and an example does not build the binary.
         let mut cargo = run::cargo();
         cargo.current_dir(root).args(["build", "--release", "--locked", "--package", "sekisho"]);
         match run::watch(&mut cargo, LIMIT, |line| println!("{line}"))? {
@@ -62,20 +65,25 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     }
     let mut rows = Vec::new();
     for (package, example) in PROGRAMS.iter().filter(|(_, example)| wanted(example)) {
-        let figures = measure(root, package, example)?;
+        let mut cargo = run::cargo();
+        let figures = match *package {
+            IN_CLUSTER => cluster::with_control_plane(root, |state| {
+                measure(root, package, example, cargo.env(test::CLUSTER_VARIABLE, state))
+            }),
+            _other => measure(root, package, example, &mut cargo),
+        }?;
         rows.extend(figures.into_iter().map(|figure| (*example, figure)));
     }
     println!("\n{}", table(&rows));
     Ok(())
 }
 
-fn measure(root: &Path, package: &str, example: &str) -> Result<Vec<String>> {
+fn measure(root: &Path, package: &str, example: &str, cargo: &mut Command) -> Result<Vec<String>> {
     println!("\n=== {package} {example}");
-    let mut cargo = run::cargo();
     cargo.current_dir(root).args(["run", "--release", "--locked", "--quiet"]);
     cargo.args(["--package", package, "--example", example]);
     let mut figures = Vec::new();
-    let ended = run::watch(&mut cargo, LIMIT, |line| {
+    let ended = run::watch(cargo, LIMIT, |line| {
         println!("{line}");
         figures.extend((!line.trim().is_empty()).then(|| line.trim().to_owned()));
     })?;

@@ -26,8 +26,6 @@ const CLUSTER: &str = "cluster";
 pub(crate) const CLUSTER_VARIABLE: &str = "SEKISHO_TEST_CLUSTER";
 /// What tells them who can stop and start parts of it: this program.
 const XTASK_VARIABLE: &str = "SEKISHO_TEST_XTASK";
-/// Module of their tests that only measure, which is for `cargo xtask bench inventory`.
-pub(crate) const LOAD: &str = "load::";
 
 const UNIT_LIMIT: Duration = Duration::from_secs(10 * 60);
 const ROOT_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -200,8 +198,7 @@ fn name(artifact: &Artifact) -> String {
 
 fn run_in_cluster(artifact: &Artifact, state: &Path) -> Result<Tally> {
     let mut program = program(artifact, true);
-    program.args(["--skip", LOAD]).env(CLUSTER_VARIABLE, state);
-    program.env(XTASK_VARIABLE, std::env::current_exe()?);
+    program.env(CLUSTER_VARIABLE, state).env(XTASK_VARIABLE, std::env::current_exe()?);
     watch_program(artifact, &mut program, ROOT_LIMIT)
 }
 

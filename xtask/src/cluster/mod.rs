@@ -24,5 +24,5 @@ mod up;
 mod verb;
 
 pub(crate) use binary::helm;
-pub(crate) use suite::run as suite;
+pub(crate) use suite::{run as suite, with_control_plane};
 pub(crate) use verb::run;

@@ -1,4 +1,5 @@
-//! The cluster's part of `cargo xtask test`: up, the tests, and down again whatever happened.
+//! The cluster's part of `cargo xtask test` and `bench`: up, the tests, and down again whatever
+//! happened.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,7 +23,7 @@ pub(crate) fn run(
     steps: &mut Steps,
     tests: impl FnOnce(&Path, &mut Steps),
 ) {
-    let state = state(root);
+    let state = state(root, "test");
     let came = steps.check("cluster up", || {
         let programs = binary::programs(root, release)?;
         up::up(root, &programs, &state, Shape::Nodes)?;
@@ -37,13 +38,29 @@ pub(crate) fn run(
     });
 }
 
-/// A folder of its own for each checkout: two that test at the same time don't meet, and one that
+/// Runs `work`, which is told the state folder, while the control plane of a new cluster is up.
+///
+/// # Errors
+/// Those of `work`, and if the control plane does not come or go.
+pub(crate) fn with_control_plane<T>(
+    root: &Path,
+    work: impl FnOnce(&Path) -> Result<T>,
+) -> Result<T> {
+    let state = state(root, "bench");
+    let programs = binary::programs(root, None)?;
+    let done = up::up(root, &programs, &state, Shape::ControlPlane).and_then(|()| work(&state));
+    let down = index::find(&state).map_or(Ok(()), |plan| clean::down(&plan));
+    let done = done?;
+    down.map(|()| done)
+}
+
+/// A folder of its own for each checkout and use: two that test at the same time don't meet, and one that
 /// was killed finds what it left.
-fn state(root: &Path) -> PathBuf {
+fn state(root: &Path, purpose: &str) -> PathBuf {
     // Hasher without a key: the same in each run, and no secret.
     let mut hasher = DefaultHasher::new();
     root.hash(&mut hasher);
-    PathBuf::from(format!("/var/tmp/sekisho-test-{:016x}", hasher.finish()))
+    PathBuf::from(format!("/var/tmp/sekisho-{purpose}-{:016x}", hasher.finish()))
 }
 
 fn find(state: &Path) -> Result<Plan> {
@@ -64,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_checkout_has_a_cluster_of_its_own_and_always_the_same() {
-        assert_eq!(state(Path::new("/a")), state(Path::new("/a")));
-        assert_ne!(state(Path::new("/a")), state(Path::new("/b")));
+        let state = |root: &str| state(Path::new(root), "test");
+        assert_eq!(state("/a"), state("/a"));
+        assert_ne!(state("/a"), state("/b"));
     }
 }

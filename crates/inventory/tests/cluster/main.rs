@@ -7,6 +7,5 @@
 
 mod faults;
 mod live;
-mod load;
 mod proxy;
 mod world;
