@@ -91,11 +91,11 @@ impl Watched {
                 FIGHT_S / 60
             ))
         });
-        let contested = contested.collect();
-        if contested != self.status.contested {
-            tracing::warn!(?contested, "objects that others change back again and again");
-            self.status.contested = contested;
+        let contested: Vec<String> = contested.collect();
+        for one in contested.iter().filter(|one| !self.status.contested.contains(one)) {
+            tracing::warn!(object = one, "others change it back again and again");
         }
+        self.status.contested = contested;
     }
 }
 

@@ -4,6 +4,9 @@
 //! By hand: `cargo xtask cluster up --state DIR`, then
 //! `SEKISHO_TEST_CLUSTER=DIR cargo test -p sekisho --test cluster -- --test-threads=1`; what brings up
 //! control planes of its own also needs `SEKISHO_TEST_XTASK=target/debug/xtask`.
+//! `SEKISHO_TEST_CLUSTER=DIR cargo test -p sekisho --test cluster -- --test-threads=1`. The bad days
+//! also need `SEKISHO_TEST_XTASK=target/debug/xtask`, absolute: it kills parts of the cluster for
+//! them. `SEKISHO_TEST_PODS` and `SEKISHO_TEST_OUTAGE_S` make them worse.
 
 // Always so here; clippy allows `unwrap` in test code where it sees the attribute.
 #[cfg(test)]
