@@ -203,25 +203,11 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::samples::{last_record, last_reject, read};
     use super::*;
 
-    fn read(lines: &[&str]) -> Vec<Result<Item, Reject>> {
-        let mut format = AwsVpc::default();
-        let mut all = Vec::new();
-        for line in lines {
-            let mut items = Vec::new();
-            let result = format.line(line.as_bytes(), &mut |item| items.push(item));
-            all.extend(items.into_iter().map(Ok));
-            all.extend(result.err().map(Err));
-        }
-        all
-    }
-
     fn record(line: &str) -> Record {
-        match read(&[line]).pop() {
-            Some(Ok(Item::Record(record))) => *record,
-            other => panic!("{line}: {other:?}"),
-        }
+        last_record(AwsVpc::default(), line)
     }
 
     const ACCEPTED: &str = "2 111111111111 eni-0a 10.0.1.5 10.0.2.7 49152 5432 6 12 3400 1700000000 1700000060 ACCEPT OK";
@@ -250,7 +236,7 @@ mod tests {
              pkt-srcaddr bytes",
             "10.0.2.7 10.0.9.9 40000 443 6 1700000000 1700000060 ACCEPT 3 ingress 198.51.100.4 77",
         ];
-        let Some(Ok(Item::Record(record))) = read(&lines).pop() else { panic!("no record") };
+        let record = record(&lines.join("\n"));
         assert_eq!(record.source.address, Some("198.51.100.4".parse().unwrap()));
         assert_eq!(record.orientation, Orientation::Initiator);
         assert_eq!(record.side, Side::Destination);
@@ -261,7 +247,7 @@ mod tests {
     fn a_syn_that_is_acknowledged_comes_from_the_responder() {
         let header = "srcaddr dstaddr srcport dstport protocol start end action tcp-flags";
         let line = "10.0.2.7 10.0.1.5 443 40000 6 1700000000 1700000060 ACCEPT 18";
-        let Some(Ok(Item::Record(record))) = read(&[header, line]).pop() else { panic!() };
+        let record = record(&format!("{header}\n{line}"));
         assert_eq!(record.orientation, Orientation::Responder);
     }
 
@@ -269,10 +255,7 @@ mod tests {
     fn a_transit_gateway_allows_what_it_passes_on() {
         let header = "tgw-id srcaddr dstaddr srcport dstport protocol start end packets packets-lost-no-route";
         let line = "tgw-0a 10.0.2.7 10.0.1.5 40000 443 6 1700000000 1700000060 9 3";
-        let verdict = |line: &str| match read(&[header, line]).pop() {
-            Some(Ok(Item::Record(record))) => record.verdict,
-            other => panic!("{line}: {other:?}"),
-        };
+        let verdict = |line: &str| record(&format!("{header}\n{line}")).verdict;
         assert_eq!(verdict(line), Verdict::Allowed);
         assert_eq!(verdict(&line.replace("9 3", "9 9")), Verdict::Unknown);
     }
@@ -281,7 +264,7 @@ mod tests {
     fn an_interval_without_data_is_nothing_and_one_that_was_skipped_is_a_loss() {
         let none = "2 1 eni-0a - - - - - - - 1700000000 1700000060 - NODATA";
         let skipped = none.replace("NODATA", "SKIPDATA");
-        let read = read(&[none, &skipped]);
+        let read = read(AwsVpc::default(), &format!("{none}\n{skipped}"));
         assert!(matches!(read[0], Ok(Item::Skipped(_))), "{read:?}");
         let at = Some(Timestamp::from_seconds(1_700_000_060));
         assert_eq!(read[1], Ok(Item::Lost { at, records: 1 }));
@@ -299,8 +282,8 @@ mod tests {
             (ACCEPTED.replace(" OK", ""), "13 fields"),
         ];
         for (line, field) in bad {
-            let Some(Err(reject)) = read(&[&line]).pop() else { panic!("{line}") };
-            assert!(reject.reason.contains(field), "{line}: {reject}");
+            let reason = last_reject(AwsVpc::default(), &line);
+            assert!(reason.contains(field), "{line}: {reason}");
         }
     }
 

@@ -3,5 +3,7 @@
 pub(crate) mod aws_vpc;
 pub(crate) mod conntrack;
 pub(crate) mod hubble;
+#[cfg(test)]
+mod samples;
 pub(crate) mod text;
 pub(crate) mod zeek;

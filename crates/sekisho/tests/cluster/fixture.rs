@@ -1,11 +1,16 @@
 //! The cluster is what the other tests take it for.
 
 use std::fs;
+use std::time::Duration;
 
-use sekisho_system::cgroup;
+use sekisho_system::{cgroup, wait};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+
+/// Longest until a new Service is known by its name and address: watches of the API server begin anew
+/// up to a minute after it was killed.
+const KNOWN_LIMIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn both_nodes_are_ready_and_are_of_the_version_of_the_api_server() {
@@ -40,7 +45,13 @@ fn pods_on_both_nodes_reach_each_other_by_address_and_service_and_name() {
         let service = cluster.get(&["service", "web", "--namespace", &namespace.name]);
         let address = service["spec"]["clusterIP"].as_str().unwrap();
         for name in [address, "web", "web.fixture-reach.svc.cluster.local"] {
-            let answer = namespace.fetch(from, &format!("http://{name}/")).unwrap();
+            // DNS and proxy watch the API server, and take their time after a bad day of it.
+            let mut last = Ok(String::new());
+            let answer = wait::until(KNOWN_LIMIT, || {
+                last = namespace.fetch(from, &format!("http://{name}/"));
+                last.clone().ok()
+            });
+            let answer = answer.unwrap_or_else(|| panic!("{name}: {last:?}"));
             assert!(pods.iter().any(|pod| pod.name == answer), "{name}: `{answer}`");
         }
     }

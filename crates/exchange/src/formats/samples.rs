@@ -1,0 +1,34 @@
+//! Lines read by one format, for its tests.
+
+use crate::format::LineFormat;
+use crate::record::{Item, Record, Reject};
+
+/// What each line gives, or why it was rejected, in order.
+pub(crate) fn read(mut format: impl LineFormat, lines: &str) -> Vec<Result<Item, Reject>> {
+    let mut all = Vec::new();
+    for line in lines.lines() {
+        let mut items = Vec::new();
+        let result = format.line(line.as_bytes(), &mut |item| items.push(item));
+        all.extend(items.into_iter().map(Ok));
+        all.extend(result.err().map(Err));
+    }
+    all
+}
+
+/// The record that the last line gives.
+#[track_caller]
+pub(crate) fn last_record(format: impl LineFormat, lines: &str) -> Record {
+    match read(format, lines).pop() {
+        Some(Ok(Item::Record(record))) => *record,
+        other => panic!("{lines}: {other:?}"),
+    }
+}
+
+/// Why the last line was rejected.
+#[track_caller]
+pub(crate) fn last_reject(format: impl LineFormat, lines: &str) -> String {
+    match read(format, lines).pop() {
+        Some(Err(reject)) => reject.reason,
+        other => panic!("{lines}: {other:?}"),
+    }
+}
