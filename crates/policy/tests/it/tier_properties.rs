@@ -415,7 +415,7 @@ fn cases() -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, max_global_rejects: cases().max(1_024), ..ProptestConfig::with_cases(cases()) })]
 
     #[test]
     fn tiers_are_decided_as_the_naive_judge_does(objects in objects(), start in 0_usize..23) {

@@ -441,7 +441,7 @@ fn compare(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, max_global_rejects: cases().max(1_024), ..ProptestConfig::with_cases(cases()) })]
 
     #[test]
     fn calico_is_decided_as_the_naive_judge_does(objects in calico_cluster(), start in 0_usize..37) {
