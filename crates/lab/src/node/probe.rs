@@ -18,11 +18,12 @@ pub(crate) fn http(address: SocketAddr, path: &str, timeout: Duration) -> bool {
 
 fn http_status(address: SocketAddr, path: &str, timeout: Duration) -> io::Result<u16> {
     let mut stream = connect(address, timeout)?;
-    write!(
-        stream,
+    // In one piece: a server that answers the first bytes and closes would reset the rest.
+    let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: kube-probe/1.34\r\n\
          Accept: */*\r\nConnection: close\r\n\r\n"
-    )?;
+    );
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     // The server may close late: what came until then is what counts.
     stream.take(RESPONSE_BYTES).read_to_end(&mut answer).ok();
