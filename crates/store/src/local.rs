@@ -165,12 +165,25 @@ impl LocalStore {
     /// # Errors
     /// [`RotateError`]; nothing is lost, and the next call tries again with all rows since.
     pub fn rotate(&mut self, checkpoint: &[u8]) -> Result<(), RotateError> {
-        let result = self.rotate_steps(checkpoint);
+        self.rotate_with(checkpoint, None)
+    }
+
+    /// The same, with a note inside of the segment: one rename makes both, so that the note is there
+    /// exactly if the rows are. Without rows there is no segment, and no note.
+    ///
+    /// # Errors
+    /// As [`Self::rotate`].
+    pub fn rotate_noted(&mut self, checkpoint: &[u8], note: &str) -> Result<(), RotateError> {
+        self.rotate_with(checkpoint, Some(note))
+    }
+
+    fn rotate_with(&mut self, checkpoint: &[u8], note: Option<&str>) -> Result<(), RotateError> {
+        let result = self.rotate_steps(checkpoint, note);
         self.rotate_fault = result.as_ref().err().map(|error| error_chain(error));
         result
     }
 
-    fn rotate_steps(&mut self, checkpoint: &[u8]) -> Result<(), RotateError> {
+    fn rotate_steps(&mut self, checkpoint: &[u8], note: Option<&str>) -> Result<(), RotateError> {
         let (logs_folder, segments_folder) = folders(&self.folder);
         let next = self.log.id.saturating_add(1);
         let log = Log::create(&logs_folder, next, Some(checkpoint)).map_err(|cause| {
@@ -181,7 +194,7 @@ impl LocalStore {
         let first = self.older.first().map_or(closed.id, |(id, _)| *id);
         let logs = (first, closed.id);
         self.history
-            .close(|sums, losses| segment::write(&segments_folder, logs, sums, losses))
+            .close(|sums, losses| segment::write((&segments_folder, logs), sums, losses, note))
             .map_err(|cause| {
                 let path = segment::edges_path(&segments_folder, logs);
                 RotateError::Segment { path, cause }
@@ -211,17 +224,12 @@ impl LocalStore {
             || self.history.hot_rows() >= self.limits.hot_rows_max
     }
 
-    /// The name of the segment that the next [`Self::rotate`] makes, should it make one: what is said
-    /// of it before is true once [`Self::has_segment`] finds it.
+    /// The notes of all segments, in the order in which these were made.
     #[must_use]
-    pub fn next_segment(&self) -> String {
-        segment::stem((self.older.first().map_or(self.log.id, |(id, _)| *id), self.log.id))
-    }
-
-    /// Whether there is a segment of this name.
-    #[must_use]
-    pub fn has_segment(&self, name: &str) -> bool {
-        self.history.segments.iter().any(|segment| segment::stem(segment.logs) == name)
+    pub fn notes(&self) -> Vec<&str> {
+        let mut segments: Vec<_> = self.history.segments.iter().collect();
+        segments.sort_unstable_by_key(|segment| segment.logs);
+        segments.into_iter().filter_map(|segment| segment.note.as_deref()).collect()
     }
 
     fn log_bytes(&self) -> u64 {

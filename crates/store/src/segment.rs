@@ -39,6 +39,9 @@ const SORTED_BY: [&str; 9] = [
     "port",
 ];
 
+/// Metadata: what whoever made the segment noted with it.
+const NOTE: &str = "sekisho.note";
+
 /// One segment and what its metadata says.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
@@ -49,10 +52,11 @@ pub(crate) struct Segment {
     pub(crate) minutes: Option<(Timestamp, Timestamp)>,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
+    /// What whoever made it noted with it.
+    pub(crate) note: Option<String>,
 }
 
-/// The name of the segment made from `logs`.
-pub(crate) fn stem(logs: (u64, u64)) -> String {
+fn stem(logs: (u64, u64)) -> String {
     format!("{:020}-{:020}", logs.0, logs.1)
 }
 
@@ -139,15 +143,16 @@ fn open(folder: &Path, logs: (u64, u64)) -> Result<Segment, SegmentError> {
     };
     let minutes = minute("sekisho.minute.first")?.zip(minute("sekisho.minute.last")?);
     let rows = u64::try_from(metadata.num_rows()).unwrap_or_default();
-    Ok(Segment { folder: folder.to_owned(), logs, layout, minutes, rows, bytes })
+    let note = pairs.get(NOTE).map(|text| (*text).to_owned());
+    Ok(Segment { folder: folder.to_owned(), logs, layout, minutes, rows, bytes, note })
 }
 
 /// Writes the segment of `logs`. Durable on return; on an error there is no segment.
 pub(crate) fn write(
-    folder: &Path,
-    logs: (u64, u64),
+    (folder, logs): (&Path, (u64, u64)),
     sums: &Sums,
     losses: &Losses,
+    note: Option<&str>,
 ) -> Result<Segment, SegmentError> {
     let minutes = widest(sums.minutes(), losses.minutes());
     if !losses.is_empty() {
@@ -158,8 +163,9 @@ pub(crate) fn write(
             Ok::<_, SegmentError>(writer.into_inner()?)
         })?;
     }
-    let written =
-        files::write_whole(&edges_path(folder, logs), |file| write_edges(file, sums, minutes));
+    let written = files::write_whole(&edges_path(folder, logs), |file| {
+        write_edges(file, sums, (minutes, note))
+    });
     if written.is_err() && !losses.is_empty() {
         // An orphan is harmless and `open` removes it; it need not wait for that.
         files::remove(&losses_path(folder, logs)).ok();
@@ -171,12 +177,12 @@ pub(crate) fn write(
 fn write_edges(
     file: File,
     sums: &Sums,
-    minutes: Option<(Timestamp, Timestamp)>,
+    (minutes, note): (Option<(Timestamp, Timestamp)>, Option<&str>),
 ) -> Result<File, SegmentError> {
     let mut rows = sums.sorted();
     let mut batch = columns::edges(&mut rows)?;
     let schema = batch.schema();
-    let properties = edges_properties(&schema, minutes);
+    let properties = edges_properties(&schema, minutes, note);
     let mut writer = ArrowWriter::try_new(file, schema, Some(properties))?;
     while batch.num_rows() > 0 {
         writer.write(&batch)?;
@@ -197,6 +203,7 @@ fn compression() -> Compression {
 fn edges_properties(
     schema: &arrow_schema::Schema,
     minutes: Option<(Timestamp, Timestamp)>,
+    note: Option<&str>,
 ) -> WriterProperties {
     let layout = Layout::Current.number().to_owned();
     let mut pairs = vec![KeyValue::new("sekisho.layout".to_owned(), layout)];
@@ -206,6 +213,7 @@ fn edges_properties(
         pairs.push(pair("sekisho.minute.first", first));
         pairs.push(pair("sekisho.minute.last", last));
     }
+    pairs.extend(note.map(|text| KeyValue::new(NOTE.to_owned(), text.to_owned())));
     let sorting = |name: &str| {
         let index = i32::try_from(schema.index_of(name).ok()?).ok()?;
         Some(SortingColumn { column_idx: index, descending: false, nulls_first: false })

@@ -300,3 +300,29 @@ fn a_frame_that_is_too_long_is_refused_and_harms_nothing() {
     let (_store, logs) = open(folder.path());
     assert_eq!(payloads(&logs), [(FrameKind::Batch, long[1..].to_vec())]);
 }
+
+#[test]
+fn a_note_is_there_exactly_if_its_segment_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(folder.path());
+    store.rotate_noted(b"", "of no rows").unwrap();
+    assert!(store.notes().is_empty(), "without rows there is no segment");
+    store.record(&[flow(key("a", "db", 5432), 60, 1)], &[]);
+    // The folder is in the way: there will be no segment, and later one by somebody else.
+    let segments = folder.path().join("segments");
+    fs::rename(&segments, folder.path().join("away")).unwrap();
+    fs::write(&segments, "").unwrap();
+    store.rotate_noted(b"", "lost").unwrap_err();
+    fs::remove_file(&segments).unwrap();
+    fs::rename(folder.path().join("away"), &segments).unwrap();
+    drop(store);
+    let (mut store, _) = open(folder.path());
+    store.record(&[flow(key("b", "db", 5432), 60, 1)], &[]);
+    store.rotate(b"").unwrap();
+    assert!(store.notes().is_empty(), "{:?}", store.notes());
+    store.record(&[flow(key("c", "db", 5432), 60, 1)], &[]);
+    store.rotate_noted(b"", "kept").unwrap();
+    assert_eq!(store.notes(), ["kept"]);
+    drop(store);
+    assert_eq!(open(folder.path()).0.notes(), ["kept"]);
+}

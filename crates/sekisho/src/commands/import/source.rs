@@ -128,7 +128,6 @@ impl Source {
             lines: import.lines(),
             whole,
             at,
-            segment: String::new(),
         }
     }
 }
