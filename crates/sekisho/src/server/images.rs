@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use sekisho_api::{ImageChange, ImageReview, Status, VerifiedImages, WorkloadImages};
 use sekisho_model::{TimeRange, Timestamp};
-use sekisho_policy::RuleSet;
+use sekisho_policy::{Cluster, RuleSet};
 
 use super::core::Core;
 use super::metrics::Text;
@@ -53,10 +53,24 @@ impl Reviewed {
 }
 
 impl Core {
-    /// The images of what `rules` select at the end of this history.
-    pub(crate) fn images(&self, history: &History, rules: &RuleSet) -> Vec<WorkloadImages> {
-        let objects = self.inventory.shared_at(history.window.to);
-        note(objects.iter().map(AsRef::as_ref), &history.cluster, rules)
+    /// The images of what `rules` select at the end of this history; of what had no running pod
+    /// then, the images that it runs `now`.
+    pub(crate) fn images(
+        &self,
+        history: &History,
+        rules: &RuleSet,
+        now: Timestamp,
+    ) -> Vec<WorkloadImages> {
+        let at = |time: Timestamp, cluster: &Cluster| {
+            let objects = self.inventory.shared_at(time);
+            note(objects.iter().map(AsRef::as_ref), cluster, rules)
+        };
+        let mut images = at(now, &self.cluster);
+        let then = at(history.window.to, &history.cluster);
+        images.retain(|one| !then.iter().any(|known| known.workload == one.workload));
+        images.extend(then);
+        images.sort_unstable_by(|one, other| one.workload.cmp(&other.workload));
+        images
     }
 }
 

@@ -39,7 +39,7 @@ fn review(product: &Product, is_wanted: impl Fn(&Value) -> bool) -> Value {
         serde_json::from_str(&product.run(&["status", "-o", "json"]).1).unwrap_or_default()
     };
     let found = wait::until(WAIT, || Some(look()["images"].clone()).filter(&is_wanted));
-    found.unwrap_or_else(|| panic!("{:#}", look()["images"]))
+    found.unwrap_or_else(|| panic!("{}", product.run(&["status", "-o", "json"]).1))
 }
 
 /// Waits until a flow of this verdict from the client was seen on its way to `to`.
