@@ -209,24 +209,14 @@ impl Inventory {
     /// The same as [`Self::objects_at`], without copies of them.
     #[must_use]
     pub fn shared_at(&self, at: Timestamp) -> Vec<Arc<Object>> {
-        let objects = self.history.objects.values().filter_map(|spans| spans.at(at));
-        let alive = objects.filter(|object| match object.as_ref() {
-            Object::Pod(pod) => is_alive(pod),
-            Object::Namespace(_)
-            | Object::Node(_)
-            | Object::Workload(_)
-            | Object::Service(_)
-            | Object::EndpointSlice(_)
-            | Object::NetworkPolicy(_)
-            | Object::TierPolicy(_)
-            | Object::Exposure(_)
-            | Object::ServiceAccount(_)
-            | Object::Cilium(_)
-            | Object::Calico(_)
-            | Object::Host(_)
-            | Object::Other(_) => true,
-        });
-        alive.cloned().collect()
+        alive(self.history.objects.values().filter_map(|spans| spans.at(at)))
+    }
+
+    /// The objects as they were last heard of, also if their times are ahead of ours by a clock's
+    /// skew, or by the moment since we looked at it: what a decision about now is to be made of.
+    #[must_use]
+    pub fn shared_now(&self) -> Vec<Arc<Object>> {
+        alive(self.history.objects.values().filter_map(|spans| spans.current()))
     }
 
     /// Grows with every change; equal generations give equal answers.
@@ -569,6 +559,27 @@ fn started(object: &Object) -> Option<Timestamp> {
 }
 
 /// Whether both are the same but for where they stood in a text.
+/// Without pods that had ended.
+fn alive<'a>(objects: impl Iterator<Item = &'a Arc<Object>>) -> Vec<Arc<Object>> {
+    let alive = objects.filter(|object| match object.as_ref() {
+        Object::Pod(pod) => is_alive(pod),
+        Object::Namespace(_)
+        | Object::Node(_)
+        | Object::Workload(_)
+        | Object::Service(_)
+        | Object::EndpointSlice(_)
+        | Object::NetworkPolicy(_)
+        | Object::TierPolicy(_)
+        | Object::Exposure(_)
+        | Object::ServiceAccount(_)
+        | Object::Cilium(_)
+        | Object::Calico(_)
+        | Object::Host(_)
+        | Object::Other(_) => true,
+    });
+    alive.cloned().collect()
+}
+
 fn is_same(a: &Object, b: &Object) -> bool {
     a == b || unplaced(a) == unplaced(b)
 }

@@ -87,6 +87,25 @@ fn a_pod_that_ended_gives_its_address_up_and_does_not_get_it_back() {
 }
 
 #[test]
+fn what_was_heard_last_holds_now_also_if_its_time_is_ahead_of_ours() {
+    let inventory = inventory(&[
+        (10, Added, pod("a", "10.244.1.5", "", "Pending")),
+        (40, Modified, pod("a", "10.244.1.5", "", "Running")),
+        (10, Added, pod("b", "10.244.1.6", "", "Running")),
+        (40, Modified, pod("b", "10.244.1.6", "", "Succeeded")),
+    ]);
+    let phases = |objects: Vec<Arc<Object>>| -> Vec<String> {
+        let pods = objects.iter().filter_map(|object| match object.as_ref() {
+            Object::Pod(pod) => Some(format!("{} {:?}", pod.meta.name, pod.status.phase)),
+            _other => None,
+        });
+        pods.collect()
+    };
+    assert_eq!(phases(inventory.shared_at(s(30))), ["a Pending", "b Running"]);
+    assert_eq!(phases(inventory.shared_now()), ["a Running"]);
+}
+
+#[test]
 fn a_stale_pod_that_changes_does_not_take_an_address_from_its_new_holder() {
     let inventory = inventory(&[
         (10, Added, pod("a", "10.244.1.5", "", "Running")),

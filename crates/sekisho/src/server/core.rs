@@ -223,7 +223,7 @@ impl Core {
         }
         self.inventory_generation = self.inventory.generation();
         let started = Instant::now();
-        let objects = self.inventory.shared_at(now);
+        let objects = self.inventory.shared_now();
         self.objects = objects.len();
         let objects: Vec<&Object> = objects.iter().map(AsRef::as_ref).collect();
         let cluster = Cluster::from_shared(&objects);
@@ -261,5 +261,30 @@ impl Core {
         self.inventory.forget_before(horizon);
         self.derivation.agents.forget_before(horizon);
         self.damaged = damage::set_aside(&self.data_dir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_system::SystemClock;
+
+    use super::*;
+
+    #[test]
+    fn what_the_cluster_did_a_moment_ahead_of_our_clock_is_in_the_next_order() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let journal = folder.path().join("journal.jsonl");
+        let line = |time: &str, labels: &str| {
+            format!(
+                r#"{{"time":"{time}","type":"MODIFIED","object":{{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"shop","labels":{{{labels}}}}}}}}}"#
+            ) + "\n"
+        };
+        let lines = line("2026-11-23T10:00:00Z", "") + &line("2026-11-23T10:00:05Z", r#""a":"b""#);
+        std::fs::write(&journal, lines).unwrap();
+        let data = folder.path().join("data");
+        let name = ClusterName::default();
+        let mut core = Core::open(name, &data, Some(&journal), &SystemClock).unwrap();
+        core.tick("2026-11-23T10:00:04Z".parse().unwrap(), 300);
+        assert_eq!(core.cluster.namespaces["shop"]["a"], "b");
     }
 }

@@ -2,8 +2,10 @@
 //! verifies these again with what the new image did.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sekisho_api::{ImageChange, ImageReview, Status, VerifiedImages, WorkloadImages};
+use sekisho_manifest::Object;
 use sekisho_model::{TimeRange, Timestamp};
 use sekisho_policy::{Cluster, RuleSet};
 
@@ -54,19 +56,13 @@ impl Reviewed {
 
 impl Core {
     /// The images of what `rules` select at the end of this history; of what had no running pod
-    /// then, the images that it runs `now`.
-    pub(crate) fn images(
-        &self,
-        history: &History,
-        rules: &RuleSet,
-        now: Timestamp,
-    ) -> Vec<WorkloadImages> {
-        let at = |time: Timestamp, cluster: &Cluster| {
-            let objects = self.inventory.shared_at(time);
+    /// then, the images that it runs now.
+    pub(crate) fn images(&self, history: &History, rules: &RuleSet) -> Vec<WorkloadImages> {
+        let noted = |objects: Vec<Arc<Object>>, cluster: &Cluster| {
             note(objects.iter().map(AsRef::as_ref), cluster, rules)
         };
-        let mut images = at(now, &self.cluster);
-        let then = at(history.window.to, &history.cluster);
+        let mut images = noted(self.inventory.shared_now(), &self.cluster);
+        let then = noted(self.inventory.shared_at(history.window.to), &history.cluster);
         images.retain(|one| !then.iter().any(|known| known.workload == one.workload));
         images.extend(then);
         images.sort_unstable_by(|one, other| one.workload.cmp(&other.workload));
@@ -84,7 +80,7 @@ impl ClusterServer {
                 return;
             }
             core.revisions.in_force().map(|revision| {
-                let objects = core.inventory.shared_at(time);
+                let objects = core.inventory.shared_now();
                 let images = revision.images.clone();
                 let verified = VerifiedImages { revision: revision.revision, images };
                 let objects = objects.iter().map(AsRef::as_ref);

@@ -241,7 +241,7 @@ impl ClusterServer {
             cut: false,
             enforcement: Enforcement::Native,
             foreign: names.iter().map(object_name).collect(),
-            images: self.core().images(&history, verified.rules(), now()),
+            images: self.core().images(&history, verified.rules()),
             record: Some(verified.record().clone()),
         };
         let (number, report) =

@@ -297,7 +297,7 @@ impl ClusterServer {
         let basis = self.core().basis(&request);
         // The replay may take seconds: agents go on reporting meanwhile.
         let answer = basis.what_if(&request, objects, &history)?;
-        let images = answer.verified.as_ref().map(|of| self.core().images(&history, of.rules(), now()));
+        let images = answer.verified.as_ref().map(|of| self.core().images(&history, of.rules()));
         let answer = (answer, images.unwrap_or_default());
         let response = self.core().enact(&request, &basis, answer, now())?;
         if self.native.is_some() {
