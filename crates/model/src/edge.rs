@@ -128,3 +128,23 @@ pub struct EdgeMinute {
     /// Sums of that minute.
     pub stats: EdgeStats,
 }
+
+/// The unit of answers: one edge over one day, or over the part of it that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeDay {
+    /// The edge.
+    pub key: Arc<EdgeKey>,
+    /// Start of the day, UTC.
+    pub day: Timestamp,
+    /// The hours of the day in which it was seen: bit 0 is 00:00 to 01:00 UTC, bit 23 the last.
+    pub hours: u32,
+    /// Sums of that time.
+    pub stats: EdgeStats,
+}
+
+impl From<EdgeMinute> for EdgeDay {
+    fn from(row: EdgeMinute) -> Self {
+        let (day, hour) = (row.minute.day(), row.minute.hour_of_day());
+        Self { key: Arc::new(row.key), day, hours: 1 << hour, stats: row.stats }
+    }
+}

@@ -2,7 +2,8 @@
 //! construction, order and display.
 //!
 //! Flow of data: [`Event`] (kernel) -> [`HalfFlow`] (one end of a connection, from one agent) ->
-//! [`Flow`] (both ends, identities known) -> [`EdgeMinute`] (the stored unit).
+//! [`Flow`] (both ends, identities known) -> [`EdgeMinute`] (the stored unit) ->
+//! [`EdgeDay`] (the unit of answers).
 //!
 //! All types serialise with serde in two forms: human-readable (JSON; times as RFC 3339) and
 //! compact (postcard; times as integers). No type uses serde features that postcard lacks.
@@ -19,7 +20,7 @@ mod words;
 
 pub use cluster::{ClusterName, ClusterNameError};
 pub use dropped::{Dropped, DroppedKey, DroppedVerdict};
-pub use edge::{EdgeKey, EdgeMinute, EdgeStats, Flow, Reporters};
+pub use edge::{EdgeDay, EdgeKey, EdgeMinute, EdgeStats, Flow, Reporters};
 pub use event::{
     DenyRecord, DnsAnswer, DropRecord, Event, HookCounters, POLICY_DROP_MARK, ProcessExec,
     SocketEvent, SocketPhase, SocketRole,

@@ -5,8 +5,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
+const NANOS_PER_MILLISECOND: u64 = 1_000_000;
+const NANOS_PER_SECOND: u64 = 1_000 * NANOS_PER_MILLISECOND;
 const NANOS_PER_MINUTE: u64 = 60 * NANOS_PER_SECOND;
+const NANOS_PER_HOUR: u64 = 60 * NANOS_PER_MINUTE;
+const HOURS_PER_DAY: u64 = 24;
 
 /// A moment: nanoseconds since the Unix epoch, UTC. Bounds: years 1970 to 2262.
 ///
@@ -47,6 +50,30 @@ impl Timestamp {
     #[must_use]
     pub fn minute(self) -> Self {
         Self(self.0 - self.0 % NANOS_PER_MINUTE)
+    }
+
+    /// The start of this moment's hour, UTC.
+    #[must_use]
+    pub fn hour(self) -> Self {
+        Self(self.0 - self.0 % NANOS_PER_HOUR)
+    }
+
+    /// The start of this moment's day, UTC.
+    #[must_use]
+    pub fn day(self) -> Self {
+        Self(self.0 - self.0 % (NANOS_PER_HOUR * HOURS_PER_DAY))
+    }
+
+    /// The hour of its day that this moment lies in, 0 to 23, UTC.
+    #[must_use]
+    pub fn hour_of_day(self) -> u64 {
+        self.0 / NANOS_PER_HOUR % HOURS_PER_DAY
+    }
+
+    /// This moment without what is finer than a millisecond.
+    #[must_use]
+    pub fn millisecond(self) -> Self {
+        Self(self.0 - self.0 % NANOS_PER_MILLISECOND)
     }
 
     /// This moment plus `seconds`, at most [`Self::MAX`].

@@ -3,19 +3,46 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    BooleanBuilder, StringBuilder, TimestampNanosecondBuilder, UInt16Builder, UInt32Builder,
+    BooleanBuilder, FixedSizeBinaryBuilder, StringBuilder, UInt16Builder, UInt32Builder,
     UInt64Builder,
 };
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{
+    ArrayRef, BooleanArray, RecordBatch, TimestampMillisecondArray, UInt32Array, UInt64Array,
+};
 use arrow_schema::{ArrowError, Field, Schema};
-use sekisho_model::{EdgeKey, EdgeStats, LossMinute, Party, Process, Timestamp};
+use sekisho_model::{EdgeKey, EdgeStats, LossMinute, Party, Process, Reporters, Timestamp};
 
+use crate::run::{EdgeId, Run};
 use crate::words;
 
 /// Rows of one batch at most.
 const BATCH_ROWS_MAX: usize = 32_768;
 /// A text column of Arrow ends at 2^31 bytes; a batch ends long before.
 const BATCH_TEXT_BYTES_MAX: usize = 256 << 20;
+
+const NANOS_PER_MILLISECOND: u64 = 1_000_000;
+/// Bytes of an edge's id as Arrow counts them.
+const ID_BYTES: i32 = 16;
+
+/// Number of the first log of the segment: with the edge's number it joins the files.
+pub(crate) const SEGMENT: &str = "segment";
+/// Number of the edge and day in its segment, from 0.
+pub(crate) const EDGE: &str = "edge";
+/// What the edge is known by in all segments.
+pub(crate) const ID: &str = "id";
+pub(crate) const DAY: &str = "day";
+/// Bits of the hours of the day in which it was seen.
+pub(crate) const HOURS: &str = "hours";
+/// How many minutes it has in the file of minutes.
+pub(crate) const MINUTES: &str = "minutes";
+pub(crate) const HOUR: &str = "hour";
+pub(crate) const MINUTE: &str = "minute";
+/// The columns of sums.
+pub(crate) const COUNTS: [&str; 6] =
+    ["connections", "bytes_sent", "bytes_received", "packets_sent", "packets_received", "resets"];
+pub(crate) const SEEN: [&str; 2] = ["first_seen", "last_seen"];
+pub(crate) const FLAGS: [&str; 4] =
+    ["reported_by_source", "reported_by_destination", "reported_by_datapath", "loss"];
 
 /// The column of the cluster; layout 2 has none.
 pub(crate) const CLUSTER: &str = "cluster";
@@ -190,79 +217,165 @@ impl KeyColumns {
 
 #[derive(Default)]
 struct StatsColumns {
-    connections: UInt64Builder,
-    bytes_sent: UInt64Builder,
-    bytes_received: UInt64Builder,
-    packets_sent: UInt64Builder,
-    packets_received: UInt64Builder,
-    resets: UInt64Builder,
+    counts: [Vec<u64>; 6],
     first_seen: Vec<i64>,
     last_seen: Vec<i64>,
-    reported_by_source: BooleanBuilder,
-    reported_by_destination: BooleanBuilder,
-    reported_by_datapath: BooleanBuilder,
-    loss: BooleanBuilder,
+    flags: [Vec<bool>; 4],
 }
 
 impl StatsColumns {
     fn add(&mut self, stats: &EdgeStats) {
-        self.connections.append_value(stats.connections);
-        self.bytes_sent.append_value(stats.bytes_sent);
-        self.bytes_received.append_value(stats.bytes_received);
-        self.packets_sent.append_value(stats.packets_sent);
-        self.packets_received.append_value(stats.packets_received);
-        self.resets.append_value(stats.resets);
-        self.first_seen.push(nanos(stats.first_seen));
-        self.last_seen.push(nanos(stats.last_seen));
-        self.reported_by_source.append_value(stats.reporters.source);
-        self.reported_by_destination.append_value(stats.reporters.destination);
-        self.reported_by_datapath.append_value(stats.reporters.datapath);
-        self.loss.append_value(stats.loss);
+        let counts = [
+            stats.connections,
+            stats.bytes_sent,
+            stats.bytes_received,
+            stats.packets_sent,
+            stats.packets_received,
+            stats.resets,
+        ];
+        for (column, count) in self.counts.iter_mut().zip(counts) {
+            column.push(count);
+        }
+        self.first_seen.push(millis(stats.first_seen));
+        self.last_seen.push(millis(stats.last_seen));
+        let Reporters { source, destination, datapath } = stats.reporters;
+        for (column, flag) in self.flags.iter_mut().zip([source, destination, datapath, stats.loss])
+        {
+            column.push(flag);
+        }
     }
 
-    fn finish(mut self) -> Vec<Column> {
-        vec![
-            ("connections", false, Arc::new(self.connections.finish())),
-            ("bytes_sent", false, Arc::new(self.bytes_sent.finish())),
-            ("bytes_received", false, Arc::new(self.bytes_received.finish())),
-            ("packets_sent", false, Arc::new(self.packets_sent.finish())),
-            ("packets_received", false, Arc::new(self.packets_received.finish())),
-            ("resets", false, Arc::new(self.resets.finish())),
-            ("first_seen", false, times(&self.first_seen)),
-            ("last_seen", false, times(&self.last_seen)),
-            ("reported_by_source", false, Arc::new(self.reported_by_source.finish())),
-            ("reported_by_destination", false, Arc::new(self.reported_by_destination.finish())),
-            ("reported_by_datapath", false, Arc::new(self.reported_by_datapath.finish())),
-            ("loss", false, Arc::new(self.loss.finish())),
-        ]
+    fn finish(self) -> Vec<Column> {
+        let counts = COUNTS.into_iter().zip(self.counts);
+        let mut columns: Vec<Column> = counts.map(|(name, column)| longs(name, column)).collect();
+        let [first_seen, last_seen] = SEEN;
+        columns.push((first_seen, false, times(self.first_seen)));
+        columns.push((last_seen, false, times(self.last_seen)));
+        let flags = FLAGS.into_iter().zip(self.flags);
+        columns.extend(flags.map(|(name, column)| -> Column {
+            (name, false, Arc::new(BooleanArray::from(column)))
+        }));
+        columns
     }
 }
 
-/// Turns the next rows into one batch: at most [`BATCH_ROWS_MAX`] of them, fewer if their texts are
-/// long. No row at all gives a batch with the columns and no rows.
-pub(crate) fn edges<'a>(
-    rows: &mut impl Iterator<Item = (&'a EdgeKey, Timestamp, &'a EdgeStats)>,
-) -> Result<RecordBatch, ArrowError> {
-    let mut minutes = Vec::new();
-    let (mut source, mut destination) = (PartyColumns::default(), PartyColumns::default());
-    let (mut keys, mut sums) = (KeyColumns::default(), StatsColumns::default());
-    while minutes.len() < BATCH_ROWS_MAX
-        && source.text_bytes < BATCH_TEXT_BYTES_MAX
-        && destination.text_bytes < BATCH_TEXT_BYTES_MAX
-        && let Some((key, minute, stats)) = rows.next()
-    {
-        minutes.push(nanos(minute));
-        source.add(&key.source, key.source_process.as_deref());
-        destination.add(&key.destination, key.destination_process.as_deref());
-        keys.add(key);
-        sums.add(stats);
+fn longs(name: &'static str, column: Vec<u64>) -> Column {
+    (name, false, Arc::new(UInt64Array::from(column)))
+}
+
+fn ints(name: &'static str, column: Vec<u32>) -> Column {
+    (name, false, Arc::new(UInt32Array::from(column)))
+}
+
+/// Rows of edges, one for each edge and day.
+pub(crate) struct EdgeBatch {
+    segment: u64,
+    numbers: Vec<u32>,
+    ids: Vec<u8>,
+    days: Vec<i64>,
+    hours: Vec<u32>,
+    minutes: Vec<u32>,
+    source: PartyColumns,
+    destination: PartyColumns,
+    keys: KeyColumns,
+    sums: StatsColumns,
+}
+
+impl EdgeBatch {
+    /// An empty batch of the segment whose first log is `segment`.
+    pub(crate) fn new(segment: u64) -> Self {
+        Self {
+            segment,
+            numbers: Vec::new(),
+            ids: Vec::new(),
+            days: Vec::new(),
+            hours: Vec::new(),
+            minutes: Vec::new(),
+            source: PartyColumns::default(),
+            destination: PartyColumns::default(),
+            keys: KeyColumns::default(),
+            sums: StatsColumns::default(),
+        }
     }
-    let mut columns: Vec<Column> = vec![("minute", false, times(&minutes))];
-    columns.extend(source.finish(&SOURCE));
-    columns.extend(destination.finish(&DESTINATION));
-    columns.extend(keys.finish());
-    columns.extend(sums.finish());
-    batch(columns)
+
+    /// Adds `run` as the edge `number` of the segment.
+    pub(crate) fn add(&mut self, number: u32, run: &Run) {
+        self.numbers.push(number);
+        self.ids.extend(run.id.bytes());
+        self.days.push(millis(run.day));
+        self.hours.push(run.hours());
+        self.minutes.push(u32::try_from(run.minutes.len()).unwrap_or(u32::MAX));
+        self.source.add(&run.key.source, run.key.source_process.as_deref());
+        self.destination.add(&run.key.destination, run.key.destination_process.as_deref());
+        self.keys.add(&run.key);
+        self.sums.add(&run.total());
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.numbers.len() >= BATCH_ROWS_MAX
+            || self.source.text_bytes >= BATCH_TEXT_BYTES_MAX
+            || self.destination.text_bytes >= BATCH_TEXT_BYTES_MAX
+    }
+
+    /// The rows as Arrow columns; none gives the columns alone.
+    pub(crate) fn finish(self) -> Result<RecordBatch, ArrowError> {
+        let segments = vec![self.segment; self.numbers.len()];
+        let mut ids = FixedSizeBinaryBuilder::with_capacity(self.numbers.len(), ID_BYTES);
+        for id in self.ids.chunks_exact(EdgeId::BYTES) {
+            ids.append_value(id)?;
+        }
+        let mut columns = vec![
+            longs(SEGMENT, segments),
+            ints(EDGE, self.numbers),
+            (ID, false, Arc::new(ids.finish()) as ArrayRef),
+            (DAY, false, times(self.days)),
+            ints(HOURS, self.hours),
+            ints(MINUTES, self.minutes),
+        ];
+        columns.extend(self.source.finish(&SOURCE));
+        columns.extend(self.destination.finish(&DESTINATION));
+        columns.extend(self.keys.finish());
+        columns.extend(self.sums.finish());
+        batch(columns)
+    }
+}
+
+/// Counts of edges, one row for each edge and minute or hour.
+pub(crate) struct CountBatch {
+    segment: u64,
+    /// The column of time: `minute` or `hour`.
+    time: &'static str,
+    edges: Vec<u32>,
+    times: Vec<i64>,
+    sums: StatsColumns,
+}
+
+impl CountBatch {
+    pub(crate) fn new(segment: u64, time: &'static str) -> Self {
+        let sums = StatsColumns::default();
+        Self { segment, time, edges: Vec::new(), times: Vec::new(), sums }
+    }
+
+    pub(crate) fn add(&mut self, edge: u32, time: Timestamp, stats: &EdgeStats) {
+        self.edges.push(edge);
+        self.times.push(millis(time));
+        self.sums.add(stats);
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.edges.len() >= BATCH_ROWS_MAX
+    }
+
+    /// The rows as Arrow columns; none gives the columns alone.
+    pub(crate) fn finish(self) -> Result<RecordBatch, ArrowError> {
+        let mut columns = vec![
+            longs(SEGMENT, vec![self.segment; self.edges.len()]),
+            ints(EDGE, self.edges),
+            (self.time, false, times(self.times)),
+        ];
+        columns.extend(self.sums.finish());
+        batch(columns)
+    }
 }
 
 /// Turns losses into one batch.
@@ -272,7 +385,7 @@ pub(crate) fn losses(rows: impl Iterator<Item = LossMinute>) -> Result<RecordBat
     let (mut node, mut hook) = (StringBuilder::new(), StringBuilder::new());
     let (mut produced, mut dropped) = (UInt64Builder::new(), UInt64Builder::new());
     for row in rows {
-        minutes.push(nanos(row.minute));
+        minutes.push(millis(row.minute));
         cluster.append_value(row.cluster.as_str());
         node.append_value(&row.node);
         hook.append_value(&row.hook);
@@ -280,7 +393,7 @@ pub(crate) fn losses(rows: impl Iterator<Item = LossMinute>) -> Result<RecordBat
         dropped.append_value(row.dropped);
     }
     batch(vec![
-        ("minute", false, times(&minutes)),
+        (MINUTE, false, times(minutes)),
         (CLUSTER, false, Arc::new(cluster.finish())),
         ("node", false, Arc::new(node.finish())),
         ("hook", false, Arc::new(hook.finish())),
@@ -298,14 +411,11 @@ fn batch(columns: Vec<Column>) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }
 
-fn times(nanos: &[i64]) -> ArrayRef {
-    let mut builder = TimestampNanosecondBuilder::with_capacity(nanos.len());
-    builder.append_slice(nanos);
-    let array = builder.finish();
-    Arc::new(array.with_timezone("UTC"))
+fn times(millis: Vec<i64>) -> ArrayRef {
+    Arc::new(TimestampMillisecondArray::from(millis).with_timezone("UTC"))
 }
 
-fn nanos(time: Timestamp) -> i64 {
-    // A Timestamp is at most i64::MAX by construction.
-    i64::try_from(time.nanos()).unwrap_or(i64::MAX)
+fn millis(time: Timestamp) -> i64 {
+    // A Timestamp is at most i64::MAX nanoseconds by construction.
+    i64::try_from(time.nanos() / NANOS_PER_MILLISECOND).unwrap_or(i64::MAX)
 }

@@ -4,8 +4,11 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, BooleanArray, PrimitiveArray, RecordBatch, StringArray,
-    types::{ArrowPrimitiveType, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type},
+    Array, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, RecordBatch, StringArray,
+    types::{
+        ArrowPrimitiveType, TimestampMillisecondType, TimestampNanosecondType, UInt16Type,
+        UInt32Type, UInt64Type,
+    },
 };
 use sekisho_model::{
     ClusterName, Container, DecidedBy, EdgeKey, EdgeStats, Labels, LossMinute, Party, Process,
@@ -13,9 +16,15 @@ use sekisho_model::{
 };
 
 use crate::SegmentError;
-use crate::columns::{CLUSTER, DESTINATION, PartyNames, SOURCE};
+use crate::columns::{
+    CLUSTER, COUNTS, DAY, DESTINATION, EDGE, FLAGS, HOURS, ID, MINUTE, MINUTES, PartyNames, SEEN,
+    SOURCE,
+};
 use crate::layout::Layout;
+use crate::run::EdgeId;
 use crate::words;
+
+const NANOS_PER_MILLISECOND: u64 = 1_000_000;
 
 /// A text column by name.
 struct Texts<'a>(&'static str, &'a StringArray);
@@ -63,7 +72,7 @@ impl<'a> Clusters<'a> {
     fn of(batch: &'a RecordBatch, layout: Layout) -> Result<Self, SegmentError> {
         match layout {
             Layout::WithoutCluster => Ok(Self(None)),
-            Layout::Current => Ok(Self(Some(Texts::of(batch, CLUSTER)?))),
+            Layout::Current | Layout::ByMinute => Ok(Self(Some(Texts::of(batch, CLUSTER)?))),
         }
     }
 
@@ -88,14 +97,30 @@ impl<'a, T: ArrowPrimitiveType> Numbers<'a, T> {
         (row < self.0.len() && !self.0.is_null(row)).then(|| self.0.value(row))
     }
 
+    /// Of a column without nulls.
     fn number(&self, row: usize) -> T::Native {
-        self.optional(row).unwrap_or_default()
+        self.0.values().get(row).copied().unwrap_or_default()
     }
 }
 
-impl Numbers<'_, TimestampNanosecondType> {
+/// A column of times, in milliseconds; in nanoseconds before layout 4.
+enum Times<'a> {
+    Millis(Numbers<'a, TimestampMillisecondType>),
+    Nanos(Numbers<'a, TimestampNanosecondType>),
+}
+
+impl<'a> Times<'a> {
+    fn of(batch: &'a RecordBatch, name: &'static str) -> Result<Self, SegmentError> {
+        let millis = Numbers::of(batch, name).map(Self::Millis);
+        millis.or_else(|_other| Numbers::of(batch, name).map(Self::Nanos))
+    }
+
     fn time(&self, row: usize) -> Timestamp {
-        Timestamp::from_nanos(u64::try_from(self.number(row)).unwrap_or_default())
+        let (number, unit) = match self {
+            Self::Millis(column) => (column.number(row), NANOS_PER_MILLISECOND),
+            Self::Nanos(column) => (column.number(row), 1),
+        };
+        Timestamp::from_nanos(u64::try_from(number).unwrap_or_default().saturating_mul(unit))
     }
 }
 
@@ -105,7 +130,7 @@ impl<'a> Flags<'a> {
     }
 
     fn flag(&self, row: usize) -> bool {
-        row < self.0.len() && !self.0.is_null(row) && self.0.value(row)
+        row < self.0.len() && self.0.value(row)
     }
 }
 
@@ -297,28 +322,19 @@ impl<'a> KeyReader<'a> {
 
 struct StatsReader<'a> {
     counts: [Numbers<'a, UInt64Type>; 6],
-    times: [Numbers<'a, TimestampNanosecondType>; 2],
+    times: [Times<'a>; 2],
     flags: [Flags<'a>; 4],
 }
 
 impl<'a> StatsReader<'a> {
     fn of(batch: &'a RecordBatch) -> Result<Self, SegmentError> {
+        let [a, b, c, d, e, f] = COUNTS.map(|name| Numbers::of(batch, name));
+        let [first, last] = SEEN.map(|name| Times::of(batch, name));
+        let [g, h, i, j] = FLAGS.map(|name| Flags::of(batch, name));
         Ok(Self {
-            counts: [
-                Numbers::of(batch, "connections")?,
-                Numbers::of(batch, "bytes_sent")?,
-                Numbers::of(batch, "bytes_received")?,
-                Numbers::of(batch, "packets_sent")?,
-                Numbers::of(batch, "packets_received")?,
-                Numbers::of(batch, "resets")?,
-            ],
-            times: [Numbers::of(batch, "first_seen")?, Numbers::of(batch, "last_seen")?],
-            flags: [
-                Flags::of(batch, "reported_by_source")?,
-                Flags::of(batch, "reported_by_destination")?,
-                Flags::of(batch, "reported_by_datapath")?,
-                Flags::of(batch, "loss")?,
-            ],
+            counts: [a?, b?, c?, d?, e?, f?],
+            times: [first?, last?],
+            flags: [g?, h?, i?, j?],
         })
     }
 
@@ -343,25 +359,79 @@ impl<'a> StatsReader<'a> {
     }
 }
 
-/// Gives each row of `batch` whose minute `wanted` accepts to `visit`.
-pub(crate) fn edges(
+/// Gives each row of `batch`, of a layout before 4, to `visit`.
+pub(crate) fn rows(
     batch: &RecordBatch,
     layout: Layout,
-    wanted: impl Fn(Timestamp) -> bool,
-    mut visit: impl FnMut(&EdgeKey, Timestamp, &EdgeStats),
+    mut visit: impl FnMut(&Arc<EdgeKey>, Timestamp, EdgeStats),
 ) -> Result<(), SegmentError> {
-    let minutes: Numbers<'_, TimestampNanosecondType> = Numbers::of(batch, "minute")?;
-    let keys = KeyReader::of(batch, layout)?;
+    let minutes = Times::of(batch, MINUTE)?;
     let stats = StatsReader::of(batch)?;
-    let mut last: Option<(usize, Arc<EdgeKey>)> = None;
+    for (row, key) in keys(batch, layout)?.iter().enumerate() {
+        visit(key, minutes.time(row), stats.stats(row));
+    }
+    Ok(())
+}
+
+/// The keys of the rows of `batch`, shared where they repeat.
+pub(crate) fn keys(batch: &RecordBatch, layout: Layout) -> Result<Vec<Arc<EdgeKey>>, SegmentError> {
+    let keys = KeyReader::of(batch, layout)?;
+    let mut found: Vec<Arc<EdgeKey>> = Vec::with_capacity(batch.num_rows());
     for row in 0..batch.num_rows() {
-        let minute = minutes.time(row);
-        if !wanted(minute) {
-            continue;
-        }
-        let key = keys.key(row, last.as_ref().map(|(row, key)| (*row, key)))?;
-        visit(&key, minute, &stats.stats(row));
-        last = Some((row, key));
+        let last = found.last().map(|key| (row.saturating_sub(1), key));
+        let key = keys.key(row, last)?;
+        found.push(key);
+    }
+    Ok(found)
+}
+
+/// What a row of edges says beside key and sums.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EdgeHead {
+    pub(crate) id: EdgeId,
+    /// Start of the day.
+    pub(crate) day: Timestamp,
+    /// Bits of the hours in which it was seen.
+    pub(crate) hours: u32,
+    /// How many minutes it has.
+    pub(crate) minutes: u32,
+}
+
+/// The columns of [`EdgeHead`].
+pub(crate) const HEAD: [&str; 4] = [ID, DAY, HOURS, MINUTES];
+
+/// The heads of the rows of `batch`.
+pub(crate) fn heads(batch: &RecordBatch) -> Result<Vec<EdgeHead>, SegmentError> {
+    let ids: &FixedSizeBinaryArray = column(batch, ID)?;
+    let days = Times::of(batch, DAY)?;
+    let hours: Numbers<'_, UInt32Type> = Numbers::of(batch, HOURS)?;
+    let minutes: Numbers<'_, UInt32Type> = Numbers::of(batch, MINUTES)?;
+    let head = |row: usize| {
+        let id = EdgeId::of_bytes(ids.value(row)).ok_or(SegmentError::Column(ID))?;
+        let (hours, minutes) = (hours.number(row), minutes.number(row));
+        Ok(EdgeHead { id, day: days.time(row), hours, minutes })
+    };
+    (0..batch.num_rows()).map(head).collect()
+}
+
+/// The sums of the rows of `batch`.
+pub(crate) fn sums(batch: &RecordBatch) -> Result<impl Fn(usize) -> EdgeStats, SegmentError> {
+    let stats = StatsReader::of(batch)?;
+    Ok(move |row| stats.stats(row))
+}
+
+/// Gives each row of minutes or hours, by the column `time`, to `visit`: edge, time, and its sums
+/// when they are asked for.
+pub(crate) fn counts(
+    batch: &RecordBatch,
+    time: &'static str,
+    mut visit: impl FnMut(u32, Timestamp, &dyn Fn() -> EdgeStats) -> Result<(), SegmentError>,
+) -> Result<(), SegmentError> {
+    let edges: Numbers<'_, UInt32Type> = Numbers::of(batch, EDGE)?;
+    let times = Times::of(batch, time)?;
+    let stats = StatsReader::of(batch)?;
+    for row in 0..batch.num_rows() {
+        visit(edges.number(row), times.time(row), &|| stats.stats(row))?;
     }
     Ok(())
 }
@@ -372,7 +442,7 @@ pub(crate) fn losses(
     layout: Layout,
     mut visit: impl FnMut(LossMinute),
 ) -> Result<(), SegmentError> {
-    let minutes: Numbers<'_, TimestampNanosecondType> = Numbers::of(batch, "minute")?;
+    let minutes = Times::of(batch, MINUTE)?;
     let cluster = Clusters::of(batch, layout)?;
     let (node, hook) = (Texts::of(batch, "node")?, Texts::of(batch, "hook")?);
     let produced: Numbers<'_, UInt64Type> = Numbers::of(batch, "produced")?;

@@ -101,6 +101,23 @@ pub enum ScanError {
     },
 }
 
+/// Segments could not be merged; they are as before.
+#[derive(Debug, thiserror::Error)]
+pub enum CompactError {
+    /// There is nothing to merge.
+    #[error("there is no segment to merge")]
+    Empty,
+    /// A part could not be read, or the merged segment not be written.
+    #[error("merge into segment `{path}`")]
+    Segment {
+        /// The merged segment.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: SegmentError,
+    },
+}
+
 /// A segment could not be removed.
 #[derive(Debug, thiserror::Error)]
 #[error("remove `{path}`")]

@@ -12,33 +12,47 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Writes `path` by `write` under a temporary name, syncs it, and moves it into place. On an error
-/// the temporary file is removed and `path` is as before.
+/// A file that is being written under a temporary name. Dropped before [`Self::commit`], it is
+/// removed; what can't be removed then is removed by the next `open`.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    temporary: PathBuf,
+    path: PathBuf,
+    moved: bool,
+}
+
+impl Draft {
+    pub(crate) fn create(path: &Path) -> io::Result<(Self, File)> {
+        let temporary = temporary_of(path);
+        let file = File::create(&temporary)?;
+        Ok((Self { temporary, path: path.to_owned(), moved: false }, file))
+    }
+
+    /// Syncs `file`, which was written, and moves it into place; durable on return.
+    pub(crate) fn commit(mut self, file: &File) -> io::Result<()> {
+        file.sync_all()?;
+        fs::rename(&self.temporary, &self.path)?;
+        self.moved = true;
+        self.path.parent().map_or(Ok(()), sync_folder)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.moved {
+            fs::remove_file(&self.temporary).ok();
+        }
+    }
+}
+
+/// Writes `path` by `write` as a whole: on an error it is as before.
 pub(crate) fn write_whole<E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(File) -> Result<File, E>,
 ) -> Result<(), E> {
-    let temporary = temporary_of(path);
-    let result = write_and_move(&temporary, path, write);
-    if result.is_err() {
-        // What cannot be removed now is removed by the next `open`.
-        fs::remove_file(&temporary).ok();
-    }
-    result
-}
-
-fn write_and_move<E: From<io::Error>>(
-    temporary: &Path,
-    path: &Path,
-    write: impl FnOnce(File) -> Result<File, E>,
-) -> Result<(), E> {
-    let file = write(File::create(temporary)?)?;
-    file.sync_all()?;
-    fs::rename(temporary, path)?;
-    if let Some(folder) = path.parent() {
-        sync_folder(folder)?;
-    }
-    Ok(())
+    let (draft, file) = Draft::create(path)?;
+    let file = write(file)?;
+    Ok(draft.commit(&file)?)
 }
 
 fn temporary_of(path: &Path) -> PathBuf {

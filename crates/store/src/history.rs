@@ -1,17 +1,28 @@
 //! What can be asked and recorded, whether the folder is open for writing or only for reading.
 
-use sekisho_model::{EdgeMinute, Flow, LossMinute, TimeRange, Timestamp};
+use sekisho_model::{EdgeDay, EdgeMinute, EdgeStats, Flow, LossMinute, TimeRange, Timestamp};
 
 use crate::loss::Losses;
+use crate::reader::Runs;
 use crate::segment::Segment;
-use crate::sums::{Caps, Sums};
+use crate::sums::{Caps, Sums, overlaps};
+use crate::totals::Totals;
 use crate::{ScanError, SegmentError, StoreLimits, StoreStatus};
 
 /// The record and query side of a flow store, which other back ends implement too.
 pub trait FlowStore {
     /// Takes flows and losses into the newest generation. Each flow counts in the minute of its
-    /// `stats.last_seen`. Not durable by itself: the log is.
+    /// `stats.last_seen`; its moments are kept to the millisecond. Not durable by itself: the log
+    /// is.
     fn record(&mut self, flows: &[Flow], losses: &[LossMinute]);
+
+    /// Returns one row per edge and day, summed over all minutes that overlap `range`. Rows of one
+    /// edge are neighbours, by day; the order of edges means nothing, and is the same for the same
+    /// history.
+    ///
+    /// # Errors
+    /// [`ScanError`] if a part of the history cannot be read; there is no partial answer.
+    fn edges(&self, range: TimeRange) -> Result<Vec<EdgeDay>, ScanError>;
 
     /// Returns one row per edge and minute for all minutes that overlap `range`, sorted by source,
     /// destination, port, the rest of the key, minute.
@@ -43,6 +54,10 @@ pub(crate) trait Embedded {
 impl<T: Embedded> FlowStore for T {
     fn record(&mut self, flows: &[Flow], losses: &[LossMinute]) {
         self.history_mut().record(flows, losses);
+    }
+
+    fn edges(&self, range: TimeRange) -> Result<Vec<EdgeDay>, ScanError> {
+        self.history().edges(range)
     }
 
     fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError> {
@@ -84,7 +99,12 @@ impl History {
 
     pub(crate) fn record(&mut self, flows: &[Flow], losses: &[LossMinute]) {
         for flow in flows {
-            self.hot.add(&flow.key, flow.stats.last_seen.minute(), &flow.stats);
+            let stats = EdgeStats {
+                first_seen: flow.stats.first_seen.millisecond(),
+                last_seen: flow.stats.last_seen.millisecond(),
+                ..flow.stats.clone()
+            };
+            self.hot.add(&flow.key, stats.last_seen.minute(), &stats);
         }
         for loss in losses {
             self.hot_losses.add(loss);
@@ -110,10 +130,19 @@ impl History {
         Ok(())
     }
 
+    pub(crate) fn edges(&self, range: TimeRange) -> Result<Vec<EdgeDay>, ScanError> {
+        let mut totals = Totals::default();
+        for segment in self.segments.iter().filter(|segment| segment.meets(range)) {
+            totals.add_segment(segment, range).map_err(|cause| unreadable(segment, cause))?;
+        }
+        self.hot.total(range, &mut totals);
+        Ok(totals.to_rows())
+    }
+
     pub(crate) fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError> {
         let mut sums = Sums::new(None);
         for segment in self.segments.iter().filter(|segment| segment.meets(range)) {
-            segment.edges(range, &mut sums).map_err(|cause| unreadable(segment, cause))?;
+            scan(segment, range, &mut sums).map_err(|cause| unreadable(segment, cause))?;
         }
         self.hot.pour(range, &mut sums);
         Ok(sums.to_rows())
@@ -148,6 +177,16 @@ impl History {
             damaged: Vec::new(),
         }
     }
+}
+
+fn scan(segment: &Segment, range: TimeRange, into: &mut Sums) -> Result<(), SegmentError> {
+    let mut runs = Runs::of(segment)?;
+    while let Some(run) = runs.next()? {
+        for (minute, stats) in run.minutes.iter().filter(|row| overlaps(row.0, range)) {
+            into.add(&run.key, *minute, stats);
+        }
+    }
+    Ok(())
 }
 
 fn oldest(times: impl Iterator<Item = Timestamp>) -> Option<Timestamp> {

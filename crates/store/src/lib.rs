@@ -7,6 +7,7 @@
 //! the next [`LocalStore::open`] hands back, never both. docs/store.md has the layout on disk.
 
 mod columns;
+mod compact;
 mod decode;
 mod errors;
 mod files;
@@ -18,11 +19,18 @@ mod local;
 mod log;
 mod loss;
 mod read_only;
+mod reader;
+mod run;
 mod segment;
 mod sums;
+mod totals;
 mod words;
+mod writer;
 
-pub use errors::{AppendError, OpenError, RetentionError, RotateError, ScanError, SegmentError};
+pub use compact::{Compacted, Compaction};
+pub use errors::{
+    AppendError, CompactError, OpenError, RetentionError, RotateError, ScanError, SegmentError,
+};
 pub use frame::{FRAME_BYTES_MAX, Frame, FrameKind};
 pub use history::FlowStore;
 pub use limits::{StoreLimits, StoreStatus};

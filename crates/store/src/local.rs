@@ -15,8 +15,12 @@ use sekisho_model::Timestamp;
 use crate::history::{Embedded, FlowStore, History};
 use crate::layout::Layout;
 use crate::log::{self, Log, ReplayedLog};
-use crate::segment::{self, Listing};
-use crate::{AppendError, OpenError, RetentionError, RotateError, StoreLimits, StoreStatus, files};
+use crate::segment::{self, Listing, Part};
+use crate::writer::SegmentWriter;
+use crate::{
+    AppendError, Compacted, Compaction, OpenError, RetentionError, RotateError, StoreLimits,
+    StoreStatus, compact, files,
+};
 
 const LOGS: &str = "log";
 const SEGMENTS: &str = "segments";
@@ -35,6 +39,8 @@ pub struct LocalStore {
     older: Vec<(u64, u64)>,
     /// Logs that a segment covers and that could not be removed yet.
     retired: Vec<u64>,
+    /// Segments that were merged into others and are not removed yet.
+    replaced: Vec<(u64, u64)>,
     append_fault: Option<String>,
     rotate_fault: Option<String>,
     damaged: Vec<String>,
@@ -111,7 +117,7 @@ impl LocalStore {
         let lock = locked(folder)?;
         match layout_of(folder)? {
             Some(Layout::Current) => {}
-            Some(Layout::WithoutCluster) | None => write_version(folder)?,
+            Some(Layout::ByMinute | Layout::WithoutCluster) | None => write_version(folder)?,
         }
         let (listing, damaged) = cleaned_segments(&segments_folder)?;
         let ids = cleaned_logs(&logs_folder, &listing)?;
@@ -133,6 +139,7 @@ impl LocalStore {
             log,
             older,
             retired: Vec::new(),
+            replaced: Vec::new(),
             append_fault: None,
             rotate_fault: None,
             damaged,
@@ -194,9 +201,17 @@ impl LocalStore {
         let first = self.older.first().map_or(closed.id, |(id, _)| *id);
         let logs = (first, closed.id);
         self.history
-            .close(|sums, losses| segment::write((&segments_folder, logs), sums, losses, note))
+            .close(|sums, losses| {
+                let spans_hours = sums.minutes().is_some_and(|(a, b)| a.hour() != b.hour());
+                let mut writer = SegmentWriter::create(&segments_folder, logs, spans_hours)?;
+                for run in sums.runs() {
+                    writer.push(&run)?;
+                }
+                let notes: Vec<String> = note.map(str::to_owned).into_iter().collect();
+                writer.finish(losses, &notes)
+            })
             .map_err(|cause| {
-                let path = segment::edges_path(&segments_folder, logs);
+                let path = segment::path_of(&segments_folder, logs, Part::Edges);
                 RotateError::Segment { path, cause }
             })?;
         self.retired.extend(self.older.drain(..).map(|(id, _)| id));
@@ -229,7 +244,48 @@ impl LocalStore {
     pub fn notes(&self) -> Vec<&str> {
         let mut segments: Vec<_> = self.history.segments.iter().collect();
         segments.sort_unstable_by_key(|segment| segment.logs);
-        segments.into_iter().filter_map(|segment| segment.note.as_deref()).collect()
+        segments.into_iter().flat_map(|segment| segment.notes.iter().map(String::as_str)).collect()
+    }
+
+    /// Segments that should become one at `now`; None if all is well.
+    #[must_use]
+    pub fn compaction(&self, now: Timestamp) -> Option<Compaction> {
+        // The parts of the last one may not be gone yet.
+        if self.replaced.is_empty() { compact::plan(&self.history.segments, now) } else { None }
+    }
+
+    /// Takes over what a [`Compaction`] made. If one of its parts was removed meanwhile, it is
+    /// dropped, and what it was made of stays.
+    ///
+    /// # Errors
+    /// [`RetentionError`] if it should be dropped and can't be: the next `open` would find in it
+    /// what was removed.
+    pub fn adopt(&mut self, compacted: Compacted) -> Result<(), RetentionError> {
+        let Compacted { parts, merged } = compacted;
+        let is_held = |logs: &(u64, u64)| self.history.segments.iter().any(|s| s.logs == *logs);
+        if !parts.iter().all(is_held) {
+            return merged.remove();
+        }
+        self.history.segments.retain(|segment| !parts.contains(&segment.logs));
+        self.history.segments.push(merged);
+        self.replaced.extend(parts);
+        Ok(())
+    }
+
+    /// Removes the parts of merged segments. Call it a while after [`Self::adopt`], so that who
+    /// listed the folder before can still read them. Returns how many went.
+    ///
+    /// # Errors
+    /// [`RetentionError`] for the first that can't be removed; it is never read again.
+    pub fn remove_replaced(&mut self) -> Result<usize, RetentionError> {
+        let (_, segments_folder) = folders(&self.folder);
+        let mut removed = 0;
+        while let Some(logs) = self.replaced.last() {
+            segment::remove(&segments_folder, *logs)?;
+            self.replaced.pop();
+            removed += 1;
+        }
+        Ok(removed)
     }
 
     fn log_bytes(&self) -> u64 {
@@ -248,6 +304,8 @@ impl LocalStore {
         bytes_max: u64,
     ) -> Result<usize, RetentionError> {
         self.remove_retired();
+        // What was merged must not come back when the merged segment goes.
+        self.remove_replaced()?;
         let horizon = now.minus_seconds(age_s_max);
         let future = now.plus_seconds(FUTURE_S_MAX);
         let age_of = |minutes: Option<(Timestamp, Timestamp)>| match minutes {
@@ -325,9 +383,12 @@ fn cleaned_segments(folder: &Path) -> Result<(Listing, Vec<String>), OpenError> 
     files::remove_temporary(folder).map_err(failed)?;
     segment::remove_orphans(folder).map_err(failed)?;
     let listing = segment::list(folder).map_err(failed)?;
+    for logs in &listing.merged {
+        segment::remove(folder, *logs).map_err(|error| write_error(&error.path, error.cause))?;
+    }
     let mut damaged = Vec::new();
-    for (path, cause) in &listing.damaged {
-        let aside = segment::set_aside(path).map_err(failed)?;
+    for (logs, _, cause) in &listing.damaged {
+        let aside = segment::set_aside(folder, *logs).map_err(failed)?;
         tracing::error!(path = %aside.display(), cause = error_chain(cause), "segment set aside");
         damaged.push(format!("`{}`: {}", aside.display(), error_chain(cause)));
     }

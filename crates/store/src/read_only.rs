@@ -41,7 +41,7 @@ pub fn open_read_only(
     let damaged = listing
         .damaged
         .iter()
-        .map(|(path, cause)| format!("`{}`: {}", path.display(), error_chain(cause)))
+        .map(|(_, path, cause)| format!("`{}`: {}", path.display(), error_chain(cause)))
         .collect();
     let frames = replay.iter().flat_map(|log| &log.frames);
     let log_bytes = frames.map(|frame| frame.payload.len() as u64).sum();

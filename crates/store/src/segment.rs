@@ -1,76 +1,85 @@
-//! Segments: the rows of closed generations as Parquet files, one for edges, one for losses.
+//! Segments: the rows of closed generations as Parquet files, of edges, minutes, hours and losses.
 //!
-//! A segment is named by the logs it was made from, first and last. It exists if its edge file
-//! does: the loss file is moved into place before it. So one rename decides whether the rows of a
-//! generation are in the segment or in the logs, never both and never neither.
+//! A segment is named by the logs it was made from, first and last. It exists if its file of edges
+//! does: the others are moved into place before it. So one rename decides whether the rows of a
+//! generation are in the segment or in the logs, never both and never neither. A segment whose logs
+//! are all of another's was merged into that one, and counts no more.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::metadata::{KeyValue, SortingColumn};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use sekisho_model::{LossMinute, TimeRange, Timestamp};
 
 use crate::layout::Layout;
 use crate::loss::Losses;
-use crate::sums::{Sums, overlaps};
-use crate::{SegmentError, columns, decode, files};
+use crate::sums::overlaps;
+use crate::{RetentionError, SegmentError, decode, files};
 
-const EDGES: &str = "edges.parquet";
-const LOSSES: &str = "losses.parquet";
 /// Ending given to a segment that cannot be read, so that it is kept and looked at by a human.
 const DAMAGED: &str = "damaged";
-const ROW_GROUP_ROWS: usize = 262_144;
-/// Columns by which edge rows are sorted, in this order.
-const SORTED_BY: [&str; 9] = [
-    "source_namespace",
-    "source_workload",
-    "source_workload_kind",
-    "source_pod",
-    "destination_namespace",
-    "destination_workload",
-    "destination_workload_kind",
-    "destination_pod",
-    "port",
-];
+const SECONDS_PER_MINUTE: u64 = 60;
 
-/// Metadata: what whoever made the segment noted with it.
-const NOTE: &str = "sekisho.note";
+/// Metadata: what whoever made the segment noted with it; may be there several times.
+pub(crate) const NOTE: &str = "sekisho.note";
+pub(crate) const LAYOUT: &str = "sekisho.layout";
+pub(crate) const FIRST: &str = "sekisho.minute.first";
+pub(crate) const LAST: &str = "sekisho.minute.last";
+/// Metadata: rows in the file of minutes.
+pub(crate) const ROWS: &str = "sekisho.minutes";
+
+/// The files of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// A row for each edge and day; in layouts before 4 for each edge and minute.
+    Edges,
+    /// A row for each edge and minute.
+    Minutes,
+    /// A row for each edge and hour; missing where all is of one hour.
+    Hours,
+    /// What was lost; missing if nothing is told of it.
+    Losses,
+}
+
+impl Part {
+    /// In the order in which they are moved into place; [`Self::Edges`] is last.
+    const ALL: [Self; 4] = [Self::Hours, Self::Minutes, Self::Losses, Self::Edges];
+
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Edges => "edges.parquet",
+            Self::Minutes => "minutes.parquet",
+            Self::Hours => "hours.parquet",
+            Self::Losses => "losses.parquet",
+        }
+    }
+}
 
 /// One segment and what its metadata says.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     pub(crate) logs: (u64, u64),
-    layout: Layout,
+    pub(crate) layout: Layout,
     /// Earliest and latest minute of edges and losses; None if it holds neither.
     pub(crate) minutes: Option<(Timestamp, Timestamp)>,
+    /// Pairs of edge and minute.
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     /// What whoever made it noted with it.
-    pub(crate) note: Option<String>,
+    pub(crate) notes: Vec<String>,
 }
 
-fn stem(logs: (u64, u64)) -> String {
-    format!("{:020}-{:020}", logs.0, logs.1)
+/// The path of a part of the segment made from `logs`.
+pub(crate) fn path_of(folder: &Path, logs: (u64, u64), part: Part) -> PathBuf {
+    folder.join(format!("{:020}-{:020}.{}", logs.0, logs.1, part.ending()))
 }
 
-/// The file of the edges of the segment made from `logs`.
-pub(crate) fn edges_path(folder: &Path, logs: (u64, u64)) -> PathBuf {
-    folder.join(format!("{}.{EDGES}", stem(logs)))
-}
-
-fn losses_path(folder: &Path, logs: (u64, u64)) -> PathBuf {
-    folder.join(format!("{}.{LOSSES}", stem(logs)))
-}
-
-fn logs_of(name: &str, ending: &str) -> Option<(u64, u64)> {
-    let (first, last) = name.strip_suffix(ending)?.strip_suffix('.')?.split_once('-')?;
+fn logs_of(name: &str, part: Part) -> Option<(u64, u64)> {
+    let name = name.strip_suffix(part.ending())?.strip_suffix('.')?;
+    let (first, last) = name.split_once('-')?;
     Some((first.parse().ok()?, last.parse().ok()?))
 }
 
@@ -79,200 +88,151 @@ fn logs_of(name: &str, ending: &str) -> Option<(u64, u64)> {
 pub(crate) struct Listing {
     /// Readable segments, oldest first.
     pub(crate) segments: Vec<Segment>,
-    /// Segments that cannot be read, and why.
-    pub(crate) damaged: Vec<(PathBuf, SegmentError)>,
+    /// Segments that were merged into one of these.
+    pub(crate) merged: Vec<(u64, u64)>,
+    /// Segments that cannot be read, by the path of their edges, and why.
+    pub(crate) damaged: Vec<((u64, u64), PathBuf, SegmentError)>,
 }
 
-/// Lists the segments in `folder`, reading only their footers.
+/// Lists the segments in `folder`, reading only the footers of their edges.
 pub(crate) fn list(folder: &Path) -> io::Result<Listing> {
     let mut listing = Listing::default();
-    for logs in files::names(folder)?.iter().filter_map(|name| logs_of(name, EDGES)) {
+    for logs in files::names(folder)?.iter().filter_map(|name| logs_of(name, Part::Edges)) {
         match open(folder, logs) {
-            Ok(segment) => listing.segments.push(segment),
-            // Retention removed it since the folder was read.
-            Err(SegmentError::Io(cause)) if cause.kind() == io::ErrorKind::NotFound => {}
-            Err(cause) => listing.damaged.push((edges_path(folder, logs), cause)),
+            Ok(Some(segment)) => listing.segments.push(segment),
+            Ok(None) => {}
+            Err(cause) => listing.damaged.push((logs, path_of(folder, logs, Part::Edges), cause)),
         }
     }
+    let all: Vec<(u64, u64)> = listing.segments.iter().map(|segment| segment.logs).collect();
+    let is_merged = |logs: (u64, u64)| all.iter().any(|into| is_part(logs, *into));
+    listing.segments.retain(|segment| !is_merged(segment.logs));
+    listing.merged = all.iter().copied().filter(|logs| is_merged(*logs)).collect();
     Ok(listing)
 }
 
-/// Removes loss files whose edge file never came: the crash was between the two.
+/// Whether all logs of `one` are of `whole`, which has more.
+pub(crate) fn is_part(one: (u64, u64), whole: (u64, u64)) -> bool {
+    one != whole && whole.0 <= one.0 && one.1 <= whole.1
+}
+
+/// Removes files of segments without edges: the crash was before these were moved into place, or
+/// after they were removed.
 pub(crate) fn remove_orphans(folder: &Path) -> io::Result<()> {
-    let names = files::names(folder)?;
-    for logs in names.iter().filter_map(|name| logs_of(name, LOSSES)) {
-        if !edges_path(folder, logs).exists() {
-            files::remove(&losses_path(folder, logs))?;
+    for name in files::names(folder)? {
+        let logs = Part::ALL.into_iter().find_map(|part| logs_of(&name, part));
+        if logs.is_some_and(|logs| !path_of(folder, logs, Part::Edges).exists()) {
+            files::remove(&folder.join(name))?;
         }
     }
     Ok(())
 }
 
-/// Gives a damaged segment file another ending, so that it is no segment any more.
-pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(DAMAGED);
-    let aside = PathBuf::from(name);
-    std::fs::rename(path, &aside)?;
+/// Removes what there is of a segment that could not be written.
+pub(crate) fn discard(folder: &Path, logs: (u64, u64)) {
+    for part in Part::ALL {
+        files::remove(&path_of(folder, logs, part)).ok();
+    }
+}
+
+/// Gives the files of a damaged segment another ending, so that it is no segment any more. Returns
+/// the new path of its edges.
+pub(crate) fn set_aside(folder: &Path, logs: (u64, u64)) -> io::Result<PathBuf> {
+    let mut aside = PathBuf::new();
+    for part in Part::ALL {
+        let path = path_of(folder, logs, part);
+        let mut name = path.as_os_str().to_owned();
+        name.push(".");
+        name.push(DAMAGED);
+        aside = PathBuf::from(name);
+        match std::fs::rename(&path, &aside) {
+            Err(cause) if part != Part::Edges && cause.kind() == io::ErrorKind::NotFound => {}
+            done => done?,
+        }
+    }
     Ok(aside)
 }
 
-fn open(folder: &Path, logs: (u64, u64)) -> Result<Segment, SegmentError> {
-    let file = File::open(edges_path(folder, logs))?;
-    let mut bytes = file.metadata()?.len();
-    if let Ok(metadata) = std::fs::metadata(losses_path(folder, logs)) {
-        bytes = bytes.saturating_add(metadata.len());
+/// Removes the files of a segment, edges first.
+pub(crate) fn remove(folder: &Path, logs: (u64, u64)) -> Result<(), RetentionError> {
+    for part in Part::ALL.into_iter().rev() {
+        let path = path_of(folder, logs, part);
+        files::remove(&path).map_err(|cause| RetentionError { path, cause })?;
     }
+    files::sync_folder(folder).map_err(|cause| RetentionError { path: folder.to_owned(), cause })
+}
+
+/// None if it was removed since its folder was read.
+fn open(folder: &Path, logs: (u64, u64)) -> Result<Option<Segment>, SegmentError> {
+    let is_gone = || !path_of(folder, logs, Part::Edges).exists();
+    match opened(folder, logs) {
+        Err(_gone) if is_gone() => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// Reads what the metadata of a segment says.
+pub(crate) fn opened(folder: &Path, logs: (u64, u64)) -> Result<Segment, SegmentError> {
+    let file = File::open(path_of(folder, logs, Part::Edges))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
     let metadata = reader.metadata().file_metadata();
-    let pairs: BTreeMap<&str, &str> = metadata
-        .key_value_metadata()
-        .into_iter()
-        .flatten()
-        .filter_map(|pair| Some((pair.key.as_str(), pair.value.as_deref()?)))
-        .collect();
-    let layout = pairs.get("sekisho.layout").and_then(|text| Layout::of_number(text));
-    let layout = layout.ok_or(SegmentError::Metadata("sekisho.layout"))?;
-    let minute = |name: &'static str| match pairs.get(name) {
-        Some(text) => text
-            .parse()
-            .map(|nanos| Some(Timestamp::from_nanos(nanos)))
-            .map_err(|_no_number| SegmentError::Metadata(name)),
+    let pairs = metadata.key_value_metadata().into_iter().flatten();
+    let pairs = pairs.filter_map(|pair| Some((pair.key.as_str(), pair.value.as_deref()?)));
+    let notes = pairs.clone().filter(|(key, _)| *key == NOTE);
+    let notes = notes.map(|(_, note)| note.to_owned()).collect();
+    let pairs: BTreeMap<&str, &str> = pairs.collect();
+    let layout = pairs.get(LAYOUT).and_then(|text| Layout::of_number(text));
+    let layout = layout.ok_or(SegmentError::Metadata(LAYOUT))?;
+    let number = |name: &'static str| match pairs.get(name) {
+        Some(text) => {
+            text.parse::<u64>().map(Some).map_err(|_no_number| SegmentError::Metadata(name))
+        }
         None => Ok(None),
     };
-    let minutes = minute("sekisho.minute.first")?.zip(minute("sekisho.minute.last")?);
-    let rows = u64::try_from(metadata.num_rows()).unwrap_or_default();
-    let note = pairs.get(NOTE).map(|text| (*text).to_owned());
-    Ok(Segment { folder: folder.to_owned(), logs, layout, minutes, rows, bytes, note })
-}
-
-/// Writes the segment of `logs`. Durable on return; on an error there is no segment.
-pub(crate) fn write(
-    (folder, logs): (&Path, (u64, u64)),
-    sums: &Sums,
-    losses: &Losses,
-    note: Option<&str>,
-) -> Result<Segment, SegmentError> {
-    let minutes = widest(sums.minutes(), losses.minutes());
-    if !losses.is_empty() {
-        files::write_whole(&losses_path(folder, logs), |file| {
-            let batch = columns::losses(losses.rows(TimeRange::ALL))?;
-            let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(losses_properties()))?;
-            writer.write(&batch)?;
-            Ok::<_, SegmentError>(writer.into_inner()?)
-        })?;
-    }
-    let written = files::write_whole(&edges_path(folder, logs), |file| {
-        write_edges(file, sums, (minutes, note))
-    });
-    if written.is_err() && !losses.is_empty() {
-        // An orphan is harmless and `open` removes it; it need not wait for that.
-        files::remove(&losses_path(folder, logs)).ok();
-    }
-    written?;
-    open(folder, logs)
-}
-
-fn write_edges(
-    file: File,
-    sums: &Sums,
-    (minutes, note): (Option<(Timestamp, Timestamp)>, Option<&str>),
-) -> Result<File, SegmentError> {
-    let mut rows = sums.sorted();
-    let mut batch = columns::edges(&mut rows)?;
-    let schema = batch.schema();
-    let properties = edges_properties(&schema, minutes, note);
-    let mut writer = ArrowWriter::try_new(file, schema, Some(properties))?;
-    while batch.num_rows() > 0 {
-        writer.write(&batch)?;
-        batch = columns::edges(&mut rows)?;
-    }
-    Ok(writer.into_inner()?)
-}
-
-fn losses_properties() -> WriterProperties {
-    WriterProperties::builder().set_compression(compression()).build()
-}
-
-fn compression() -> Compression {
-    // Level 1 is always valid; the default level is the fallback that cannot be reached.
-    Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default())
-}
-
-fn edges_properties(
-    schema: &arrow_schema::Schema,
-    minutes: Option<(Timestamp, Timestamp)>,
-    note: Option<&str>,
-) -> WriterProperties {
-    let layout = Layout::Current.number().to_owned();
-    let mut pairs = vec![KeyValue::new("sekisho.layout".to_owned(), layout)];
-    if let Some((first, last)) = minutes {
-        let pair =
-            |name: &str, time: Timestamp| KeyValue::new(name.to_owned(), time.nanos().to_string());
-        pairs.push(pair("sekisho.minute.first", first));
-        pairs.push(pair("sekisho.minute.last", last));
-    }
-    pairs.extend(note.map(|text| KeyValue::new(NOTE.to_owned(), text.to_owned())));
-    let sorting = |name: &str| {
-        let index = i32::try_from(schema.index_of(name).ok()?).ok()?;
-        Some(SortingColumn { column_idx: index, descending: false, nulls_first: false })
+    let time = |nanos: Option<u64>| nanos.map(Timestamp::from_nanos);
+    let minutes = time(number(FIRST)?).zip(time(number(LAST)?));
+    let rows = match layout {
+        Layout::Current => number(ROWS)?.ok_or(SegmentError::Metadata(ROWS))?,
+        Layout::ByMinute | Layout::WithoutCluster => {
+            u64::try_from(metadata.num_rows()).unwrap_or_default()
+        }
     };
-    WriterProperties::builder()
-        .set_compression(compression())
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_sorting_columns(SORTED_BY.into_iter().map(sorting).collect())
-        .set_key_value_metadata(Some(pairs))
-        .build()
-}
-
-fn widest(
-    a: Option<(Timestamp, Timestamp)>,
-    b: Option<(Timestamp, Timestamp)>,
-) -> Option<(Timestamp, Timestamp)> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
-        (one, other) => one.or(other),
+    if layout == Layout::Current && rows > 0 {
+        // Without its minutes it is no whole segment.
+        std::fs::metadata(path_of(folder, logs, Part::Minutes))?;
     }
+    let bytes = Part::ALL.into_iter().filter_map(|part| {
+        std::fs::metadata(path_of(folder, logs, part)).ok().map(|metadata| metadata.len())
+    });
+    let bytes = bytes.sum();
+    Ok(Segment { folder: folder.to_owned(), logs, layout, minutes, rows, bytes, notes })
 }
 
 impl Segment {
     /// The file that is named in errors.
     pub(crate) fn path(&self) -> PathBuf {
-        edges_path(&self.folder, self.logs)
+        self.part(Part::Edges)
+    }
+
+    pub(crate) fn part(&self, part: Part) -> PathBuf {
+        path_of(&self.folder, self.logs, part)
     }
 
     /// Whether some minute of it may overlap `range`.
     pub(crate) fn meets(&self, range: TimeRange) -> bool {
         self.minutes.is_some_and(|(first, last)| {
-            overlaps(last, range)
-                || overlaps(first, range)
-                || (first < range.to && range.from < last)
+            first < range.to && last.plus_seconds(SECONDS_PER_MINUTE) > range.from
         })
     }
 
-    /// Adds the rows of minutes that overlap `range` to `into`.
-    pub(crate) fn edges(&self, range: TimeRange, into: &mut Sums) -> Result<(), SegmentError> {
-        let file = File::open(self.path())?;
-        let reader =
-            ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(8_192).build()?;
-        for batch in reader {
-            decode::edges(
-                &batch?,
-                self.layout,
-                |minute| overlaps(minute, range),
-                |key, minute, stats| {
-                    into.add(key, minute, stats);
-                },
-            )?;
-        }
-        Ok(())
+    /// Whether all minutes of it overlap `range`.
+    pub(crate) fn is_inside(&self, range: TimeRange) -> bool {
+        self.minutes.is_none_or(|(first, last)| overlaps(first, range) && overlaps(last, range))
     }
 
     /// Adds the losses of minutes that overlap `range` to `into`.
     pub(crate) fn losses(&self, range: TimeRange, into: &mut Losses) -> Result<(), SegmentError> {
-        let file = match File::open(losses_path(&self.folder, self.logs)) {
+        let file = match File::open(self.part(Part::Losses)) {
             Ok(file) => file,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(cause) => return Err(cause.into()),
@@ -288,12 +248,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Removes both files.
-    pub(crate) fn remove(&self) -> Result<(), crate::RetentionError> {
-        for path in [self.path(), losses_path(&self.folder, self.logs)] {
-            files::remove(&path).map_err(|cause| crate::RetentionError { path, cause })?;
-        }
-        files::sync_folder(&self.folder)
-            .map_err(|cause| crate::RetentionError { path: self.folder.clone(), cause })
+    /// Removes its files.
+    pub(crate) fn remove(&self) -> Result<(), RetentionError> {
+        remove(&self.folder, self.logs)
     }
 }

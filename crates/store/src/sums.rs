@@ -12,6 +12,9 @@ use sekisho_model::{
     EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind, TimeRange, Timestamp, WorkloadRef,
 };
 
+use crate::run::{EdgeId, Run, key_order};
+use crate::totals::Totals;
+
 const NANOS_PER_MINUTE: u64 = 60_000_000_000;
 
 /// Budgets of a generation.
@@ -25,6 +28,7 @@ pub(crate) struct Caps {
 /// One edge and its minutes, ascending.
 #[derive(Debug)]
 struct Slot {
+    id: EdgeId,
     key: Arc<EdgeKey>,
     minutes: Vec<(Timestamp, EdgeStats)>,
 }
@@ -131,7 +135,11 @@ impl Sums {
     /// None only if there are 2^32 edges already, which no memory holds.
     fn new_slot(&mut self, hash: u64, key: &EdgeKey) -> Option<u32> {
         let number = u32::try_from(self.slots.len()).ok()?;
-        self.slots.push(Slot { key: Arc::new(key.clone()), minutes: Vec::new() });
+        self.slots.push(Slot {
+            id: EdgeId::of(key),
+            key: Arc::new(key.clone()),
+            minutes: Vec::new(),
+        });
         self.slot_index.insert(hash, number);
         Some(number)
     }
@@ -236,29 +244,42 @@ impl Sums {
         }
     }
 
-    /// Visits all rows sorted by source, destination, port, the rest of the key, minute.
-    pub(crate) fn sorted(&self) -> impl Iterator<Item = (&EdgeKey, Timestamp, &EdgeStats)> {
+    /// The same into sums by day.
+    pub(crate) fn total(&self, range: TimeRange, into: &mut Totals) {
+        for slot in &self.slots {
+            for (minute, stats) in slot.minutes.iter().filter(|row| overlaps(row.0, range)) {
+                into.add(slot.id, &slot.key, *minute, stats);
+            }
+        }
+    }
+
+    fn sorted(&self) -> Vec<&Slot> {
         let mut slots: Vec<&Slot> = self.slots.iter().collect();
-        slots.sort_by(|a, b| order(&a.key).cmp(&order(&b.key)).then_with(|| a.key.cmp(&b.key)));
-        slots.into_iter().flat_map(|slot| {
-            slot.minutes.iter().map(|(minute, stats)| (&*slot.key, *minute, stats))
+        slots.sort_by(|a, b| key_order(&a.key, &b.key));
+        slots
+    }
+
+    /// All runs, in the order of a segment.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Run> {
+        self.sorted().into_iter().flat_map(|slot| {
+            let days = slot.minutes.chunk_by(|(one, _), (next, _)| one.day() == next.day());
+            days.filter_map(|minutes| {
+                let (key, day) = (Arc::clone(&slot.key), minutes.first()?.0.day());
+                Some(Run { id: slot.id, key, day, minutes: minutes.to_vec() })
+            })
         })
     }
 
-    /// All rows, in the order of [`Self::sorted`].
+    /// All rows, sorted by source, destination, port, the rest of the key, minute.
     pub(crate) fn to_rows(&self) -> Vec<EdgeMinute> {
-        let row = |(key, minute, stats): (&EdgeKey, Timestamp, &EdgeStats)| EdgeMinute {
-            minute,
-            key: key.clone(),
+        let row = |(slot, (minute, stats)): (&Slot, &(Timestamp, EdgeStats))| EdgeMinute {
+            minute: *minute,
+            key: EdgeKey::clone(&slot.key),
             stats: stats.clone(),
         };
-        self.sorted().map(row).collect()
+        let rows = self.sorted().into_iter();
+        rows.flat_map(|slot| slot.minutes.iter().map(move |minute| row((slot, minute)))).collect()
     }
-}
-
-fn order(key: &EdgeKey) -> (&WorkloadRef, &str, &WorkloadRef, &str, u16) {
-    let (source, destination) = (&key.source, &key.destination);
-    (&source.workload, &source.pod, &destination.workload, &destination.pod, key.port)
 }
 
 /// Whether the minute that starts at `minute` has a moment in `range`.

@@ -11,10 +11,10 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use sekisho_model::TimeRange;
+use sekisho_model::{TimeRange, Timestamp};
 use sekisho_store::{FlowStore, FrameKind, LocalStore, ReplayedLog, StoreLimits};
 
-use crate::samples::{flow, key};
+use crate::samples::{START_S, flow, key};
 
 const FOLDER_VARIABLE: &str = "SEKISHO_STORE_CRASH_FOLDER";
 const KILLS_VARIABLE: &str = "SEKISHO_STORE_KILLS";
@@ -85,6 +85,16 @@ fn child() {
         if scramble(first ^ 1).is_multiple_of(25) {
             writeln!(out, "rotates").unwrap();
             store.rotate(&server.newest.to_le_bytes()).unwrap();
+        }
+        // Merging, too, may be killed at any moment.
+        let later = Timestamp::from_seconds(START_S + 10 * 86_400);
+        if scramble(first ^ 2).is_multiple_of(60)
+            && let Some(compaction) = store.compaction(later)
+        {
+            writeln!(out, "rotates").unwrap();
+            store.adopt(compaction.run().unwrap()).unwrap();
+            writeln!(out, "rotates").unwrap();
+            store.remove_replaced().unwrap();
         }
     }
 }

@@ -6,6 +6,7 @@ mod bounds;
 mod crash;
 #[cfg(test)]
 mod faults;
+mod merging;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]

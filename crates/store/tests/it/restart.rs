@@ -4,13 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sekisho_base::error_chain;
-use sekisho_model::{EdgeKey, TimeRange};
+use sekisho_model::{EdgeKey, TimeRange, Timestamp};
 use sekisho_store::{
     AppendError, FRAME_BYTES_MAX, FlowStore, FrameKind, LocalStore, OpenError, ReplayedLog,
     StoreLimits, open_read_only,
 };
 
-use crate::samples::{flow, key};
+use crate::samples::{START_S, flow, key};
 
 fn open(folder: &Path) -> (LocalStore, Vec<ReplayedLog>) {
     LocalStore::open(folder, StoreLimits::default()).unwrap()
@@ -78,16 +78,16 @@ fn a_folder_of_another_layout_is_refused_untouched() {
     drop(open(folder.path()));
     fs::write(folder.path().join("VERSION"), "sekisho-store 1\n").unwrap();
     let error = LocalStore::open(folder.path(), StoreLimits::default()).unwrap_err().to_string();
-    assert!(error.contains("sekisho-store 3") && error.contains("sekisho-store 1"), "{error}");
+    assert!(error.contains("sekisho-store 4") && error.contains("sekisho-store 1"), "{error}");
     let empty = tempfile::tempdir().unwrap();
     let error = open_read_only(empty.path(), StoreLimits::default()).unwrap_err();
     assert!(matches!(error, OpenError::NotAStore(_)), "{error}");
 }
 
-/// A copy of a folder that the last program with layout 2 wrote: one minute of two edges and a loss
-/// in a segment, a batch in the log after it.
-fn former() -> tempfile::TempDir {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/layout-2");
+/// A copy of a folder that the last program with that layout wrote: edges and a loss in a segment, a
+/// batch in the log after it.
+fn former(layout: &str) -> tempfile::TempDir {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(layout);
     let folder = tempfile::tempdir().unwrap();
     for name in ["VERSION", "log", "segments"] {
         let (from, to) = (source.join(name), folder.path().join(name));
@@ -116,7 +116,7 @@ fn what_the_former_held(store: &impl FlowStore, logs: &[ReplayedLog]) {
 
 #[test]
 fn a_folder_of_layout_2_is_read_as_of_the_default_cluster_and_left_as_it_is() {
-    let folder = former();
+    let folder = former("layout-2");
     let (store, logs) = open_read_only(folder.path(), StoreLimits::default()).unwrap();
     what_the_former_held(&store, &logs);
     let version = fs::read_to_string(folder.path().join("VERSION")).unwrap();
@@ -124,12 +124,12 @@ fn a_folder_of_layout_2_is_read_as_of_the_default_cluster_and_left_as_it_is() {
 }
 
 #[test]
-fn a_folder_of_layout_2_becomes_one_of_layout_3_when_it_is_written_to() {
-    let folder = former();
+fn a_folder_of_layout_2_becomes_one_of_the_newest_when_it_is_written_to() {
+    let folder = former("layout-2");
     let (mut store, logs) = open(folder.path());
     what_the_former_held(&store, &logs);
     let version = fs::read_to_string(folder.path().join("VERSION")).unwrap();
-    assert_eq!(version, "sekisho-store 3\n");
+    assert_eq!(version, "sekisho-store 4\n");
     // What is new stands beside what is old, each row with its cluster.
     let east = EdgeKey { cluster: "east".parse().unwrap(), ..key("cart", "redis", 6379) };
     store.record(&[flow(east, 1, 100)], &[]);
@@ -140,6 +140,57 @@ fn a_folder_of_layout_2_becomes_one_of_layout_3_when_it_is_written_to() {
     let rows = rows.iter().map(|row| (row.key.cluster.as_str(), row.stats.bytes_sent));
     assert_eq!(rows.collect::<Vec<_>>(), [("default", 7), ("east", 100), ("default", 5)]);
     assert!(store.status().damaged.is_empty());
+}
+
+/// Cluster, source, minute from [`START_S`] on, bytes.
+fn told(store: &impl FlowStore) -> Vec<(String, String, u64, u64)> {
+    let start = Timestamp::from_seconds(START_S);
+    let rows = store.scan(TimeRange::ALL).unwrap().into_iter().map(|row| {
+        let (cluster, source) = (row.key.cluster.to_string(), &row.key.source.workload.name);
+        (cluster, source.clone(), row.minute.seconds_since(start) / 60, row.stats.bytes_sent)
+    });
+    rows.collect()
+}
+
+#[test]
+fn segments_of_layout_3_are_read_and_merge_with_new_ones() {
+    let folder = former("layout-3");
+    let text = |text: &str| text.to_owned();
+    let mut expected = vec![
+        (text("east"), text("cart"), 0, 100),
+        (text("default"), text("web"), 0, 7),
+        (text("default"), text("web"), 1, 9),
+        (text("default"), text("web"), 1_439, 5),
+        (text("default"), text("web"), 1_440, 3),
+    ];
+    let (store, _) = open_read_only(folder.path(), StoreLimits::default()).unwrap();
+    assert_eq!(told(&store), expected);
+    let first_day = TimeRange {
+        from: Timestamp::from_seconds(START_S),
+        to: Timestamp::from_seconds(START_S + 86_400),
+    };
+    let of_web = |store: &dyn FlowStore| -> Vec<(u32, u64)> {
+        let rows = store.edges(first_day).unwrap().into_iter();
+        let web = rows.filter(|row| row.key.source.workload.name == "web");
+        web.map(|row| (row.hours, row.stats.bytes_sent)).collect()
+    };
+    assert_eq!(of_web(&store), [(1 | 1 << 23, 21)]);
+
+    let (mut store, _) = open(folder.path());
+    store.record(&[flow(key("web", "cart", 8080), 86_400 + 60, 2)], &[]);
+    store.rotate(b"").unwrap();
+    let later = Timestamp::from_seconds(START_S + 10 * 86_400);
+    let compaction = store.compaction(later).unwrap();
+    assert_eq!(compaction.parts(), 2);
+    store.adopt(compaction.run().unwrap()).unwrap();
+    expected.push((text("default"), text("web"), 1_441, 2));
+    assert_eq!(told(&store), expected);
+    assert_eq!(of_web(&store), [(1 | 1 << 23, 21)]);
+    assert_eq!((store.notes(), store.status().segments), (vec!["of layout 3"], 1));
+    assert_eq!(store.losses(TimeRange::ALL).unwrap().len(), 1);
+    drop(store);
+    let (store, _) = open(folder.path());
+    assert_eq!((told(&store), store.status().segments), (expected, 1));
 }
 
 #[test]
@@ -243,8 +294,11 @@ fn a_crash_between_new_log_and_segment_loses_nothing() {
     store.record(&[flow(key("a", "b", 80), 0, 1), flow(key("a", "b", 80), 1, 1)], &[]);
     store.rotate(b"state after two").unwrap();
     drop(store);
-    let names: Vec<_> = fs::read_dir(folder.path().join("segments")).unwrap().collect();
-    assert_eq!(names.len(), 1);
+    let names = fs::read_dir(folder.path().join("segments")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut parts: Vec<_> = names.map(|name| name.split_once('.').unwrap().1.to_owned()).collect();
+    parts.sort();
+    assert_eq!(parts, ["edges.parquet", "minutes.parquet"]);
     let (store, logs) = open(folder.path());
     assert_eq!(payloads(&logs), [(FrameKind::Checkpoint, b"state after two".to_vec())]);
     assert_eq!(store.scan(TimeRange::ALL).unwrap()[0].stats.connections, 2);
