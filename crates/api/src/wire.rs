@@ -8,7 +8,7 @@ use crate::{
 };
 use sekisho_manifest::Object;
 use sekisho_model::{
-    ClusterName, Dropped, EdgeMinute, Flow, HookCounters, LossMinute, TimeRange, Timestamp,
+    ClusterName, Dropped, EdgeDay, Flow, HookCounters, LossMinute, TimeRange, Timestamp,
 };
 use sekisho_policy::{Cluster, RuleSet};
 use sekisho_verify::{VerifiedRecord, WhatIfReport};
@@ -285,7 +285,7 @@ pub struct Snapshot {
     /// Window as asked, cut to what exists.
     pub window: TimeRange,
     /// History.
-    pub rows: Vec<EdgeMinute>,
+    pub rows: Vec<EdgeDay>,
     /// Losses.
     pub losses: Vec<LossMinute>,
     /// Nodes that should have reported, with the first and the last time heard.

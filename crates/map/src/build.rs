@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sekisho_model::{
-    Completeness, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind, Process, Protocol,
+    Completeness, EdgeDay, EdgeKey, EdgeStats, Labels, Party, PartyKind, Process, Protocol,
     TimeRange, Timestamp, Verdict,
 };
 
@@ -57,7 +57,7 @@ struct Sums {
 
 /// Builds the map of `rows` as `options` ask. Rows may come in any order and repeat an edge.
 #[must_use]
-pub fn build(rows: &[EdgeMinute], options: &MapOptions, completeness: Completeness) -> Map {
+pub fn build(rows: &[EdgeDay], options: &MapOptions, completeness: Completeness) -> Map {
     let mut sums = Sums::default();
     for row in rows.iter().filter(|row| options.in_range(row)) {
         sums.add(row, options);
@@ -79,7 +79,7 @@ pub fn build(rows: &[EdgeMinute], options: &MapOptions, completeness: Completene
 }
 
 impl Sums {
-    fn add(&mut self, row: &EdgeMinute, options: &MapOptions) {
+    fn add(&mut self, row: &EdgeDay, options: &MapOptions) {
         let (first, last) = (row.stats.first_seen, row.stats.last_seen);
         let (from, to) = self.seen.unwrap_or((first, last));
         self.seen = Some((from.min(first), to.max(last)));

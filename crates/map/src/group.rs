@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use sekisho_model::{
-    ClusterName, EdgeKey, EdgeMinute, Party, PartyKind, Process, TimeRange, Verdict,
-};
+use sekisho_model::{ClusterName, EdgeDay, EdgeKey, Party, PartyKind, Process, TimeRange, Verdict};
 use serde::{Deserialize, Serialize};
 
-const NANOS_PER_MINUTE: u64 = 60_000_000_000;
 const DNS_PORT: u16 = 53;
+const SECONDS_PER_MINUTE: u64 = 60;
 
 /// What one node of a map stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +60,7 @@ impl fmt::Display for Grouping {
 pub struct MapOptions {
     /// What one node stands for.
     pub grouping: Grouping,
-    /// Rows of minutes that overlap this range are shown.
+    /// Rows that were seen in a minute of this range are shown.
     pub range: TimeRange,
     /// Leaves out DNS (port 53) to anything inside the cluster, also questions whose arrival nobody
     /// saw. DNS to externals and denied DNS stay: they may be a tunnel.
@@ -90,10 +88,9 @@ impl Default for MapOptions {
 }
 
 impl MapOptions {
-    pub(crate) fn in_range(&self, row: &EdgeMinute) -> bool {
-        let start = row.minute.nanos();
-        start < self.range.to.nanos()
-            && start.saturating_add(NANOS_PER_MINUTE) > self.range.from.nanos()
+    pub(crate) fn in_range(&self, row: &EdgeDay) -> bool {
+        let end = row.stats.last_seen.minute().plus_seconds(SECONDS_PER_MINUTE);
+        row.stats.first_seen < self.range.to && end > self.range.from
     }
 
     pub(crate) fn shows(&self, key: &EdgeKey) -> bool {

@@ -142,6 +142,13 @@ pub struct EdgeDay {
     pub stats: EdgeStats,
 }
 
+impl EdgeDay {
+    /// The edge, to be changed: of its own from then on.
+    pub fn key_mut(&mut self) -> &mut EdgeKey {
+        Arc::make_mut(&mut self.key)
+    }
+}
+
 impl From<EdgeMinute> for EdgeDay {
     fn from(row: EdgeMinute) -> Self {
         let (day, hour) = (row.minute.day(), row.minute.hour_of_day());

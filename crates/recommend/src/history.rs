@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use sekisho_model::{
-    EdgeKey, EdgeMinute, EdgeStats, Party, PartyKind, Process, Protocol, Timestamp, Verdict,
+    EdgeDay, EdgeKey, EdgeStats, Party, PartyKind, Process, Protocol, Timestamp, Verdict,
 };
 
 use crate::proposal::{Note, NoteKind};
 
 const NANOS_PER_HOUR: u64 = 3_600_000_000_000;
+const HOURS_PER_DAY: u64 = 24;
 /// Edges named in a note; the rest is counted.
 const EXAMPLES_MAX: usize = 3;
 /// Edges held by pointer before they are joined by value: bounds memory when nothing is shared.
@@ -108,7 +109,7 @@ pub(crate) fn edge_name(key: &EdgeKey) -> String {
 }
 
 /// The rows summed by edge, sorted by key, so that the order of rows does not matter.
-pub(crate) fn sum(history: &[EdgeMinute]) -> Vec<Seen<'_>> {
+pub(crate) fn sum(history: &[EdgeDay]) -> Vec<Seen<'_>> {
     /// Rows whose parties are the same objects are the same edge: no need to compare labels.
     #[derive(PartialEq, Eq, PartialOrd, Ord)]
     struct Handle<'a>(
@@ -134,12 +135,14 @@ pub(crate) fn sum(history: &[EdgeMinute]) -> Vec<Seen<'_>> {
             key.direction_inferred,
             key.service.as_ref(),
         );
-        let hour = row.minute.nanos() / NANOS_PER_HOUR;
         let seen = quick
             .entry(handle)
             .and_modify(|seen| seen.stats.add(&row.stats))
             .or_insert_with(|| Seen { key, stats: row.stats.clone(), hours: BTreeSet::new() });
-        seen.hours.insert(hour);
+        let day = row.day.nanos() / NANOS_PER_HOUR;
+        seen.hours.extend(
+            (0..HOURS_PER_DAY).filter(|hour| row.hours & 1 << hour != 0).map(|hour| day + hour),
+        );
         if quick.len() >= HANDLES_MAX {
             join(std::mem::take(&mut quick).into_values(), &mut by_key);
         }

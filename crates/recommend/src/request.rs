@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sekisho_model::{Completeness, EdgeMinute, TimeRange, WorkloadRef};
+use sekisho_model::{Completeness, EdgeDay, TimeRange, WorkloadRef};
 use sekisho_policy::{Cluster, RuleSet};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-l
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
     /// Recorded history; may hold several rows per edge, in any order.
-    pub history: &'a [EdgeMinute],
+    pub history: &'a [EdgeDay],
     /// The cluster as it is now: labels, port names, nodes, Services.
     pub cluster: &'a Cluster,
     /// Which workloads get a policy.

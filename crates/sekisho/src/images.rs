@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sekisho_api::{ImageChange, VerifiedImages, WorkloadImages};
 use sekisho_inventory::cri::pinned;
 use sekisho_manifest::{Object, Pod, PodPhase};
-use sekisho_model::{EdgeMinute, Timestamp, Verdict};
+use sekisho_model::{EdgeDay, EdgeKey, Timestamp, Verdict};
 use sekisho_policy::{Cluster, Endpoint, RuleSet};
 use sekisho_verify::{EdgeReport, Limits};
 
@@ -114,24 +114,27 @@ fn name(image: &str) -> &str {
     image.split('@').next().unwrap_or_default()
 }
 
-/// When a row of one of the changed workloads was seen.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    Before,
-    Since,
+/// When the image of an end of this edge changed; None if it did not.
+fn changed_at(changes: &[ImageChange], key: &EdgeKey) -> Option<Timestamp> {
+    let ends = [key.source.id(), key.destination.id()];
+    let of_ends = changes.iter().filter(|change| ends.contains(&change.workload));
+    of_ends.map(|change| change.since).min()
 }
 
-/// None: the row is of no changed workload.
-fn seen(changes: &[ImageChange], row: &EdgeMinute) -> Option<Seen> {
-    let ends = [row.key.source.id(), row.key.destination.id()];
-    let of_ends = changes.iter().filter(|change| ends.contains(&change.workload));
-    let since = of_ends.map(|change| change.since).min()?;
-    Some(if row.stats.first_seen < since { Seen::Before } else { Seen::Since })
+/// Whether the row is of a changed workload and was seen before its image changed.
+fn is_before(changes: &[ImageChange], row: &EdgeDay) -> bool {
+    changed_at(changes, &row.key).is_some_and(|since| row.stats.first_seen < since)
+}
+
+/// Whether the row is of a changed workload and was seen since its image changed: by the new image,
+/// or by an old one that ends.
+fn is_since(changes: &[ImageChange], row: &EdgeDay) -> bool {
+    changed_at(changes, &row.key).is_some_and(|since| row.stats.last_seen >= since)
 }
 
 /// The edges of the changed workloads before their images changed, by name.
-pub(crate) fn known_edges(rows: &[EdgeMinute], changes: &[ImageChange]) -> BTreeSet<String> {
-    rows.iter().filter(|row| seen(changes, row) == Some(Seen::Before)).map(edge_name).collect()
+pub(crate) fn known_edges(rows: &[EdgeDay], changes: &[ImageChange]) -> BTreeSet<String> {
+    rows.iter().filter(|row| is_before(changes, row)).map(edge_name).collect()
 }
 
 /// What changed workloads did since, verified again.
@@ -152,7 +155,7 @@ pub(crate) fn verify_again(
     (known, accepted): (&BTreeSet<String>, &[String]),
 ) -> Again {
     let mut since = history.clone();
-    since.rows.retain(|row| seen(changes, row) == Some(Seen::Since));
+    since.rows.retain(|row| is_since(changes, row));
     let names: BTreeSet<String> = since.rows.iter().map(edge_name).collect();
     let new = names.into_iter().filter(|name| !known.contains(name)).collect();
     let answer = pipeline::what_if(&since, &RuleSet::default(), rules, accepted, Limits::ANY);
@@ -163,15 +166,15 @@ pub(crate) fn verify_again(
 }
 
 /// The name of an edge as `verify` has it.
-pub(crate) fn edge_name(row: &EdgeMinute) -> String {
+pub(crate) fn edge_name(row: &EdgeDay) -> String {
     let key = &row.key;
     format!("{} -> {}:{}/{}", key.source, key.destination, key.port, key.protocol)
 }
 
 /// Sets apart what changed workloads asked for since and did not get. Policies in force are one
 /// reason for that; whether they are is asked of them.
-pub(crate) fn unanswered(history: &History, changes: &[ImageChange]) -> Vec<EdgeMinute> {
-    let rows = history.rows.iter().filter(|row| seen(changes, row) == Some(Seen::Since));
+pub(crate) fn unanswered(history: &History, changes: &[ImageChange]) -> Vec<EdgeDay> {
+    let rows = history.rows.iter().filter(|row| is_since(changes, row));
     rows.filter(|row| match row.key.verdict {
         Verdict::Denied | Verdict::Unknown => true,
         Verdict::Allowed | Verdict::WouldDeny => false,
@@ -193,6 +196,8 @@ pub(crate) fn words(change: &ImageChange, revision: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use sekisho_model::{Completeness, EdgeStats, TimeRange};
     use sekisho_policy::Dialect;
 
@@ -253,10 +258,11 @@ mod tests {
         assert_eq!(changed(&then, &objects("web:2", "")).len(), 1);
     }
 
-    fn row(to: (&str, u8), port: u16, second: u64) -> EdgeMinute {
+    fn row(to: (&str, u8), port: u16, second: u64) -> EdgeDay {
         let time = Timestamp::from_seconds(second);
         let stats = EdgeStats { first_seen: time, last_seen: time, ..EdgeStats::default() };
-        EdgeMinute { minute: time, key: edge(("web", 1), to, port), stats }
+        let key = Arc::new(edge(("web", 1), to, port));
+        EdgeDay { day: time.day(), hours: 1, key, stats }
     }
 
     #[test]

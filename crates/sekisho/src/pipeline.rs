@@ -7,7 +7,7 @@
 use sekisho_api::{ImageChange, Snapshot};
 use sekisho_manifest::Object;
 use sekisho_map::{ExpectedNode, Map, MapOptions};
-use sekisho_model::{Completeness, EdgeMinute, TimeRange, Timestamp};
+use sekisho_model::{Completeness, EdgeDay, TimeRange, Timestamp};
 use sekisho_policy::{Cluster, RuleSet};
 use sekisho_recommend::{Proposal, Scope, Template};
 use sekisho_verify::{Limits, Request, WhatIf};
@@ -19,8 +19,8 @@ use crate::images;
 pub(crate) struct History {
     /// The window it covers.
     pub(crate) window: TimeRange,
-    /// Edges by minute.
-    pub(crate) rows: Vec<EdgeMinute>,
+    /// Edges by day.
+    pub(crate) rows: Vec<EdgeDay>,
     /// How complete it is.
     pub(crate) completeness: Completeness,
     /// The cluster at the window's end.

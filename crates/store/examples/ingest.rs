@@ -13,13 +13,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use sekisho_model::{
     ClusterName, EdgeKey, EdgeStats, Flow, Party, PartyKind, Process, Protocol, Reporters,
     ServiceRef, TimeRange, Timestamp, Verdict, WorkloadRef,
 };
 use sekisho_store::{FlowStore, LocalStore, StoreLimits};
+
+#[path = "spent/mod.rs"]
+mod spent;
+use spent::Spent;
 
 const FLOWS_PER_BATCH: usize = 1_000;
 const MINUTES: u64 = 60;
@@ -103,31 +106,6 @@ fn flow(key: &EdgeKey, number: u64, of: u64) -> Flow {
     }
 }
 
-/// Time spent on something: on the clock, and by this thread on a processor. On a busy machine only
-/// the second says what the work costs.
-#[derive(Default)]
-struct Spent {
-    all_s: f64,
-    cpu_s: f64,
-}
-
-impl Spent {
-    fn on<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        let (start, cpu) = (Instant::now(), cpu_s());
-        let result = work();
-        self.all_s += start.elapsed().as_secs_f64();
-        self.cpu_s += cpu_s() - cpu;
-        result
-    }
-}
-
-/// Seconds this thread has run (linux v6.18 Documentation/scheduler/sched-stats.rst); 0 if unknown.
-fn cpu_s() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanos: f64 = text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
-    nanos / 1e9
-}
-
 fn argument(position: usize, default: usize) -> usize {
     std::env::args().nth(position).and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -159,21 +137,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let status = store.status();
     let cold = cold_scan.on(|| store.scan(TimeRange::ALL))?.len();
     assert_eq!((hot, cold), (rows, rows));
-    let line = |what: &str, spent: &Spent, count: usize, unit: &str| {
-        let (all_s, cpu_s) = (spent.all_s, spent.cpu_s);
-        let rate = |seconds: f64| (count as f64 / seconds.max(1e-9)).round();
-        let (all, cpu) = (rate(all_s), rate(cpu_s));
-        format!(
-            "{what:<14}{all_s:6.2} s  cpu {cpu_s:5.2} s  {all:>9} {unit}/s  cpu {cpu:>9} {unit}/s"
-        )
-    };
     let report = [
         format!("{flows} flows in {edges} edges -> {rows} rows, {} folded", status.folded),
-        line("append durable", &append, flows, "flows"),
-        line("record", &record, flows, "flows"),
-        line("rotate", &rotate, rows, "rows"),
-        line("scan hot", &hot_scan, rows, "rows"),
-        line("scan Parquet", &cold_scan, rows, "rows"),
+        append.line("append durable", flows, "flows"),
+        record.line("record", flows, "flows"),
+        rotate.line("rotate", rows, "rows"),
+        hot_scan.line("scan hot", rows, "rows"),
+        cold_scan.line("scan Parquet", rows, "rows"),
         format!("{:.1} bytes/row", (status.bytes - status.log_bytes) as f64 / rows as f64),
     ];
     print_lines(&report);

@@ -304,8 +304,6 @@ impl LocalStore {
         bytes_max: u64,
     ) -> Result<usize, RetentionError> {
         self.remove_retired();
-        // What was merged must not come back when the merged segment goes.
-        self.remove_replaced()?;
         let horizon = now.minus_seconds(age_s_max);
         let future = now.plus_seconds(FUTURE_S_MAX);
         let age_of = |minutes: Option<(Timestamp, Timestamp)>| match minutes {
@@ -322,6 +320,10 @@ impl LocalStore {
             let held = |id: &u64| oldest.logs.0 <= *id && *id <= oldest.logs.1;
             if !expired || self.retired.iter().any(held) {
                 break;
+            }
+            // What was merged into it would come back when it goes.
+            for logs in self.replaced.iter().filter(|logs| segment::is_part(**logs, oldest.logs)) {
+                segment::remove(&oldest.folder, *logs)?;
             }
             oldest.remove()?;
             bytes = bytes.saturating_sub(oldest.bytes);

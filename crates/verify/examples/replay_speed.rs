@@ -14,8 +14,8 @@ use nix::time::{ClockId, clock_gettime};
 
 use sekisho_manifest::{LabelSelector, NetworkPolicy, PolicyPeer, PolicyRule};
 use sekisho_model::{
-    ClusterName, Completeness, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind, Protocol,
-    TimeRange, Timestamp, Verdict, WorkloadRef,
+    ClusterName, Completeness, EdgeDay, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind,
+    Protocol, TimeRange, Timestamp, Verdict, WorkloadRef,
 };
 use sekisho_policy::{Cluster, Endpoint, Place, Reach, RuleSet};
 use sekisho_verify::{Request, what_if};
@@ -72,9 +72,9 @@ fn policy(workload: u16) -> NetworkPolicy {
     policy
 }
 
-fn row(source: &Arc<Party>, destination: &Arc<Party>, minute: u64) -> EdgeMinute {
+fn row(source: &Arc<Party>, destination: &Arc<Party>, minute: u64) -> EdgeDay {
     let minute = Timestamp::from_seconds(1_795_392_000 + 60 * minute);
-    EdgeMinute {
+    EdgeDay::from(EdgeMinute {
         minute,
         key: EdgeKey {
             source: Arc::clone(source),
@@ -95,10 +95,10 @@ fn row(source: &Arc<Party>, destination: &Arc<Party>, minute: u64) -> EdgeMinute
             last_seen: minute,
             ..EdgeStats::default()
         },
-    }
+    })
 }
 
-fn measure(name: &str, cluster: &Cluster, history: &[EdgeMinute], proposed: &RuleSet) {
+fn measure(name: &str, cluster: &Cluster, history: &[EdgeDay], proposed: &RuleSet) {
     let completeness = Completeness { ratio: 1.0, produced: 1, dropped: 0, gaps: Vec::new() };
     let start = cpu();
     let answer = what_if(&Request {
@@ -156,28 +156,28 @@ fn main() {
         })
         .collect();
     let minutes = (0_u64..).flat_map(|minute| pairs.iter().map(move |pair| (minute, pair)));
-    let history: Vec<EdgeMinute> =
+    let history: Vec<EdgeDay> =
         minutes.take(rows).map(|(minute, (from, to))| row(from, to, minute)).collect();
     measure("shared parties", &cluster, &history, &proposed);
     let all = parties.iter().flat_map(|from| parties.iter().map(move |to| (from, to)));
-    let distinct: Vec<EdgeMinute> = all
+    let distinct: Vec<EdgeDay> = all
         .cycle()
         .zip(0_u32..)
         .take(rows)
         .map(|((from, to), number)| {
             let mut row = row(from, to, 0);
             let port = number / (u32::from(PODS) * u32::from(PODS));
-            row.key.port = 8080 + u16::try_from(port).unwrap_or(0);
+            row.key_mut().port = 8080 + u16::try_from(port).unwrap_or(0);
             row
         })
         .collect();
     measure("no identity twice", &cluster, &distinct, &proposed);
     verdicts(&cluster, &proposed, rows * 5);
-    let own: Vec<EdgeMinute> = history
+    let own: Vec<EdgeDay> = history
         .into_iter()
         .map(|mut row| {
-            row.key.source = Arc::new(Party::clone(&row.key.source));
-            row.key.destination = Arc::new(Party::clone(&row.key.destination));
+            row.key_mut().source = Arc::new(Party::clone(&row.key.source));
+            row.key_mut().destination = Arc::new(Party::clone(&row.key.destination));
             row
         })
         .collect();

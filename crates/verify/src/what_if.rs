@@ -11,7 +11,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use indexmap::map::Entry;
 use sekisho_model::{
-    Completeness, DecidedBy, EdgeMinute, EdgeStats, Party, Protocol, TimeRange, Verdict,
+    Completeness, DecidedBy, EdgeDay, EdgeStats, Party, Protocol, TimeRange, Verdict,
 };
 use sekisho_policy::{Cluster, RuleSet};
 
@@ -34,7 +34,7 @@ pub struct Request<'a> {
     /// Namespaces, endpoints (for named ports) and nodes.
     pub cluster: &'a Cluster,
     /// History; may hold several rows per edge.
-    pub history: &'a [EdgeMinute],
+    pub history: &'a [EdgeDay],
     /// The window that `history` covers.
     pub window: TimeRange,
     /// Completeness of that history.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use sekisho_map::{Grouping, Map, MapOptions, build, dot, json, mermaid, svg, table};
-use sekisho_model::{EdgeMinute, TimeRange, Verdict};
+use sekisho_model::{EdgeDay, TimeRange, Verdict};
 
 use crate::samples::{complete, minute, row, rows, shop, with_verdict};
 
@@ -12,7 +12,7 @@ fn by(grouping: Grouping) -> MapOptions {
     MapOptions { grouping, ..MapOptions::default() }
 }
 
-fn map(rows: &[EdgeMinute], options: &MapOptions) -> Map {
+fn map(rows: &[EdgeDay], options: &MapOptions) -> Map {
     build(rows, options, complete())
 }
 
@@ -26,7 +26,7 @@ fn grouping() -> impl Strategy<Value = Grouping> {
 }
 
 /// The same traffic in two rows: the counts divided, the span of time cut.
-fn split(row: &EdgeMinute) -> [EdgeMinute; 2] {
+fn split(row: &EdgeDay) -> [EdgeDay; 2] {
     let (mut first, mut second) = (row.clone(), row.clone());
     let parts = [
         (&mut first.stats.connections, &mut second.stats.connections),
@@ -48,7 +48,7 @@ proptest! {
     #[test]
     fn a_map_does_not_depend_on_the_order_of_rows_or_on_how_they_are_split(
         (rows, shuffled) in rows().prop_flat_map(|rows| {
-            let split: Vec<EdgeMinute> = rows.iter().flat_map(split).collect();
+            let split: Vec<EdgeDay> = rows.iter().flat_map(split).collect();
             (Just(rows), Just(split).prop_shuffle())
         }),
         grouping in grouping(),
@@ -114,12 +114,12 @@ fn pods_of_a_workload_are_one_node_with_the_labels_they_share() {
 fn a_label_that_one_pod_lacks_is_not_a_label_of_the_workload() {
     let with_track = |pod: &str, track: &str| {
         let mut row = row(pod, "data/db", 5432, 1);
-        std::sync::Arc::make_mut(&mut row.key.source)
+        std::sync::Arc::make_mut(&mut row.key_mut().source)
             .labels
             .insert("track".to_owned(), track.to_owned());
         row
     };
-    let labels = |rows: &[EdgeMinute]| {
+    let labels = |rows: &[EdgeDay]| {
         let map = map(rows, &by(Grouping::Workload));
         map.nodes.iter().find(|node| node.name == "web").unwrap().labels.clone()
     };
@@ -201,11 +201,10 @@ fn a_namespace_filter_keeps_edges_with_one_end_inside() {
 fn a_range_keeps_the_minutes_that_overlap_it_and_is_the_window() {
     let at = |number: u64| {
         let mut row = row("a/web#1", "a/db", 5432, 1);
-        row.minute = minute(number);
         (row.stats.first_seen, row.stats.last_seen) = (minute(number), minute(number));
         row
     };
-    let rows: Vec<EdgeMinute> = (0..10).map(at).collect();
+    let rows: Vec<EdgeDay> = (0..10).map(at).collect();
     let range = TimeRange { from: minute(2).plus_seconds(30), to: minute(5) };
     let map = map(&rows, &MapOptions { range, ..MapOptions::default() });
     assert_eq!((map.edges[0].connections, map.window), (3, range));
@@ -217,7 +216,7 @@ fn a_range_keeps_the_minutes_that_overlap_it_and_is_the_window() {
 fn the_same_workload_of_two_clusters_is_two_nodes_that_say_of_which() {
     let of = |cluster: &str, connections| {
         let mut row = row("shop/web", "shop/db", 5432, connections);
-        row.key.cluster = cluster.parse().unwrap();
+        row.key_mut().cluster = cluster.parse().unwrap();
         row
     };
     let rows = [of("east", 3), of("west", 5), of("east", 1)];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sekisho_map::{Grouping, Map, MapOptions, build, dot, json, mermaid, svg, table};
-use sekisho_model::{EdgeMinute, Verdict};
+use sekisho_model::{EdgeDay, Verdict};
 
 use crate::samples::{complete, row, with_verdict};
 
@@ -19,19 +19,19 @@ const NASTY: [&str; 8] = [
 ];
 
 fn nasty_map() -> Map {
-    let rename = |name: &str| -> EdgeMinute {
+    let rename = |name: &str| -> EdgeDay {
         let mut row = row("a/web#1", "!x", 443, 1);
-        let source = Arc::make_mut(&mut row.key.source);
+        let source = Arc::make_mut(&mut row.key_mut().source);
         source.workload.namespace = name.to_owned();
         source.labels.insert(name.to_owned(), name.to_owned());
-        let destination = Arc::make_mut(&mut row.key.destination);
+        let destination = Arc::make_mut(&mut row.key_mut().destination);
         destination.workload.name = name.to_owned();
         destination.dns_name = Some(name.to_owned());
         let mut process = row.key.source_process.as_deref().unwrap().clone();
         process.exe = name.to_owned();
-        row.key.source_process = Some(Arc::new(process));
+        row.key_mut().source_process = Some(Arc::new(process));
         let mut row = with_verdict(row, Verdict::Denied);
-        row.key.decided_by.as_mut().unwrap().policy = name.to_owned();
+        row.key_mut().decided_by.as_mut().unwrap().policy = name.to_owned();
         row
     };
     let mut complete = complete();

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use sekisho_model::{
-    ClusterName, Completeness, DecidedBy, Direction, EdgeKey, EdgeMinute, EdgeStats, Labels, Party,
-    PartyKind, Process, Protocol, Reporters, ServiceRef, Timestamp, Verdict, WorkloadRef,
+    ClusterName, Completeness, DecidedBy, Direction, EdgeDay, EdgeKey, EdgeMinute, EdgeStats,
+    Labels, Party, PartyKind, Process, Protocol, Reporters, ServiceRef, Timestamp, Verdict,
+    WorkloadRef,
 };
 
 /// 2026-11-23T01:00:00Z.
@@ -69,14 +70,14 @@ fn process(party: &Party) -> Option<Arc<Process>> {
     seen.then(|| Arc::new(Process { exe, comm, uid: 1000, container: None }))
 }
 
-pub(crate) fn row(from: &str, to: &str, port: u16, connections: u64) -> EdgeMinute {
+pub(crate) fn row(from: &str, to: &str, port: u16, connections: u64) -> EdgeDay {
     let (source, destination) = (who(from), who(to));
     let service = (destination.kind == PartyKind::Pod).then(|| ServiceRef {
         namespace: destination.workload.namespace.clone(),
         name: destination.workload.name.clone(),
         port: 80,
     });
-    EdgeMinute {
+    EdgeDay::from(EdgeMinute {
         minute: minute(0),
         key: EdgeKey {
             source_process: process(&source),
@@ -103,11 +104,11 @@ pub(crate) fn row(from: &str, to: &str, port: u16, connections: u64) -> EdgeMinu
             reporters: Reporters { source: true, destination: true, datapath: false },
             loss: false,
         },
-    }
+    })
 }
 
-pub(crate) fn with_verdict(mut row: EdgeMinute, verdict: Verdict) -> EdgeMinute {
-    row.key.verdict = verdict;
+pub(crate) fn with_verdict(mut row: EdgeDay, verdict: Verdict) -> EdgeDay {
+    row.key_mut().verdict = verdict;
     if matches!(verdict, Verdict::Denied | Verdict::WouldDeny) {
         let outside = row.key.destination.kind == PartyKind::External;
         let (subject, direction) = if outside {
@@ -116,13 +117,13 @@ pub(crate) fn with_verdict(mut row: EdgeMinute, verdict: Verdict) -> EdgeMinute 
             (&row.key.destination, Direction::Ingress)
         };
         let policy = format!("{}/{}", subject.workload.namespace, subject.workload.name);
-        row.key.decided_by = Some(DecidedBy { policy, rule: None, direction });
+        row.key_mut().decided_by = Some(DecidedBy { policy, rule: None, direction });
     }
     row
 }
 
 /// The shop: a frontend, its services, their data, a cron job, a scraper, a DNS, a VM, the internet.
-pub(crate) fn shop() -> Vec<EdgeMinute> {
+pub(crate) fn shop() -> Vec<EdgeDay> {
     let calls: [(&str, &str, u16, u64); 33] = [
         ("!203.0.113.7", "shop/frontend#1", 8080, 9_120),
         ("!203.0.113.7", "shop/frontend#2", 8080, 9_088),
@@ -158,7 +159,7 @@ pub(crate) fn shop() -> Vec<EdgeMinute> {
         ("monitoring/prometheus", "data/redis", 9121, 240),
         ("monitoring/prometheus", "%legacy-db", 9100, 240),
     ];
-    let mut rows: Vec<EdgeMinute> =
+    let mut rows: Vec<EdgeDay> =
         calls.iter().map(|(from, to, port, count)| row(from, to, *port, *count)).collect();
     rows.push(with_verdict(row("shop/recommendation", "data/postgres", 5432, 37), Verdict::Denied));
     rows.push(with_verdict(row("shop/recommendation", "!198.51.100.23", 443, 4), Verdict::Denied));
@@ -177,15 +178,15 @@ fn verdict() -> impl Strategy<Value = Verdict> {
 }
 
 /// Rows among few parties, so that edges repeat and form cycles.
-pub(crate) fn rows() -> impl Strategy<Value = Vec<EdgeMinute>> {
+pub(crate) fn rows() -> impl Strategy<Value = Vec<EdgeDay>> {
     let names = ["a/x", "a/y#1", "a/y#2", "b/x", "b/z", "@n", "%vm", "!e.example", "!192.0.2.1"];
     let name = || prop::sample::select(names.to_vec());
     let one = (name(), name(), 1..4_u16, 0..9_u64, 0..5_u64, verdict(), any::<bool>());
     let one = one.prop_map(|(from, to, port, count, at, verdict, guessed)| {
         let mut row = with_verdict(row(from, to, port, count), verdict);
-        row.minute = minute(at);
+        row.day = minute(at).day();
         (row.stats.first_seen, row.stats.last_seen) = (minute(at), minute(at).plus_seconds(count));
-        row.key.direction_inferred = guessed;
+        row.key_mut().direction_inferred = guessed;
         row.stats.loss = count == 8;
         row
     });

@@ -121,7 +121,7 @@ proptest! {
         turned.history.reverse();
         // Splitting sharing: equal parties that are different objects are the same party.
         for row in turned.history.iter_mut().step_by(2) {
-            row.key.source = Arc::new(Party::clone(&row.key.source));
+            row.key_mut().source = Arc::new(Party::clone(&row.key.source));
         }
         let text = |world: &World| {
             let mut request = world.request(&existing, &completeness);

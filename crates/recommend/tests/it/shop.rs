@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use sekisho_manifest::{ContainerPort, Meta, PortRef, Service, ServicePort};
 use sekisho_model::{
-    ClusterName, Completeness, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind, Process,
-    Protocol, ServiceRef, TimeRange, Timestamp, Verdict, WorkloadRef,
+    ClusterName, Completeness, EdgeDay, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind,
+    Process, Protocol, ServiceRef, TimeRange, Timestamp, Verdict, WorkloadRef,
 };
 use sekisho_policy::{Cluster, Endpoint, RuleSet};
 use sekisho_recommend::{Request, Scope, Template};
@@ -19,7 +19,7 @@ const START_S: u64 = 1_795_392_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
-    pub(crate) history: Vec<EdgeMinute>,
+    pub(crate) history: Vec<EdgeDay>,
     next_address: u8,
 }
 
@@ -195,7 +195,7 @@ pub(crate) fn row(
     destination: &Arc<Party>,
     port: &str,
     connections: u64,
-) -> EdgeMinute {
+) -> EdgeDay {
     let (number, protocol) = port.split_once('/').unwrap();
     let process = |party: &Party| {
         let ours = matches!(party.kind, PartyKind::Pod | PartyKind::Host);
@@ -209,7 +209,7 @@ pub(crate) fn row(
         })
     };
     let first_seen = Timestamp::from_seconds(START_S + 60);
-    EdgeMinute {
+    EdgeDay::from(EdgeMinute {
         minute: first_seen,
         key: EdgeKey {
             source: Arc::clone(source),
@@ -232,7 +232,7 @@ pub(crate) fn row(
             last_seen: Timestamp::from_seconds(START_S + 5400),
             ..EdgeStats::default()
         },
-    }
+    })
 }
 
 /// The shop: five namespaces, a VM, a payment provider, a scraper and a nightly job.
@@ -326,10 +326,10 @@ fn attacks(world: &mut World) {
     }
     let metadata = Arc::new(Party::external(IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)), None));
     let mut denied = row(&cart, &metadata, "80/TCP", 3);
-    denied.key.verdict = Verdict::Denied;
+    denied.key_mut().verdict = Verdict::Denied;
     world.history.push(denied);
     let nobody = Arc::new(Party::external(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99)), None));
     let mut unanswered = row(&cart, &nobody, "4444/TCP", 1);
-    unanswered.key.verdict = Verdict::Unknown;
+    unanswered.key_mut().verdict = Verdict::Unknown;
     world.history.push(unanswered);
 }

@@ -124,7 +124,7 @@ impl Renewed {
         let tried = images::unanswered(history, &self.changes);
         for row in &mut history.rows {
             if tried.contains(row) && names.contains(&images::edge_name(row)) {
-                row.key.verdict = Verdict::Allowed;
+                row.key_mut().verdict = Verdict::Allowed;
             }
         }
     }
@@ -370,7 +370,7 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sekisho_model::{Completeness, EdgeMinute, EdgeStats, TimeRange, Timestamp};
+    use sekisho_model::{Completeness, EdgeDay, EdgeMinute, EdgeStats, TimeRange, Timestamp};
 
     use super::*;
     use crate::samples::edge;
@@ -418,9 +418,9 @@ spec:
   ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]
 ";
 
-    fn row(from: (&str, u8), to: (&str, u8), port: u16) -> EdgeMinute {
+    fn row(from: (&str, u8), to: (&str, u8), port: u16) -> EdgeDay {
         let time = Timestamp::from_seconds(1_000);
-        EdgeMinute {
+        EdgeDay::from(EdgeMinute {
             minute: time,
             key: edge(from, to, port),
             stats: EdgeStats {
@@ -431,10 +431,10 @@ spec:
                 last_seen: time,
                 ..EdgeStats::default()
             },
-        }
+        })
     }
 
-    fn history(rows: Vec<EdgeMinute>) -> History {
+    fn history(rows: Vec<EdgeDay>) -> History {
         History {
             window: TimeRange { from: Timestamp::EPOCH, to: Timestamp::from_seconds(2_000) },
             rows,
@@ -495,7 +495,7 @@ spec:
     /// web runs another image since second 500, and was denied what it asked of cache.
     fn renewed_history() -> History {
         let mut denied = row(("web", 1), ("cache", 3), 6379);
-        denied.key.verdict = Verdict::Denied;
+        denied.key_mut().verdict = Verdict::Denied;
         let change = ImageChange {
             workload: "shop/web[Pod]".to_owned(),
             before: vec!["web:1".to_owned()],

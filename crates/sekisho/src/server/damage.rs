@@ -7,7 +7,8 @@ use sekisho_base::Clock;
 use sekisho_model::{ClusterName, LossMinute, TimeRange, Timestamp};
 use sekisho_system::SystemClock;
 
-const ENDING: &str = ".damaged";
+/// Of the file that makes a segment; its other parts are named alike.
+const ENDING: &str = ".edges.parquet.damaged";
 
 /// A segment that is missing from history.
 #[derive(Clone, Debug, PartialEq, Eq)]

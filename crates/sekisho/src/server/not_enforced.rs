@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use sekisho_api::Contradiction;
 use sekisho_model::{
-    Completeness, EdgeKey, EdgeMinute, EdgeStats, Flow, Protocol, TimeRange, Timestamp, Verdict,
+    Completeness, EdgeDay, EdgeKey, EdgeStats, Flow, Protocol, TimeRange, Timestamp, Verdict,
 };
 use sekisho_policy::{Cluster, RuleSet};
 use sekisho_verify::{Limits, Request};
@@ -138,7 +139,7 @@ impl Contradictions {
         if waits.is_empty() {
             return;
         }
-        let rows: Vec<EdgeMinute> = waits.iter().map(row).collect();
+        let rows: Vec<EdgeDay> = waits.iter().map(row).collect();
         let answer = sekisho_verify::what_if(&Request {
             current: rules,
             proposed: rules,
@@ -212,8 +213,10 @@ fn name(key: &EdgeKey) -> Name {
     (key.source.id(), key.destination.id(), key.protocol, key.port)
 }
 
-fn row((key, waits): (&EdgeKey, &Pending)) -> EdgeMinute {
-    EdgeMinute { minute: waits.stats.first_seen, key: key.clone(), stats: waits.stats.clone() }
+fn row((key, waits): (&EdgeKey, &Pending)) -> EdgeDay {
+    let first = waits.stats.first_seen;
+    let (key, hours) = (Arc::new(key.clone()), 1 << first.hour_of_day());
+    EdgeDay { key, day: first.day(), hours, stats: waits.stats.clone() }
 }
 
 /// The nodes of both ends, where known.

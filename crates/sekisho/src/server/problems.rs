@@ -20,6 +20,8 @@ pub(crate) enum Duty {
     Seal,
     /// Following the cluster.
     Follow,
+    /// Merging segments.
+    Merge,
     /// Deleting old history.
     Retain,
 }
@@ -34,6 +36,9 @@ impl Duty {
                 "history can't be sealed: {why}; it stays in the log, which grows until this is repaired"
             ),
             Self::Follow => format!("the cluster can't be followed: {why}"),
+            Self::Merge => {
+                format!("segments can't be merged: {why}; nothing is lost, questions take longer")
+            }
             Self::Retain => format!("old history can't be deleted: {why}"),
         }
     }

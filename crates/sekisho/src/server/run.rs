@@ -20,6 +20,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// Ticks between two looks at retention: a minute.
 const RETENTION_TICKS: u64 = 300;
 const SECONDS_PER_DAY: u64 = 86_400;
+/// Between two looks whether segments can be merged, seconds: long enough that who began to read
+/// the old ones has read them.
+const MERGE_S: u64 = 60;
 /// How long work under way may take after the last answer was given.
 const STOP_WAIT: Duration = Duration::from_secs(1);
 
@@ -62,6 +65,8 @@ async fn serve(config: &ServerConfig, fleet: &Arc<Fleet>) -> anyhow::Result<()> 
             let work = ("a look at the cluster", look as fn(&ClusterServer));
             tasks.spawn(repeat(Arc::clone(member), config.drift_check_s, stop.clone(), work));
         }
+        let work = ("merging history", merge as fn(&ClusterServer));
+        tasks.spawn(repeat(Arc::clone(member), MERGE_S, stop.clone(), work));
         let work = ("a look at images", review as fn(&ClusterServer));
         tasks.spawn(repeat(Arc::clone(member), images::LOOK_S, stop.clone(), work));
     }
@@ -176,6 +181,11 @@ fn look(service: &ClusterServer) {
     if let Some(native) = service.native() {
         service.look(native);
     }
+}
+
+/// Merges the segments of what is over.
+fn merge(service: &ClusterServer) {
+    service.merge_segments(Timestamp::from_nanos(SystemClock.now()));
 }
 
 fn review(service: &ClusterServer) {

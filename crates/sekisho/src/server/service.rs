@@ -101,6 +101,28 @@ impl ClusterServer {
         self.snapshot(range).map(History::of)
     }
 
+    /// Removes what was merged at the last call, and merges what is over now. Others go on with the
+    /// history meanwhile.
+    pub(crate) fn merge_segments(&self, now: Timestamp) {
+        let plan = {
+            let mut core = self.core();
+            let removed = core.store.remove_replaced().map_err(anyhow::Error::from);
+            core.troubles.note(Duty::Merge, &removed);
+            core.store.compaction(now)
+        };
+        let Some(plan) = plan else { return };
+        let (parts, rows) = (plan.parts(), plan.rows());
+        let made = plan.run();
+        let mut core = self.core();
+        let adopted = made
+            .map_err(anyhow::Error::from)
+            .and_then(|made| core.store.adopt(made).map_err(anyhow::Error::from));
+        core.troubles.note(Duty::Merge, &adopted);
+        if adopted.is_ok() {
+            tracing::info!(parts, rows, "segments merged");
+        }
+    }
+
     /// Waits until every node has the current order in force, or has said why not.
     fn await_rollout(&self, mut response: ApplyResponse) -> ApplyResponse {
         let Some(revision) = response.revision else { return response };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sekisho_api::Snapshot;
 use sekisho_exchange::is_import;
 use sekisho_inventory::Inventory;
-use sekisho_model::{ClusterName, EdgeMinute, LossMinute, TimeRange, Timestamp};
+use sekisho_model::{ClusterName, EdgeDay, LossMinute, TimeRange, Timestamp};
 use sekisho_policy::RuleSet;
 use sekisho_store::{FlowStore, ScanError};
 
@@ -35,7 +35,7 @@ pub(crate) fn expected_nodes(
 }
 
 /// Cuts an open-ended window to what is there: from the first row to `end`.
-fn cut(range: TimeRange, rows: &[EdgeMinute], end: Timestamp) -> TimeRange {
+fn cut(range: TimeRange, rows: &[EdgeDay], end: Timestamp) -> TimeRange {
     let first = rows.iter().map(|row| row.stats.first_seen).min().unwrap_or(end);
     let to = range.to.min(end);
     TimeRange { from: range.from.max(first).min(to), to }
@@ -64,7 +64,7 @@ pub(crate) fn snapshot(
     range: TimeRange,
     now: Timestamp,
 ) -> Result<Snapshot, ScanError> {
-    let mut rows = sources.store.scan(range)?;
+    let mut rows = sources.store.edges(range)?;
     // Stored by minutes, asked by seconds: an edge that began after the end is no part of it.
     rows.retain(|row| row.stats.first_seen < range.to && row.stats.last_seen >= range.from);
     let mut losses = sources.store.losses(range)?;

@@ -6,6 +6,7 @@ mod bounds;
 mod crash;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
 mod merging;
 #[cfg(test)]
 mod restart;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use sekisho_manifest::{Meta, PortRef, Service, ServicePort};
-use sekisho_model::{EdgeMinute, Labels, Party, PartyKind, Protocol, Verdict};
+use sekisho_model::{EdgeDay, Labels, Party, PartyKind, Protocol, Verdict};
 use sekisho_policy::{Cluster, OutsideBackend};
 use sekisho_verify::EdgeClass;
 
@@ -11,13 +11,13 @@ use crate::world::{
     DENY, WEB_OUT, WEB_TO_DB, cluster, judge, judge_in, named, pod, replay, row, rules, workload,
 };
 
-fn web_to_db() -> EdgeMinute {
+fn web_to_db() -> EdgeDay {
     row(pod(&cluster(), "web"), pod(&cluster(), "db"))
 }
 
-fn with_verdict(verdict: Verdict) -> EdgeMinute {
+fn with_verdict(verdict: Verdict) -> EdgeDay {
     let mut row = web_to_db();
-    row.key.verdict = verdict;
+    row.key_mut().verdict = verdict;
     row
 }
 
@@ -166,7 +166,7 @@ fn what_is_uncertain_may_be_blocked_only_if_it_works_and_the_change_takes_it() {
     assert_eq!((before.class, before.may_block), (EdgeClass::Uncertain, false), "nothing changes");
     for (verdict, may_block) in [(Verdict::Denied, false), (Verdict::Allowed, true)] {
         let mut row = web_to_db();
-        row.key.verdict = verdict;
+        row.key_mut().verdict = verdict;
         assert_eq!(judge_in(&cluster, row, &[], &[WEB_TO_DB]).may_block, may_block);
     }
 }
@@ -174,9 +174,9 @@ fn what_is_uncertain_may_be_blocked_only_if_it_works_and_the_change_takes_it() {
 #[test]
 fn a_record_in_doubt_does_not_count_where_another_of_its_edge_gets_through() {
     let mut doubtful = web_to_db();
-    doubtful.key.direction_inferred = true;
+    doubtful.key_mut().direction_inferred = true;
     let proposed = rules(&[DENY, WEB_TO_DB, WEB_OUT]);
-    let ask = |rows: &[EdgeMinute]| replay(&cluster(), rows, &rules(&[]), &proposed);
+    let ask = |rows: &[EdgeDay]| replay(&cluster(), rows, &rules(&[]), &proposed);
     let alone = ask(std::slice::from_ref(&doubtful));
     assert_eq!(alone.report.may_block_unaccepted(), 1);
     assert!(alone.verified.is_none(), "none may be uncertain");
@@ -189,7 +189,7 @@ fn a_record_in_doubt_does_not_count_where_another_of_its_edge_gets_through() {
 #[test]
 fn an_inferred_direction_counts_only_if_both_agree() {
     let mut row = web_to_db();
-    row.key.direction_inferred = true;
+    row.key_mut().direction_inferred = true;
     // Denied both ways: certain. Allowed only one way: uncertain.
     assert_eq!(judge(row.clone(), &[], &[DENY]).class, EdgeClass::WouldBlock);
     let edge = judge(row.clone(), &[], &[DENY, WEB_TO_DB, WEB_OUT]);
@@ -222,7 +222,7 @@ fn a_service_without_a_known_backend_counts_only_if_all_backends_agree() {
         }
     }
     let mut to_service = row(pod(&cluster, "web"), named(PartyKind::Service, "a", "s", "Service"));
-    to_service.key.port = 80;
+    to_service.key_mut().port = 80;
     let both = "{podSelector: {matchLabels: {tier: back}}, policyTypes: [Ingress], ingress: \
                 [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8080}]}]}";
     let check = |proposed: &[&str], class| {
@@ -232,7 +232,7 @@ fn a_service_without_a_known_backend_counts_only_if_all_backends_agree() {
     check(&[DENY], EdgeClass::WouldBlock);
     check(&[both], EdgeClass::Unchanged);
     check(&[DENY, WEB_OUT, WEB_TO_DB], EdgeClass::Uncertain);
-    to_service.key.port = 81;
+    to_service.key_mut().port = 81;
     let edge = judge_in(&cluster, to_service, &[], &[DENY]);
     assert_eq!(edge.class, EdgeClass::Uncertain);
 }
@@ -254,7 +254,7 @@ fn a_service_without_a_selector_is_judged_by_the_addresses_behind_it() {
     });
     let mut to_service =
         row(pod(&cluster, "web"), named(PartyKind::Service, "a", "api", "Service"));
-    to_service.key.port = 443;
+    to_service.key_mut().port = 443;
     let out = "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: \
                [{to: [{ipBlock: {cidr: 192.0.2.0/30}}], ports: [{port: 6443}]}]}";
     let check = |cluster: &Cluster, class| {

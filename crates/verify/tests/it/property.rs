@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use sekisho_manifest::{NetworkPolicy, Object};
-use sekisho_model::{EdgeMinute, Labels, Party, PartyKind, Verdict};
+use sekisho_model::{EdgeDay, Labels, Party, PartyKind, Verdict};
 use sekisho_policy::{Cluster, Connection, Endpoint, Peer, RuleSet};
 use sekisho_verify::EdgeClass;
 
@@ -131,7 +131,7 @@ fn parties() -> Vec<Party> {
 /// Indexes of source, destination, port and verdict, and a count of connections.
 type Spec = (usize, usize, usize, usize, u64);
 
-fn histories() -> impl Strategy<Value = Vec<EdgeMinute>> {
+fn histories() -> impl Strategy<Value = Vec<EdgeDay>> {
     let party = 0..parties().len();
     let one = (party.clone(), party, 0..3_usize, 0..VERDICTS.len(), 0..20_u64);
     prop::collection::vec(one, 0..25).prop_map(|rows| {
@@ -139,9 +139,9 @@ fn histories() -> impl Strategy<Value = Vec<EdgeMinute>> {
         let make = |(source, destination, port, verdict, connections): &Spec| {
             let mut row = row(parties[*source].clone(), parties[*destination].clone());
             let (number, protocol): (u16, &str) = [(8080, "TCP"), (53, "UDP"), (7, "TCP")][*port];
-            row.key.port = number;
-            row.key.protocol = protocol.parse().unwrap();
-            row.key.verdict = VERDICTS[*verdict];
+            row.key_mut().port = number;
+            row.key_mut().protocol = protocol.parse().unwrap();
+            row.key_mut().verdict = VERDICTS[*verdict];
             row.stats.connections = *connections;
             row
         };
@@ -150,7 +150,7 @@ fn histories() -> impl Strategy<Value = Vec<EdgeMinute>> {
 }
 
 /// One row, decided straight from the cluster with the labels of its time.
-fn allowed(rules: &RuleSet, cluster: &Cluster, row: &EdgeMinute) -> bool {
+fn allowed(rules: &RuleSet, cluster: &Cluster, row: &EdgeDay) -> bool {
     let endpoint = |party: &Party| -> Option<Endpoint> {
         let endpoint = cluster.endpoints.iter().find(|endpoint| endpoint.name == party.pod)?;
         Some(Endpoint { labels: party.labels.clone(), ..endpoint.clone() })
@@ -174,11 +174,7 @@ fn allowed(rules: &RuleSet, cluster: &Cluster, row: &EdgeMinute) -> bool {
         .allows()
 }
 
-fn naive(
-    rows: &[EdgeMinute],
-    current: &RuleSet,
-    proposed: &RuleSet,
-) -> BTreeMap<String, EdgeClass> {
+fn naive(rows: &[EdgeDay], current: &RuleSet, proposed: &RuleSet) -> BTreeMap<String, EdgeClass> {
     let cluster = cluster();
     let mut classes: BTreeMap<String, EdgeClass> = BTreeMap::new();
     for row in rows {
@@ -253,7 +249,7 @@ proptest! {
         for row in rows.iter().rev() {
             let mut half = row.clone();
             half.stats.connections /= 2;
-            half.key.destination = Arc::new(Party::clone(&row.key.destination));
+            half.key_mut().destination = Arc::new(Party::clone(&row.key.destination));
             let mut rest = row.clone();
             rest.stats.connections -= half.stats.connections;
             half.stats.bytes_received = 0;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use sekisho_manifest::{ContainerPort, Object, parse};
 use sekisho_model::{
-    ClusterName, Completeness, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind, Protocol,
-    TimeRange, Timestamp, Verdict, WorkloadRef,
+    ClusterName, Completeness, EdgeDay, EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind,
+    Protocol, TimeRange, Timestamp, Verdict, WorkloadRef,
 };
 use sekisho_policy::{Cluster, Endpoint, RuleSet};
 use sekisho_verify::{EdgeReport, Request, WhatIf, what_if};
@@ -80,9 +80,9 @@ pub(crate) fn named(kind: PartyKind, namespace: &str, name: &str, word: &str) ->
 }
 
 /// Ten answered connections on TCP 8080.
-pub(crate) fn row(source: Party, destination: Party) -> EdgeMinute {
+pub(crate) fn row(source: Party, destination: Party) -> EdgeDay {
     let first_seen = Timestamp::from_seconds(1_795_392_060);
-    EdgeMinute {
+    EdgeDay::from(EdgeMinute {
         minute: first_seen,
         key: EdgeKey {
             source: Arc::new(source),
@@ -104,7 +104,7 @@ pub(crate) fn row(source: Party, destination: Party) -> EdgeMinute {
             last_seen: first_seen.plus_seconds(60),
             ..EdgeStats::default()
         },
-    }
+    })
 }
 
 /// Policies of namespace `a`, from the `spec` of each in YAML flow style.
@@ -142,7 +142,7 @@ pub(crate) fn complete() -> Completeness {
 
 pub(crate) fn replay(
     cluster: &Cluster,
-    history: &[EdgeMinute],
+    history: &[EdgeDay],
     current: &RuleSet,
     proposed: &RuleSet,
 ) -> WhatIf {
@@ -159,13 +159,13 @@ pub(crate) fn replay(
 }
 
 /// The only edge of a replay of one row.
-pub(crate) fn judge(row: EdgeMinute, current: &[&str], proposed: &[&str]) -> EdgeReport {
+pub(crate) fn judge(row: EdgeDay, current: &[&str], proposed: &[&str]) -> EdgeReport {
     judge_in(&cluster(), row, current, proposed)
 }
 
 pub(crate) fn judge_in(
     cluster: &Cluster,
-    row: EdgeMinute,
+    row: EdgeDay,
     current: &[&str],
     proposed: &[&str],
 ) -> EdgeReport {

@@ -1,0 +1,193 @@
+//! Measures a day of a large cluster: rows per second and bytes per row, and how long questions take.
+//!
+//! `cargo run --release -p sekisho-store --example day [EDGES] [MINUTES_PER_EDGE] [FOLDER]`
+//!
+//! By default 66,000 edges, each in 288 minutes of a day: 19 million edge-minutes, what 1,000 nodes
+//! make. A folder that is there already is only asked.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "every cast and index is the remainder of a division by the bound it needs"
+)]
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sekisho_model::{
+    ClusterName, EdgeKey, EdgeStats, Flow, Party, PartyKind, Process, Protocol, Reporters,
+    ServiceRef, TimeRange, Timestamp, Verdict, WorkloadRef,
+};
+use sekisho_store::{FlowStore, LocalStore, StoreLimits};
+
+#[path = "spent/mod.rs"]
+mod spent;
+use spent::Spent;
+
+const START_S: u64 = 1_795_392_000;
+const HOURS: u64 = 24;
+const EDGES_PER_WORKLOAD: usize = 20;
+
+fn party(number: usize) -> Arc<Party> {
+    let name = format!("service-{number}");
+    let labels = [
+        ("app.kubernetes.io/name".to_owned(), name.clone()),
+        ("app.kubernetes.io/part-of".to_owned(), "shop".to_owned()),
+        ("pod-template-hash".to_owned(), format!("{:x}", number * 7_919)),
+    ];
+    Arc::new(Party {
+        kind: PartyKind::Pod,
+        workload: WorkloadRef {
+            namespace: format!("team-{}", number % 50),
+            name: name.clone(),
+            kind: "Deployment".to_owned(),
+        },
+        pod: format!("{name}-{:x}-x{number}z", number * 7_919),
+        labels: labels.into(),
+        address: Some([10, 42, (number / 250 % 256) as u8, (number % 250) as u8].into()),
+        dns_name: None,
+    })
+}
+
+fn keys(edges: usize) -> Vec<EdgeKey> {
+    let parties: Vec<Arc<Party>> = (0..(edges / EDGES_PER_WORKLOAD).max(2)).map(party).collect();
+    let process = Arc::new(Process {
+        exe: "/usr/local/bin/service".to_owned(),
+        comm: "service".to_owned(),
+        uid: 1000,
+        container: None,
+    });
+    let pick = |number: usize| Arc::clone(&parties[number % parties.len()]);
+    let key = |edge: usize| {
+        let destination = pick(edge * 31 + edge / parties.len() + 1);
+        let service = ServiceRef {
+            namespace: destination.workload.namespace.clone(),
+            name: destination.workload.name.clone(),
+            port: 80,
+        };
+        EdgeKey {
+            source: pick(edge),
+            source_process: Some(Arc::clone(&process)),
+            destination,
+            destination_process: Some(Arc::clone(&process)),
+            protocol: Protocol::Tcp,
+            port: 8_000 + (edge / 97 % 40) as u16,
+            service: Some(service),
+            verdict: if edge.is_multiple_of(1_000) { Verdict::Denied } else { Verdict::Allowed },
+            decided_by: None,
+            direction_inferred: false,
+            cluster: ClusterName::default(),
+        }
+    };
+    (0..edges).map(key).collect()
+}
+
+/// Numbers that look random, the same in each run.
+fn scramble(seed: u64) -> u64 {
+    let mut x = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+fn flow(key: &EdgeKey, second: u64, random: u64) -> Flow {
+    let first = Timestamp::from_nanos((START_S + second) * 1_000_000_000 + random % 20_000_000_000);
+    let last = Timestamp::from_nanos(first.nanos() + (random >> 32) % 39_000_000_000);
+    let connections = 1 + random % 30;
+    Flow {
+        key: key.clone(),
+        source: ([10, 42, 0, 1], 40_000).into(),
+        destination: ([10, 42, 0, 2], key.port).into(),
+        opened: first,
+        stats: EdgeStats {
+            connections,
+            bytes_sent: connections * (300 + (random >> 8) % 1_500),
+            bytes_received: connections * (1_000 + (random >> 16) % 40_000),
+            packets_sent: connections * 6,
+            packets_received: connections * (9 + (random >> 24) % 30),
+            resets: 0,
+            first_seen: first,
+            last_seen: last,
+            reporters: Reporters { source: true, destination: true, datapath: false },
+            loss: false,
+        },
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+fn fill(folder: &Path, edges: usize, minutes: u64) -> Result<(), Box<dyn Error>> {
+    let (mut store, _) = LocalStore::open(folder, StoreLimits::default())?;
+    let keys = keys(edges);
+    let (mut record, mut rotate, mut merge) =
+        (Spent::default(), Spent::default(), Spent::default());
+    let step = HOURS * 60 / minutes.min(HOURS * 60);
+    for hour in 0..HOURS {
+        for minute in 0..60 {
+            let minute = hour * 60 + minute;
+            let active = keys
+                .iter()
+                .enumerate()
+                .filter(|(edge, _)| (minute + *edge as u64).is_multiple_of(step));
+            let flows: Vec<Flow> = active
+                .map(|(edge, key)| flow(key, minute * 60, scramble(minute << 32 | edge as u64)))
+                .collect();
+            record.on(|| store.record(&flows, &[]));
+        }
+        rotate.on(|| store.rotate(b""))?;
+    }
+    let rows = store.status().rows as usize;
+    println!("{}", record.line("record", rows, "rows"));
+    println!("{}", rotate.line("rotate", rows, "rows"));
+    println!("{:.1} bytes a row in hours", store.status().bytes as f64 / rows as f64);
+    if std::env::var_os("MERGE").is_some() {
+        let later = Timestamp::from_seconds(START_S + 10 * 86_400);
+        while let Some(compaction) = store.compaction(later) {
+            let made = merge.on(|| compaction.run())?;
+            store.adopt(made)?;
+            store.remove_replaced()?;
+        }
+        println!("{}", merge.line("merge", rows, "rows"));
+        println!("{:.1} bytes a row in a day", store.status().bytes as f64 / rows as f64);
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+fn main() -> Result<(), Box<dyn Error>> {
+    let argument = |position: usize, default: u64| {
+        std::env::args().nth(position).and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    let (edges, minutes) = (argument(1, 66_000) as usize, argument(2, 288));
+    let folder = std::env::args().nth(3).map_or_else(
+        || std::env::temp_dir().join(format!("sekisho-day-{}", std::process::id())),
+        PathBuf::from,
+    );
+    if !folder.exists() {
+        fill(&folder, edges, minutes)?;
+    }
+    let (store, _) = LocalStore::open(&folder, StoreLimits::default())?;
+    println!("{} rows in {} segments", store.status().rows, store.status().segments);
+    let second = |second: u64| Timestamp::from_seconds(START_S + second);
+    let ranges = [
+        ("the day", TimeRange::ALL),
+        ("cut hours", TimeRange { from: second(1_000), to: second(86_000) }),
+        ("whole hours", TimeRange { from: second(3_600), to: second(82_800) }),
+        ("an hour", TimeRange { from: second(40_000), to: second(43_600) }),
+    ];
+    for (name, range) in ranges {
+        for _ in 0..3 {
+            let mut spent = Spent::default();
+            let rows = spent.on(|| store.edges(range))?.len();
+            println!("{}", spent.line(name, rows, "edges"));
+        }
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    for line in status.lines().filter(|line| line.starts_with("VmHWM")) {
+        println!("{line}");
+    }
+    if std::env::args().nth(3).is_none() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    Ok(())
+}
