@@ -1,5 +1,6 @@
 //! Rows to Arrow columns: plain types and names that DuckDB, pandas or ClickHouse read as they are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::builder::{
@@ -113,26 +114,25 @@ struct PartyColumns {
     uid: UInt32Builder,
     container: StringBuilder,
     image: StringBuilder,
-    /// The party of the previous row and its labels as text: rows are sorted, so it often repeats.
-    last: Option<(Arc<Party>, String)>,
+    /// Labels as text, by the address of a party that is kept: parties repeat.
+    known: BTreeMap<usize, (Arc<Party>, String)>,
     /// Bytes of the texts that have no short bound.
     text_bytes: usize,
 }
 
 impl PartyColumns {
     fn add(&mut self, party: &Arc<Party>, process: Option<&Process>) {
-        if self.last.as_ref().is_none_or(|(last, _)| !Arc::ptr_eq(last, party)) {
-            let labels = serde_json::to_string(&party.labels);
+        let (_, labels) = self.known.entry(Arc::as_ptr(party).addr()).or_insert_with(|| {
             // A map of strings always has a JSON form.
-            self.last = Some((Arc::clone(party), labels.unwrap_or_default()));
-        }
-        let labels = self.last.as_ref().map_or("{}", |(_, labels)| labels);
+            let labels = serde_json::to_string(&party.labels).unwrap_or_default();
+            (Arc::clone(party), labels)
+        });
         let exe = process.map_or(0, |process| process.exe.len());
         let container = process.and_then(|process| process.container.as_ref());
         let image = container.map_or(0, |container| container.image.len());
         let texts = labels.len().saturating_add(exe).saturating_add(image);
         self.text_bytes = self.text_bytes.saturating_add(texts);
-        self.labels.append_value(labels);
+        self.labels.append_value(&*labels);
         self.kind.append_value(words::party_kind(party.kind));
         self.namespace.append_value(&party.workload.namespace);
         self.workload.append_value(&party.workload.name);

@@ -21,6 +21,7 @@ use crate::columns::{
     SOURCE,
 };
 use crate::layout::Layout;
+use crate::parties::{PartyWords, Shared};
 use crate::run::EdgeId;
 use crate::words;
 
@@ -181,6 +182,26 @@ impl<'a> PartyReader<'a> {
             && self.uid.optional(a) == self.uid.optional(b)
     }
 
+    /// The words that make the party of a row.
+    fn words(&self, row: usize) -> PartyWords<'a> {
+        let texts = [&self.kind, &self.namespace, &self.workload, &self.workload_kind];
+        let [a, b, c, d] = texts.map(|column| column.optional(row));
+        let more = [&self.pod, &self.labels, &self.address, &self.dns_name];
+        let [e, f, g, h] = more.map(|column| column.optional(row));
+        [a, b, c, d, e, f, g, h]
+    }
+
+    fn shared(&self, row: usize, shared: &mut Shared) -> Result<Arc<Party>, SegmentError> {
+        shared.party(self.words(row), || self.party(row))
+    }
+
+    fn shared_process(&self, row: usize, shared: &mut Shared) -> Option<Arc<Process>> {
+        self.comm.optional(row)?;
+        let words = [&self.exe, &self.comm, &self.container, &self.image];
+        let words = (words.map(|column| column.optional(row)), self.uid.number(row));
+        Some(shared.process(words, || self.process(row)))
+    }
+
     fn party(&self, row: usize) -> Result<Party, SegmentError> {
         let labels: Labels = self.labels.word(row, |text| serde_json::from_str(text).ok())?;
         let address = match self.address.optional(row) {
@@ -201,14 +222,14 @@ impl<'a> PartyReader<'a> {
         })
     }
 
-    fn process(&self, row: usize) -> Option<Process> {
-        let comm = self.comm.optional(row)?.to_owned();
+    fn process(&self, row: usize) -> Process {
+        let comm = self.comm.text(row).to_owned();
         let container = self.container.optional(row).map(|name| Container {
             name: name.to_owned(),
             image: self.image.text(row).to_owned(),
         });
         let exe = self.exe.text(row).to_owned();
-        Some(Process { exe, comm, uid: self.uid.number(row), container })
+        Process { exe, comm, uid: self.uid.number(row), container }
     }
 }
 
@@ -264,6 +285,7 @@ impl<'a> KeyReader<'a> {
         &self,
         row: usize,
         last: Option<(usize, &Arc<EdgeKey>)>,
+        shared: &mut Shared,
     ) -> Result<Arc<EdgeKey>, SegmentError> {
         let (source_same, destination_same) = match last {
             Some((before, _)) => {
@@ -282,17 +304,17 @@ impl<'a> KeyReader<'a> {
         }
         let source = match last {
             Some((_, key)) if source_same => Arc::clone(&key.source),
-            _ => Arc::new(self.source.party(row)?),
+            _ => self.source.shared(row, shared)?,
         };
         let destination = match last {
             Some((_, key)) if destination_same => Arc::clone(&key.destination),
-            _ => Arc::new(self.destination.party(row)?),
+            _ => self.destination.shared(row, shared)?,
         };
         Ok(Arc::new(EdgeKey {
             source,
-            source_process: self.source.process(row).map(Arc::new),
+            source_process: self.source.shared_process(row, shared),
             destination,
-            destination_process: self.destination.process(row).map(Arc::new),
+            destination_process: self.destination.shared_process(row, shared),
             protocol: self.protocol.word(row, words::protocol_of)?,
             port: self.port.number(row),
             service: self.service(row),
@@ -363,23 +385,28 @@ impl<'a> StatsReader<'a> {
 pub(crate) fn rows(
     batch: &RecordBatch,
     layout: Layout,
+    shared: &mut Shared,
     mut visit: impl FnMut(&Arc<EdgeKey>, Timestamp, EdgeStats),
 ) -> Result<(), SegmentError> {
     let minutes = Times::of(batch, MINUTE)?;
     let stats = StatsReader::of(batch)?;
-    for (row, key) in keys(batch, layout)?.iter().enumerate() {
+    for (row, key) in keys(batch, layout, shared)?.iter().enumerate() {
         visit(key, minutes.time(row), stats.stats(row));
     }
     Ok(())
 }
 
-/// The keys of the rows of `batch`, shared where they repeat.
-pub(crate) fn keys(batch: &RecordBatch, layout: Layout) -> Result<Vec<Arc<EdgeKey>>, SegmentError> {
+/// The keys of the rows of `batch`; they and their parts are shared where they repeat.
+pub(crate) fn keys(
+    batch: &RecordBatch,
+    layout: Layout,
+    shared: &mut Shared,
+) -> Result<Vec<Arc<EdgeKey>>, SegmentError> {
     let keys = KeyReader::of(batch, layout)?;
     let mut found: Vec<Arc<EdgeKey>> = Vec::with_capacity(batch.num_rows());
     for row in 0..batch.num_rows() {
         let last = found.last().map(|key| (row.saturating_sub(1), key));
-        let key = keys.key(row, last)?;
+        let key = keys.key(row, last, shared)?;
         found.push(key);
     }
     Ok(found)

@@ -1,12 +1,14 @@
 //! What can be asked and recorded, whether the folder is open for writing or only for reading.
 
+use std::sync::{Mutex, PoisonError};
+
 use sekisho_model::{EdgeDay, EdgeMinute, EdgeStats, Flow, LossMinute, TimeRange, Timestamp};
 
 use crate::loss::Losses;
 use crate::reader::Runs;
 use crate::segment::Segment;
 use crate::sums::{Caps, Sums, overlaps};
-use crate::totals::Totals;
+use crate::totals::{Keys, Totals};
 use crate::{ScanError, SegmentError, StoreLimits, StoreStatus};
 
 /// The record and query side of a flow store, which other back ends implement too.
@@ -82,6 +84,8 @@ pub(crate) struct History {
     hot: Sums,
     hot_losses: Losses,
     pub(crate) segments: Vec<Segment>,
+    /// Keys that earlier questions read.
+    keys: Mutex<Keys>,
     /// Flows folded in generations that are closed.
     folded_before: u64,
 }
@@ -93,6 +97,7 @@ impl History {
             hot: Sums::new(Some(caps(&limits))),
             hot_losses: Losses::default(),
             segments,
+            keys: Mutex::default(),
             folded_before: 0,
         }
     }
@@ -132,11 +137,14 @@ impl History {
 
     pub(crate) fn edges(&self, range: TimeRange) -> Result<Vec<EdgeDay>, ScanError> {
         let mut totals = Totals::default();
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         for segment in self.segments.iter().filter(|segment| segment.meets(range)) {
-            totals.add_segment(segment, range).map_err(|cause| unreadable(segment, cause))?;
+            totals
+                .add_segment(segment, range, &mut keys)
+                .map_err(|cause| unreadable(segment, cause))?;
         }
         self.hot.total(range, &mut totals);
-        Ok(totals.to_rows())
+        Ok(totals.into_rows())
     }
 
     pub(crate) fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError> {

@@ -6,6 +6,7 @@
 //! counts exactly once across `kill -9`: its rows are in a segment or its frames are in a log that
 //! the next [`LocalStore::open`] hands back, never both. docs/store.md has the layout on disk.
 
+mod by_id;
 mod columns;
 mod compact;
 mod decode;
@@ -13,11 +14,13 @@ mod errors;
 mod files;
 mod frame;
 mod history;
+mod interned;
 mod layout;
 mod limits;
 mod local;
 mod log;
 mod loss;
+mod parties;
 mod read_only;
 mod reader;
 mod run;

@@ -10,6 +10,7 @@ use sekisho_model::{EdgeKey, EdgeStats, Timestamp};
 
 use crate::columns::{EDGE, MINUTE};
 use crate::layout::Layout;
+use crate::parties::Shared;
 use crate::run::{EdgeId, Run};
 use crate::segment::{Part, Segment};
 use crate::{SegmentError, decode};
@@ -26,6 +27,7 @@ pub(crate) struct Runs {
     /// Runs that were read and not given yet, of layouts before 4; the last may not be whole.
     rows: VecDeque<Run>,
     given: u32,
+    shared: Shared,
 }
 
 /// The rows of the file of minutes, one after the other.
@@ -67,6 +69,7 @@ impl Runs {
             heads: VecDeque::new(),
             rows: VecDeque::new(),
             given: 0,
+            shared: Shared::default(),
         })
     }
 
@@ -82,7 +85,10 @@ impl Runs {
         while self.heads.is_empty() {
             let Some(batch) = self.edges.next() else { return Ok(None) };
             let batch = batch?;
-            let keys = decode::keys(&batch, self.layout)?;
+            if self.shared.is_full() {
+                self.shared = Shared::default();
+            }
+            let keys = decode::keys(&batch, self.layout, &mut self.shared)?;
             self.heads.extend(decode::heads(&batch)?.into_iter().zip(keys));
         }
         let Some((head, key)) = self.heads.pop_front() else { return Ok(None) };
@@ -96,8 +102,11 @@ impl Runs {
         while self.rows.len() < 2
             && let Some(batch) = self.edges.next()
         {
+            if self.shared.is_full() {
+                self.shared = Shared::default();
+            }
             let rows = &mut self.rows;
-            decode::rows(&batch?, self.layout, |key, minute, stats| {
+            decode::rows(&batch?, self.layout, &mut self.shared, |key, minute, stats| {
                 let last = rows.back_mut().filter(|run| run.key == *key);
                 match last.filter(|run| run.day == minute.day()) {
                     Some(run) => run.minutes.push((minute, stats)),

@@ -117,11 +117,15 @@ pub(crate) fn is_part(one: (u64, u64), whole: (u64, u64)) -> bool {
 }
 
 /// Removes files of segments without edges: the crash was before these were moved into place, or
-/// after they were removed.
+/// after they were removed. The same of segments that were set aside: somebody removed these.
 pub(crate) fn remove_orphans(folder: &Path) -> io::Result<()> {
     for name in files::names(folder)? {
-        let logs = Part::ALL.into_iter().find_map(|part| logs_of(&name, part));
-        if logs.is_some_and(|logs| !path_of(folder, logs, Part::Edges).exists()) {
+        let whole = name.strip_suffix(DAMAGED).and_then(|name| name.strip_suffix('.'));
+        let logs = |name| Part::ALL.into_iter().find_map(|part| logs_of(name, part));
+        let Some(logs) = logs(whole.unwrap_or(&name)) else { continue };
+        let edges = path_of(folder, logs, Part::Edges);
+        let edges = if whole.is_some() { aside(&edges) } else { edges };
+        if !edges.exists() {
             files::remove(&folder.join(name))?;
         }
     }
@@ -138,19 +142,22 @@ pub(crate) fn discard(folder: &Path, logs: (u64, u64)) {
 /// Gives the files of a damaged segment another ending, so that it is no segment any more. Returns
 /// the new path of its edges.
 pub(crate) fn set_aside(folder: &Path, logs: (u64, u64)) -> io::Result<PathBuf> {
-    let mut aside = PathBuf::new();
     for part in Part::ALL {
         let path = path_of(folder, logs, part);
-        let mut name = path.as_os_str().to_owned();
-        name.push(".");
-        name.push(DAMAGED);
-        aside = PathBuf::from(name);
-        match std::fs::rename(&path, &aside) {
+        match std::fs::rename(&path, aside(&path)) {
             Err(cause) if part != Part::Edges && cause.kind() == io::ErrorKind::NotFound => {}
             done => done?,
         }
     }
-    Ok(aside)
+    Ok(aside(&path_of(folder, logs, Part::Edges)))
+}
+
+/// The path of a file that is set aside.
+fn aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(DAMAGED);
+    PathBuf::from(name)
 }
 
 /// Removes the files of a segment, edges first.

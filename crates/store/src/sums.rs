@@ -5,13 +5,14 @@
 //! budget fold into visible edges whose far end is `other[Other]`, and are counted.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use sekisho_model::{
-    EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind, TimeRange, Timestamp, WorkloadRef,
+    EdgeKey, EdgeMinute, EdgeStats, Labels, Party, PartyKind, Process, TimeRange, Timestamp,
+    WorkloadRef,
 };
 
+use crate::interned::{Index, Interned, place};
 use crate::run::{EdgeId, Run, key_order};
 use crate::totals::Totals;
 
@@ -30,14 +31,58 @@ pub(crate) struct Caps {
 struct Slot {
     id: EdgeId,
     key: Arc<EdgeKey>,
+    parts: Parts,
     minutes: Vec<(Timestamp, EdgeStats)>,
 }
 
-/// Things found by value, numbered in order of arrival.
-#[derive(Debug)]
-struct Index {
-    hasher: RandomState,
-    numbers: BTreeMap<u64, Vec<u32>>,
+/// Places of the table of edges that were added to lately, a power of two.
+const LATELY: usize = 1 << 18;
+
+/// The place of an edge in that table, by the addresses of its parts: most flows of an edge come with
+/// the same parts in memory.
+fn place_of(key: &EdgeKey) -> usize {
+    let process = |process: &Option<Arc<Process>>| {
+        process.as_ref().map_or(0, |process| Arc::as_ptr(process).addr())
+    };
+    let words = [
+        Arc::as_ptr(&key.source).addr(),
+        Arc::as_ptr(&key.destination).addr(),
+        process(&key.source_process),
+        process(&key.destination_process),
+        usize::from(key.port),
+    ];
+    place(words, LATELY)
+}
+
+/// Whether both are one edge whose parts are the same in memory.
+fn is_identical(a: &EdgeKey, b: &EdgeKey) -> bool {
+    let same = |a: &Option<Arc<Process>>, b: &Option<Arc<Process>>| match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    Arc::ptr_eq(&a.source, &b.source)
+        && Arc::ptr_eq(&a.destination, &b.destination)
+        && same(&a.source_process, &b.source_process)
+        && same(&a.destination_process, &b.destination_process)
+        && is_same_but_for_parts(a, b)
+}
+
+fn is_same_but_for_parts(a: &EdgeKey, b: &EdgeKey) -> bool {
+    (a.protocol, a.port, a.verdict) == (b.protocol, b.port, b.verdict)
+        && a.direction_inferred == b.direction_inferred
+        && a.service == b.service
+        && a.decided_by == b.decided_by
+        && a.cluster == b.cluster
+}
+
+/// The parts of an edge by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Parts {
+    source: u32,
+    destination: u32,
+    /// [`u32::MAX`] if there is none.
+    processes: [u32; 2],
 }
 
 /// Sums per edge and minute.
@@ -45,28 +90,17 @@ struct Index {
 pub(crate) struct Sums {
     slots: Vec<Slot>,
     slot_index: Index,
-    parties: Vec<Arc<Party>>,
-    party_index: Index,
-    /// Edges per party and minute: as source, as destination.
-    degrees: BTreeMap<(u32, Timestamp), (u32, u32)>,
+    /// Edges that were added to lately. A slot keeps its parts alive, so an address means what it
+    /// meant.
+    lately: Vec<u32>,
+    parties: Interned<Party>,
+    processes: Interned<Process>,
+    /// Edges by party, and by minute: as source, as destination.
+    degrees: Vec<BTreeMap<Timestamp, (u32, u32)>>,
     rows: usize,
     folded: u64,
     caps: Option<Caps>,
     other: Arc<Party>,
-}
-
-impl Index {
-    fn new() -> Self {
-        Self { hasher: RandomState::new(), numbers: BTreeMap::new() }
-    }
-
-    fn find(&self, hash: u64, same: impl Fn(u32) -> bool) -> Option<u32> {
-        self.numbers.get(&hash)?.iter().copied().find(|&number| same(number))
-    }
-
-    fn insert(&mut self, hash: u64, number: u32) {
-        self.numbers.entry(hash).or_default().push(number);
-    }
 }
 
 impl Sums {
@@ -74,10 +108,11 @@ impl Sums {
     pub(crate) fn new(caps: Option<Caps>) -> Self {
         Self {
             slots: Vec::new(),
-            slot_index: Index::new(),
-            parties: Vec::new(),
-            party_index: Index::new(),
-            degrees: BTreeMap::new(),
+            slot_index: Index::default(),
+            lately: vec![u32::MAX; LATELY],
+            parties: Interned::new(),
+            processes: Interned::new(),
+            degrees: Vec::new(),
             rows: 0,
             folded: 0,
             caps,
@@ -97,51 +132,94 @@ impl Sums {
 
     /// Adds `stats` to the edge `key` in `minute`.
     pub(crate) fn add(&mut self, key: &EdgeKey, minute: Timestamp, stats: &EdgeStats) {
-        let hash = self.slot_index.hasher.hash_one(key);
-        let found = self.slot_of(hash, key);
-        if let Some(slot) = found
-            && self.add_to_existing(slot, minute, stats)
-        {
-            return;
-        }
-        match self.over_budget(key, minute) {
+        let found = self.find(key);
+        let parts = match found {
+            Ok(slot) => {
+                if self.add_to_existing(slot, minute, stats) {
+                    return;
+                }
+                self.slots.get(slot as usize).map(|slot| slot.parts)
+            }
+            Err(parts) => Some(parts),
+        };
+        let Some(parts) = parts else { return };
+        match self.over_budget(key, parts, minute) {
             Some(folded) => {
                 self.folded = self.folded.saturating_add(1);
-                let hash = self.slot_index.hasher.hash_one(&folded);
-                let found = self.slot_of(hash, &folded);
-                let slot = found.or_else(|| self.new_slot(hash, &folded));
-                if let Some(slot) = slot
-                    && !self.add_to_existing(slot, minute, stats)
-                {
+                let slot = self.find(&folded);
+                let slot = slot.unwrap_or_else(|parts| self.new_slot(&folded, parts));
+                if !self.add_to_existing(slot, minute, stats) {
                     self.new_row(slot, minute, stats);
                 }
             }
             None => {
-                let slot = found.or_else(|| self.new_slot(hash, key));
-                if let Some(slot) = slot {
-                    self.new_row(slot, minute, stats);
-                    self.count_degrees(key, minute);
-                }
+                let slot = found.unwrap_or_else(|parts| self.new_slot(key, parts));
+                self.new_row(slot, minute, stats);
+                self.count_degrees(parts, minute);
             }
         }
     }
 
-    fn slot_of(&self, hash: u64, key: &EdgeKey) -> Option<u32> {
-        self.slot_index.find(hash, |number| {
-            self.slots.get(number as usize).is_some_and(|slot| *slot.key == *key)
-        })
+    /// The slot of an edge, or the parts of one that has none.
+    fn find(&mut self, key: &EdgeKey) -> Result<u32, Parts> {
+        let place = place_of(key);
+        if let Some(number) = self.lately.get(place)
+            && let Some(slot) = self.slots.get(*number as usize)
+            && is_identical(&slot.key, key)
+        {
+            return Ok(*number);
+        }
+        let parts = self.parts(key);
+        let same = |number: u32| {
+            let slot = self.slots.get(number as usize);
+            slot.is_some_and(|slot| slot.parts == parts && is_same_but_for_parts(&slot.key, key))
+        };
+        let number = self.slot_index.find(self.hash(key, parts), same).ok_or(parts)?;
+        // It is met with these parts in memory from now on.
+        if let Some(slot) = self.slots.get_mut(number as usize) {
+            slot.key = Arc::new(key.clone());
+        }
+        if let Some(lately) = self.lately.get_mut(place) {
+            *lately = number;
+        }
+        Ok(number)
     }
 
-    /// None only if there are 2^32 edges already, which no memory holds.
-    fn new_slot(&mut self, hash: u64, key: &EdgeKey) -> Option<u32> {
-        let number = u32::try_from(self.slots.len()).ok()?;
-        self.slots.push(Slot {
-            id: EdgeId::of(key),
-            key: Arc::new(key.clone()),
-            minutes: Vec::new(),
-        });
+    fn parts(&mut self, key: &EdgeKey) -> Parts {
+        let mut process = |process: &Option<Arc<Process>>| {
+            process.as_ref().map_or(u32::MAX, |process| self.processes.number(process))
+        };
+        Parts {
+            processes: [process(&key.source_process), process(&key.destination_process)],
+            source: self.party_number(&key.source),
+            destination: self.party_number(&key.destination),
+        }
+    }
+
+    fn party_number(&mut self, party: &Arc<Party>) -> u32 {
+        let number = self.parties.number(party);
+        if self.degrees.len() <= number as usize {
+            self.degrees.push(BTreeMap::new());
+        }
+        number
+    }
+
+    fn hash(&self, key: &EdgeKey, parts: Parts) -> u64 {
+        let rest = (&key.service, &key.decided_by, key.direction_inferred, &key.cluster);
+        self.slot_index.hash(&(parts, key.protocol, key.port, key.verdict, rest))
+    }
+
+    fn new_slot(&mut self, key: &EdgeKey, parts: Parts) -> u32 {
+        // No memory holds 2^32 of them.
+        let number = u32::try_from(self.slots.len()).unwrap_or(u32::MAX - 1);
+        let hash = self.hash(key, parts);
+        if let Some(lately) = self.lately.get_mut(place_of(key)) {
+            *lately = number;
+        }
+        let (id, key) = (EdgeId::of(key), Arc::new(key.clone()));
+        self.slots.push(Slot { id, key, parts, minutes: Vec::new() });
         self.slot_index.insert(hash, number);
-        Some(number)
+        number
     }
 
     fn add_to_existing(&mut self, slot: u32, minute: Timestamp, stats: &EdgeStats) -> bool {
@@ -165,16 +243,17 @@ impl Sums {
     }
 
     /// The edge to use in place of `key` if a new row for it is over a budget.
-    fn over_budget(&mut self, key: &EdgeKey, minute: Timestamp) -> Option<EdgeKey> {
+    fn over_budget(&self, key: &EdgeKey, parts: Parts, minute: Timestamp) -> Option<EdgeKey> {
         let caps = self.caps?;
         if self.rows >= caps.rows_max {
             return Some(self.folded_key(key, true, true));
         }
-        let source = self.party_number(&key.source);
-        let destination = self.party_number(&key.destination);
-        let degree = |party: u32| self.degrees.get(&(party, minute)).copied().unwrap_or_default();
-        let source_full = degree(source).0 >= caps.per_source_minute_max;
-        let destination_full = degree(destination).1 >= caps.per_destination_minute_max;
+        let degree = |party: u32| {
+            let minutes = self.degrees.get(party as usize);
+            minutes.and_then(|minutes| minutes.get(&minute)).copied().unwrap_or_default()
+        };
+        let source_full = degree(parts.source).0 >= caps.per_source_minute_max;
+        let destination_full = degree(parts.destination).1 >= caps.per_destination_minute_max;
         if source_full {
             Some(self.folded_key(key, false, true))
         } else if destination_full {
@@ -204,28 +283,18 @@ impl Sums {
         }
     }
 
-    fn count_degrees(&mut self, key: &EdgeKey, minute: Timestamp) {
+    fn count_degrees(&mut self, parts: Parts, minute: Timestamp) {
         if self.caps.is_none() {
             return;
         }
-        let source = self.party_number(&key.source);
-        let destination = self.party_number(&key.destination);
-        let out = &mut self.degrees.entry((source, minute)).or_default().0;
-        *out = out.saturating_add(1);
-        let into = &mut self.degrees.entry((destination, minute)).or_default().1;
-        *into = into.saturating_add(1);
-    }
-
-    fn party_number(&mut self, party: &Arc<Party>) -> u32 {
-        let hash = self.party_index.hasher.hash_one(party);
-        let same = |number: u32| self.parties.get(number as usize).is_some_and(|p| p == party);
-        if let Some(number) = self.party_index.find(hash, same) {
-            return number;
+        if let Some(minutes) = self.degrees.get_mut(parts.source as usize) {
+            let out = &mut minutes.entry(minute).or_default().0;
+            *out = out.saturating_add(1);
         }
-        let number = u32::try_from(self.parties.len()).unwrap_or(u32::MAX);
-        self.parties.push(Arc::clone(party));
-        self.party_index.insert(hash, number);
-        number
+        if let Some(minutes) = self.degrees.get_mut(parts.destination as usize) {
+            let into = &mut minutes.entry(minute).or_default().1;
+            *into = into.saturating_add(1);
+        }
     }
 
     /// Earliest and latest minute held.

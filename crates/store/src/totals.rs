@@ -9,9 +9,11 @@ use std::sync::Arc;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use sekisho_model::{EdgeDay, EdgeKey, EdgeStats, TimeRange, Timestamp};
 
+use crate::by_id::ById;
 use crate::columns::{COUNTS, EDGE, FLAGS, HOUR, MINUTE, SEEN};
 use crate::decode::{EdgeHead, HEAD};
 use crate::layout::Layout;
+use crate::parties::Shared;
 use crate::reader::{Runs, builder};
 use crate::run::{EdgeId, hour_bit};
 use crate::segment::{Part, Segment};
@@ -21,18 +23,33 @@ use crate::{SegmentError, decode};
 const SECONDS_PER_HOUR: u64 = 3_600;
 const SECONDS_PER_DAY: u64 = 24 * SECONDS_PER_HOUR;
 
-/// Edges by id, with a table of open addressing: an id is a hash already.
+/// Keys held at most between questions: some hundred bytes each.
+const KEYS_MAX: usize = 200_000;
+
+/// Keys that were read before: they fill most of a segment, and the same ones are in all.
 #[derive(Debug, Default)]
-pub(crate) struct Totals {
-    /// Positions in `edges` plus 1; 0 is free. Its length is a power of two, twice that of `edges`
-    /// at least.
-    table: Vec<u32>,
-    edges: Vec<Total>,
+pub(crate) struct Keys {
+    keys: ById<Arc<EdgeKey>>,
+    shared: Shared,
 }
 
-#[derive(Debug)]
+impl Keys {
+    /// Begins anew when there are too many.
+    fn bound(&mut self) {
+        if self.keys.len() > KEYS_MAX || self.shared.is_full() {
+            *self = Self::default();
+        }
+    }
+}
+
+/// Sums by edge and day.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    edges: ById<Total>,
+}
+
+#[derive(Debug, Default)]
 struct Total {
-    id: EdgeId,
     /// None until it was read.
     key: Option<Arc<EdgeKey>>,
     /// Days in order of arrival: one or few.
@@ -40,53 +57,12 @@ struct Total {
 }
 
 impl Totals {
-    /// The position of an edge, which is new if its key is not known.
     fn position(&mut self, id: EdgeId) -> usize {
-        if self.table.len() < self.edges.len().saturating_add(1).saturating_mul(2) {
-            self.grow();
-        }
-        let (slot, found) = self.probe(id);
-        if let Some(position) = found {
-            return position;
-        }
-        self.edges.push(Total { id, key: None, days: Vec::new() });
-        if let Some(free) = self.table.get_mut(slot) {
-            *free = u32::try_from(self.edges.len()).unwrap_or(u32::MAX);
-        }
-        self.edges.len() - 1
-    }
-
-    /// Where `id` is, or the free place for it.
-    fn probe(&self, id: EdgeId) -> (usize, Option<usize>) {
-        let mask = self.table.len().wrapping_sub(1);
-        // The table has room, so the search ends.
-        let mut slot = usize::try_from(id.0 & mask as u128).unwrap_or_default();
-        loop {
-            let position = match self.table.get(slot) {
-                Some(number) if *number > 0 => *number as usize - 1,
-                _ => return (slot, None),
-            };
-            if self.edges.get(position).is_some_and(|edge| edge.id == id) {
-                return (slot, Some(position));
-            }
-            slot = slot.wrapping_add(1) & mask;
-        }
-    }
-
-    fn grow(&mut self) {
-        let size = self.edges.len().saturating_add(16).saturating_mul(4).next_power_of_two();
-        self.table = vec![0; size];
-        for position in 0..self.edges.len() {
-            let Some(id) = self.edges.get(position).map(|edge| edge.id) else { continue };
-            let (slot, _) = self.probe(id);
-            if let Some(free) = self.table.get_mut(slot) {
-                *free = u32::try_from(position + 1).unwrap_or(u32::MAX);
-            }
-        }
+        self.edges.position(id, Total::default)
     }
 
     fn add_at(&mut self, position: usize, day: Timestamp, hours: u32, stats: &EdgeStats) {
-        let Some(edge) = self.edges.get_mut(position) else { return };
+        let Some(edge) = self.edges.at(position) else { return };
         match edge.days.iter_mut().rev().find(|(at, ..)| *at == day) {
             Some((_, bits, sum)) => {
                 *bits |= hours;
@@ -96,12 +72,19 @@ impl Totals {
         }
     }
 
-    fn needs_key(&self, position: usize) -> bool {
-        self.edges.get(position).is_some_and(|edge| edge.key.is_none())
+    /// Whether the key of an edge must be read; it is taken from those that are known if it can be.
+    fn needs_key(&mut self, position: usize, keys: &Keys) -> bool {
+        let Some((id, Total { key: None, .. })) = self.edges.item(position) else { return false };
+        let known = keys.keys.get(*id).cloned();
+        let is_unknown = known.is_none();
+        if let Some(edge) = self.edges.at(position) {
+            edge.key = known;
+        }
+        is_unknown
     }
 
     fn set_key(&mut self, position: usize, key: &Arc<EdgeKey>) {
-        if let Some(edge) = self.edges.get_mut(position) {
+        if let Some(edge) = self.edges.at(position) {
             edge.key.get_or_insert_with(|| Arc::clone(key));
         }
     }
@@ -124,10 +107,11 @@ impl Totals {
         &mut self,
         segment: &Segment,
         range: TimeRange,
+        keys: &mut Keys,
     ) -> Result<(), SegmentError> {
         match segment.layout {
             Layout::Current if segment.rows == 0 => Ok(()),
-            Layout::Current => self.add_edges(segment, range),
+            Layout::Current => self.add_edges(segment, range, keys),
             Layout::ByMinute | Layout::WithoutCluster => self.add_runs(segment, range),
         }
     }
@@ -142,7 +126,12 @@ impl Totals {
         Ok(())
     }
 
-    fn add_edges(&mut self, segment: &Segment, range: TimeRange) -> Result<(), SegmentError> {
+    fn add_edges(
+        &mut self,
+        segment: &Segment,
+        range: TimeRange,
+        keys: &mut Keys,
+    ) -> Result<(), SegmentError> {
         let is_inside = segment.is_inside(range);
         let mut cut = Cut::default();
         let mut columns: Vec<&str> = HEAD.to_vec();
@@ -165,7 +154,7 @@ impl Totals {
             }
         }
         cut.read(segment, range, (self, &mut places))?;
-        self.read_keys(segment, &places)
+        self.read_keys(segment, &places, keys)
     }
 
     /// Reads the keys of the rows at whose edges none is known yet.
@@ -173,9 +162,12 @@ impl Totals {
         &mut self,
         segment: &Segment,
         places: &[Option<usize>],
+        keys: &mut Keys,
     ) -> Result<(), SegmentError> {
-        let is_wanted = |place: &Option<usize>| place.is_some_and(|at| self.needs_key(at));
-        let wanted: Vec<bool> = places.iter().map(is_wanted).collect();
+        keys.bound();
+        let mut is_wanted =
+            |place: &Option<usize>| place.is_some_and(|at| self.needs_key(at, keys));
+        let wanted: Vec<bool> = places.iter().map(&mut is_wanted).collect();
         if !wanted.contains(&true) {
             return Ok(());
         }
@@ -186,30 +178,37 @@ impl Totals {
         let selection: RowSelection = selectors.collect::<Vec<_>>().into();
         let mut rows = places.iter().zip(&wanted).filter(|(_, wanted)| **wanted);
         for batch in builder(segment, Part::Edges, None)?.with_row_selection(selection).build()? {
-            for key in decode::keys(&batch?, segment.layout)? {
-                if let Some((Some(position), _)) = rows.next() {
-                    self.set_key(*position, &key);
+            for key in decode::keys(&batch?, segment.layout, &mut keys.shared)? {
+                let Some((Some(position), _)) = rows.next() else { continue };
+                self.set_key(*position, &key);
+                if let Some((id, _)) = self.edges.item(*position) {
+                    keys.keys.position(*id, || key);
                 }
             }
         }
         Ok(())
     }
 
-    /// One row for each edge and day, by edge in no order that means something, then by day.
-    pub(crate) fn to_rows(&self) -> Vec<EdgeDay> {
-        let mut edges: Vec<&Total> =
-            self.edges.iter().filter(|edge| !edge.days.is_empty()).collect();
+    /// One row for each edge and day: by edge, in no order that means something, then by day.
+    pub(crate) fn into_rows(self) -> Vec<EdgeDay> {
+        let mut edges: Vec<&(EdgeId, Total)> = self.edges.iter().collect();
         // The same whatever segments it came from.
-        edges.sort_unstable_by_key(|edge| edge.id);
-        let days = |edge: &&Total| {
-            let mut days = edge.days.clone();
-            days.sort_unstable_by_key(|(day, ..)| *day);
-            let key = edge.key.clone();
-            days.into_iter().filter_map(move |(day, hours, stats)| {
-                Some(EdgeDay { key: key.clone()?, day, hours, stats })
-            })
-        };
-        edges.iter().flat_map(days).collect()
+        edges.sort_unstable_by_key(|(id, _)| *id);
+        let mut rows = Vec::with_capacity(edges.len());
+        for (_, edge) in edges {
+            let Some(key) = &edge.key else { continue };
+            let from = rows.len();
+            rows.extend(edge.days.iter().map(|(day, hours, stats)| EdgeDay {
+                key: Arc::clone(key),
+                day: *day,
+                hours: *hours,
+                stats: stats.clone(),
+            }));
+            if let Some(days) = rows.get_mut(from..) {
+                days.sort_unstable_by_key(|row| row.day);
+            }
+        }
+        rows
     }
 }
 

@@ -130,10 +130,12 @@ fn a_damaged_segment_is_set_aside_told_and_counted_as_missing() {
         served.ask(&["status"]).with_code(3);
         assert!(served.stop().success());
     }
-    let aside = newest(&served.data.join("segments"), ".damaged");
+    let aside = newest(&served.data.join("segments"), ".edges.parquet.damaged");
     std::fs::remove_file(aside).unwrap();
     served.up();
     assert!(!served.status().problems.iter().any(|text| text.contains(".damaged")));
+    let names = std::fs::read_dir(served.data.join("segments")).unwrap();
+    assert_eq!(names.count(), 0, "its minutes and losses went, too");
 }
 
 #[test]
