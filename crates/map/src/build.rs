@@ -11,7 +11,7 @@ use sekisho_model::{
 };
 
 use crate::group::{NodeName, node_name};
-use crate::{Hidden, Map, MapEdge, MapNode, MapOptions, ProcessPair};
+use crate::{Hidden, Map, MapEdge, MapNode, MapOptions, Order, ProcessPair, Top};
 
 /// Labels that controllers generate: they differ between pods or revisions of one workload.
 const GENERATED_LABELS: [&str; 10] = [
@@ -68,14 +68,45 @@ pub fn build(rows: &[EdgeDay], options: &MapOptions, completeness: Completeness)
         edges: sums.hidden.iter().filter(|id| !visible(id)).count() as u64,
         connections: sums.hidden_connections,
     };
-    Map {
+    let mut map = Map {
         grouping: options.grouping,
         window,
         completeness,
         nodes: sums.nodes.into_values().map(finished_node).collect(),
         edges: sums.edges.into_iter().map(finished_edge).collect(),
         hidden,
+    };
+    if let Some(top) = options.top {
+        keep_top(&mut map, top);
     }
+    map
+}
+
+/// Hides all but the first edges, and the nodes without any.
+fn keep_top(map: &mut Map, top: Top) {
+    let measure = |edge: &MapEdge| match top.order {
+        Order::Connections => edge.connections,
+        Order::Bytes => edge.bytes_sent.saturating_add(edge.bytes_received),
+        Order::Resets => edge.resets,
+        Order::Newest => edge.first_seen.nanos(),
+    };
+    // Of equal ones those that sort first stay.
+    map.edges.sort_by_key(|edge| std::cmp::Reverse(measure(edge)));
+    let rest = map.edges.split_off(top.count.min(map.edges.len()));
+    map.hidden.edges = map.hidden.edges.saturating_add(rest.len() as u64);
+    let connections = rest.iter().map(|edge| edge.connections).fold(0, u64::saturating_add);
+    map.hidden.connections = map.hidden.connections.saturating_add(connections);
+    let ends: BTreeSet<&str> = map
+        .edges
+        .iter()
+        .flat_map(|edge| [edge.source.as_str(), edge.destination.as_str()])
+        .collect();
+    map.nodes.retain(|node| ends.contains(node.id.as_str()));
+    map.edges.sort_by(|a, b| place(a).cmp(&place(b)));
+}
+
+fn place(edge: &MapEdge) -> (&str, &str, Protocol, u16, Verdict) {
+    (&edge.source, &edge.destination, edge.protocol, edge.port, edge.verdict)
 }
 
 impl Sums {

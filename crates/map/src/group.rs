@@ -72,6 +72,30 @@ pub struct MapOptions {
     pub clusters: bool,
     /// If not empty: only edges with an end in one of these namespaces.
     pub namespaces: BTreeSet<String>,
+    /// Only the first edges by some measure; all without.
+    pub top: Option<Top>,
+}
+
+/// The first edges of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Top {
+    /// How many.
+    pub count: usize,
+    /// By what.
+    pub order: Order,
+}
+
+/// What edges are measured by, the greatest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Connections that began.
+    Connections,
+    /// Payload bytes of both directions.
+    Bytes,
+    /// Connections that were reset or refused.
+    Resets,
+    /// Those that were first seen last.
+    Newest,
 }
 
 impl Default for MapOptions {
@@ -83,6 +107,7 @@ impl Default for MapOptions {
             hide_probes: false,
             clusters: false,
             namespaces: BTreeSet::new(),
+            top: None,
         }
     }
 }

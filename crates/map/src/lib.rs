@@ -1,10 +1,11 @@
 //! Flows to a dependency graph by namespace, workload, pod, process.
 //!
 //! [`build`] sums stored rows into a [`Map`]; [`completeness`] says how much of the truth it holds;
-//! [`table`], [`json`], [`dot`], [`mermaid`] and [`svg`] print it. Everything here is a pure
+//! [`compare`] says what two of them differ in; [`table`], [`json`], [`dot`], [`mermaid`] and [`svg`] print it. Everything here is a pure
 //! function of its input: the same rows in any order give the same bytes.
 
 mod build;
+mod compare;
 mod completeness;
 mod dot;
 mod graph;
@@ -19,10 +20,11 @@ mod text;
 mod tracks;
 
 pub use build::build;
+pub use compare::{Changed, MapDiff, compare, diff_json, diff_table};
 pub use completeness::{ExpectedNode, completeness};
 pub use dot::dot;
 pub use graph::{Hidden, Map, MapEdge, MapNode, ProcessPair, json};
-pub use group::{Grouping, GroupingError, MapOptions};
+pub use group::{Grouping, GroupingError, MapOptions, Order, Top};
 pub use mermaid::mermaid;
 pub use svg::svg;
 pub use table::table;

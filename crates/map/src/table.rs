@@ -3,7 +3,7 @@
 use sekisho_base::harmless;
 use sekisho_model::Verdict;
 
-use crate::text::{base_name, bytes, cut, number, percent, sign, width};
+use crate::text::{base_name, bytes, counted, cut, number, percent, sign, width};
 use crate::{Map, MapEdge, ProcessPair};
 
 /// Below this many columns nothing readable fits: narrower terminals wrap.
@@ -119,10 +119,6 @@ fn head(map: &Map, columns: usize, color: bool, out: &mut String) {
         out.push_str(&format!("; hidden: {edges}, {connections} connections"));
     }
     out.push('\n');
-}
-
-fn counted(count: usize, word: &str) -> String {
-    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }
 
 struct Line<'a> {

@@ -21,6 +21,11 @@ pub(crate) fn bytes(count: u64) -> String {
     if value < 10.0 { format!("{value:.1} {name}") } else { format!("{value:.0} {name}") }
 }
 
+/// A number with its noun.
+pub(crate) fn counted(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A number with a comma between thousands.
 pub(crate) fn number(count: u64) -> String {
     let digits = count.to_string();

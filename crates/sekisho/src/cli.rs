@@ -394,9 +394,31 @@ pub(crate) struct MapArgs {
     /// Leave out traffic of nodes (probes).
     #[arg(long)]
     pub(crate) hide_probes: bool,
-    /// Form of the answer.
+    /// Only the N first edges, by --order; the rest is counted as hidden.
+    #[arg(long, value_name = "N")]
+    pub(crate) top: Option<usize>,
+    /// What --top goes by.
+    #[arg(long, value_enum, default_value_t = EdgeOrder::Connections, requires = "top")]
+    pub(crate) order: EdgeOrder,
+    /// Say what is new, gone or decided otherwise since an earlier window: `FROM..TO`, `FROM` (up to
+    /// the start of this window), or `all` history before it. Ends with 1 if anything is.
+    #[arg(long, value_name = "WINDOW", value_parser = crate::when::window, conflicts_with = "top")]
+    pub(crate) compare: Option<crate::when::Window>,
+    /// Form of the answer; with --compare table or json.
     #[arg(short, long, value_enum, default_value_t = MapOutput::Table)]
     pub(crate) output: MapOutput,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EdgeOrder {
+    /// Connections that began.
+    Connections,
+    /// Bytes of both directions.
+    Bytes,
+    /// Connections that were reset or refused.
+    Resets,
+    /// First seen last.
+    Newest,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,8 @@
 //! What a map promises, tested at its public verbs.
 
 #[cfg(test)]
+mod compare;
+#[cfg(test)]
 mod completeness;
 #[cfg(test)]
 mod graph;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use sekisho_map::{Grouping, MapOptions};
+use anyhow::bail;
+use sekisho_map::{Grouping, Map, MapOptions, Order, Top};
 use sekisho_model::TimeRange;
 
 use super::{history, output};
-use crate::cli::{GroupBy, MapArgs, MapOutput};
+use crate::cli::{EdgeOrder, GroupBy, MapArgs, MapOutput};
 use crate::exit::Exit;
-use crate::pipeline;
+use crate::pipeline::{self, History};
 
 /// Span of `--at`, seconds.
 const AT_WINDOW_S: u64 = 900;
@@ -21,15 +22,14 @@ pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
         None => args.history.range(now),
     };
     let history = history::load_all(&args.history, range)?;
-    let options = MapOptions {
-        grouping: grouping(args.by),
-        range: history.window,
-        hide_dns: args.hide_dns,
-        hide_probes: args.hide_probes,
-        clusters: history.mixed,
-        namespaces: args.namespace.iter().cloned().collect::<BTreeSet<_>>(),
-    };
-    let map = pipeline::build(&history, &options);
+    let map = pipeline::build(&history, &options(args, &history));
+    if let Some(window) = args.compare {
+        let earlier = window.before(history.window.from, now);
+        if earlier.from >= earlier.to {
+            bail!("--compare: the window from {} to {} is empty", earlier.from, earlier.to);
+        }
+        return compared(args, &map, &history::load_all(&args.history, earlier)?);
+    }
     let text = match args.output {
         MapOutput::Table => sekisho_map::table(&map, output::width(), output::color()),
         MapOutput::Json => sekisho_map::json(&map)?,
@@ -39,6 +39,46 @@ pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
     };
     output::print(&text)?;
     Ok(history::whole_or_partial(&history))
+}
+
+/// Prints what `map` has other than the map of `earlier`; `Found` if anything.
+fn compared(args: &MapArgs, map: &Map, earlier: &History) -> anyhow::Result<Exit> {
+    let before = pipeline::build(earlier, &options(args, earlier));
+    let diff = sekisho_map::compare(&before, map);
+    let text = match args.output {
+        MapOutput::Table => sekisho_map::diff_table(&diff, output::width(), output::color()),
+        MapOutput::Json => sekisho_map::diff_json(&diff)?,
+        MapOutput::Dot | MapOutput::Mermaid | MapOutput::Svg => {
+            bail!("--compare has no picture: -o table or -o json")
+        }
+    };
+    output::print(&text)?;
+    if !diff.is_empty() {
+        return Ok(Exit::Found);
+    }
+    let is_whole = |map: &Map| map.completeness.ratio >= 1.0;
+    Ok(if is_whole(map) && is_whole(&before) { Exit::Done } else { Exit::Partial })
+}
+
+fn options(args: &MapArgs, history: &History) -> MapOptions {
+    MapOptions {
+        grouping: grouping(args.by),
+        range: history.window,
+        hide_dns: args.hide_dns,
+        hide_probes: args.hide_probes,
+        clusters: history.mixed,
+        namespaces: args.namespace.iter().cloned().collect::<BTreeSet<_>>(),
+        top: args.top.map(|count| Top { count, order: order(args.order) }),
+    }
+}
+
+fn order(order: EdgeOrder) -> Order {
+    match order {
+        EdgeOrder::Connections => Order::Connections,
+        EdgeOrder::Bytes => Order::Bytes,
+        EdgeOrder::Resets => Order::Resets,
+        EdgeOrder::Newest => Order::Newest,
+    }
 }
 
 fn grouping(by: GroupBy) -> Grouping {

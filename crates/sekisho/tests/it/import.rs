@@ -124,6 +124,48 @@ fn a_dropped_file_becomes_a_map_policies_and_a_what_if() {
 }
 
 #[test]
+fn two_windows_are_compared_and_the_first_edges_are_told() {
+    let folder = Folder::new();
+    let store = folder.path("store");
+    // In the last minutes of the hour the catalogue finds a cache, and ad is not heard any more.
+    let mut text = flows(60);
+    for second in [60, 120] {
+        writeln!(text, "{}", flow(("ad", "db", 5432), second, 40_000)).unwrap();
+    }
+    for second in [3_300, 3_360, 3_420] {
+        writeln!(text, "{}", flow(("catalogue", "cache", 6379), second, 40_000)).unwrap();
+    }
+    let file = folder.file("flows.json", text.as_bytes());
+    run(&["import", "--store", &store, &file]).with_code(0);
+    let later = ["map", "--store", &store, "--since", "2025-11-23T12:50:00Z"];
+
+    let told = run(&[&later[..], &["--compare", "all", "-o", "json"]].concat()).with_code(1);
+    let diff: Value = serde_json::from_str(&told.out).unwrap();
+    let names = |list: &str| -> Vec<String> {
+        let edges = diff[list].as_array().unwrap().iter();
+        edges.map(|edge| format!("{} {}", edge["source"], edge["destination"])).collect()
+    };
+    let [ad, cache, catalogue, db] =
+        ["ad", "cache", "catalogue", "db"].map(|name| format!("\"shop/{name}[Deployment]\""));
+    assert_eq!(names("added"), [format!("{catalogue} {cache}")]);
+    assert_eq!(names("removed"), [format!("{ad} {db}")]);
+    assert_eq!((&diff["unchanged"], diff["changed"].as_array().unwrap().len()), (&4.into(), 0));
+    // A window in which all of them are: nothing differs.
+    let quiet = ["--compare", "2025-11-23T12:10:00Z..2025-11-23T12:20:00Z", "--until"];
+    let quiet = [&later[..], &quiet, &["2025-11-23T12:54:00Z"]].concat();
+    run(&quiet).with_code(0);
+    let wrong = run(&[&later[..], &["--compare", "2025-11-23T13:30:00Z"]].concat()).with_code(2);
+    assert!(wrong.err.contains("--compare: the window from"), "{}", wrong.err);
+
+    let top = ["--top", "1", "--order", "newest", "-o", "json"];
+    let told = run(&[&["map", "--store", &store], &top[..]].concat()).with_code(0);
+    let map: Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!(map["edges"].as_array().unwrap().len(), 1);
+    assert_eq!(map["edges"][0]["destination"], "shop/cache[Deployment]");
+    assert_eq!(map["hidden"]["edges"], 5);
+}
+
+#[test]
 fn a_file_counts_once_and_a_compressed_one_is_read() {
     let folder = Folder::new();
     let file = folder.file("flows.json", flows(10).as_bytes());
