@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::formats::{aws_vpc, conntrack, hubble, zeek};
-use crate::record::{Item, Reject};
+use crate::formats::{aws_vpc, conntrack, hubble, pcap, zeek};
+use crate::frames::FrameReader;
+use crate::reader::{LineReader, Reader};
 use sekisho_model::Timestamp;
 
 /// A format of flow records.
@@ -18,10 +19,13 @@ pub enum Format {
     Zeek,
     /// `/proc/net/nf_conntrack` or `conntrack -L`: connections at one moment.
     Conntrack,
+    /// Captures of packets: pcap and pcapng.
+    Pcap,
 }
 
 /// All formats with their names, in the order in which content is tried.
 const FORMATS: &[(Format, &str)] = &[
+    (Format::Pcap, "pcap"),
     (Format::Hubble, "hubble"),
     (Format::AwsVpc, "aws-vpc"),
     (Format::Zeek, "zeek"),
@@ -40,15 +44,6 @@ pub enum FormatError {
     /// No format begins like this.
     #[error("no known format begins like this; --format says which one it is: {}", names())]
     Content,
-}
-
-/// What reads lines of one format.
-pub(crate) trait LineFormat: Send {
-    /// Reads one line and gives what it says to `give`.
-    ///
-    /// # Errors
-    /// [`Reject`] if it can't be understood; nothing was given.
-    fn line(&mut self, line: &[u8], give: &mut dyn FnMut(Item)) -> Result<(), Reject>;
 }
 
 impl Format {
@@ -74,17 +69,19 @@ impl Format {
             Self::AwsVpc => aws_vpc::looks_like(head),
             Self::Zeek => zeek::looks_like(head),
             Self::Conntrack => conntrack::looks_like(head),
+            Self::Pcap => pcap::looks_like(head),
         };
         Self::all().find(is).ok_or(FormatError::Content)
     }
 
     /// What reads it; `now` is when what has no time of its own was seen.
-    pub(crate) fn reader(self, now: Timestamp) -> Box<dyn LineFormat> {
+    pub(crate) fn reader(self, now: Timestamp) -> Box<dyn Reader> {
         match self {
-            Self::Hubble => Box::new(hubble::Hubble),
-            Self::AwsVpc => Box::new(aws_vpc::AwsVpc::default()),
-            Self::Zeek => Box::new(zeek::Zeek::default()),
-            Self::Conntrack => Box::new(conntrack::Conntrack { now }),
+            Self::Hubble => Box::new(LineReader::new(hubble::Hubble)),
+            Self::AwsVpc => Box::new(LineReader::new(aws_vpc::AwsVpc::default())),
+            Self::Zeek => Box::new(LineReader::new(zeek::Zeek::default())),
+            Self::Conntrack => Box::new(LineReader::new(conntrack::Conntrack { now })),
+            Self::Pcap => Box::new(FrameReader::new(pcap::Capture::connections(now))),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use sekisho_flow::Directory;
 use sekisho_model::{ClusterName, Flow, LossMinute, Timestamp};
 
-use crate::format::{Format, LineFormat};
-use crate::lines::{Line, Lines};
+use crate::format::Format;
+use crate::reader::{Reader, Told};
 use crate::record::{Item, Reject};
 use crate::resolve::Resolver;
 use crate::tuples::Tuples;
@@ -24,7 +24,9 @@ const SAMPLE_CHARS_MAX: usize = 160;
 /// records are said.
 const MINUTES_MAX: u64 = 60 * 24 * 60;
 /// A time this far after the import is no time of a flow, seconds.
-const FUTURE_S_MAX: u64 = 24 * 3_600;
+pub(crate) const FUTURE_S_MAX: u64 = 24 * 3_600;
+/// Why a record of such a time is rejected.
+pub(crate) const OUT_OF_TIME: &str = "a time that lies in the future, or an end before its start";
 
 /// Whether a node of [`LossMinute::node`] is an import: it tells of the time that its files cover, and
 /// owes nothing before or after.
@@ -36,8 +38,12 @@ pub fn is_import(node: &str) -> bool {
 /// An import of one source: reads pieces, gives flows.
 pub struct Import {
     format: Format,
-    reader: Box<dyn LineFormat>,
-    lines: Lines,
+    reader: Box<dyn Reader>,
+    books: Books,
+}
+
+/// What an import counts and remembers.
+struct Books {
     tuples: Tuples,
     resolver: Resolver,
     tally: Tally,
@@ -50,9 +56,14 @@ pub struct Import {
 /// What an import read and what it could not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Lines.
+    /// Units of the input: lines, packets, or records of a document or message. Each of them is
+    /// used, silent, skipped or rejected.
     pub lines: u64,
-    /// Records that became flows.
+    /// Units that told of a connection or a loss.
+    pub used: u64,
+    /// Units that say nothing by themselves: heads, templates, empty lines.
+    pub silent: u64,
+    /// Flows that the units gave.
     pub records: u64,
     /// Connections that began.
     pub connections: u64,
@@ -68,7 +79,7 @@ pub struct Tally {
     pub covered: Option<(Timestamp, Timestamp)>,
 }
 
-/// Lines that were rejected for one reason.
+/// Units that were rejected for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// How many.
@@ -80,7 +91,7 @@ pub struct Rejected {
 }
 
 impl Tally {
-    /// Lines that were not understood.
+    /// Units that were not understood.
     #[must_use]
     pub fn rejected_sum(&self) -> u64 {
         self.rejected.values().fold(0, |sum, one| sum.saturating_add(one.count))
@@ -117,45 +128,46 @@ impl Import {
         Self {
             format,
             reader: format.reader(now),
-            lines: Lines::default(),
-            tuples: Tuples::default(),
-            resolver: Resolver::default(),
-            tally: Tally::default(),
-            minutes: BTreeMap::new(),
-            lost_before: 0,
-            now,
+            books: Books {
+                tuples: Tuples::default(),
+                resolver: Resolver::default(),
+                tally: Tally::default(),
+                minutes: BTreeMap::new(),
+                lost_before: 0,
+                now,
+            },
         }
     }
 
     /// Reads a piece of any length; appends the flows that it completes.
     pub fn feed(&mut self, piece: &[u8], directory: &dyn Directory, flows: &mut Vec<Flow>) {
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.feed(piece, |line| self.line(line, directory, flows));
-        self.lines = lines;
+        let Self { reader, books, .. } = self;
+        reader.feed(piece, &mut |told| books.take(told, directory, flows));
     }
 
-    /// Reads what follows the last end of line.
+    /// Reads what is held back; appends the flows that the end of the input completes.
     pub fn end(&mut self, directory: &dyn Directory, flows: &mut Vec<Flow>) {
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.end(|line| self.line(line, directory, flows));
+        let Self { reader, books, .. } = self;
+        reader.end(&mut |told| books.take(told, directory, flows));
     }
 
-    /// Lines read so far.
+    /// Units read so far.
     #[must_use]
     pub fn lines(&self) -> u64 {
-        self.tally.lines
+        self.books.tally.lines
     }
 
     /// What was read so far.
     #[must_use]
     pub fn tally(&self) -> Tally {
-        Tally { forgotten: self.tuples.forgotten, ..self.tally.clone() }
+        let Books { tally, tuples, .. } = &self.books;
+        Tally { forgotten: tally.forgotten.saturating_add(tuples.forgotten), ..tally.clone() }
     }
 
     /// What to file as produced and lost, and begins to count anew. Every minute between the first
     /// and the last record has a row, so that a map does not take the source for silent.
     pub fn take_losses(&mut self) -> Vec<LossMinute> {
-        let mut minutes = std::mem::take(&mut self.minutes);
+        let mut minutes = std::mem::take(&mut self.books.minutes);
         if let (Some(first), Some(last)) =
             (minutes.keys().next().copied(), minutes.keys().next_back().copied())
         {
@@ -177,21 +189,28 @@ impl Import {
         };
         minutes.into_iter().map(row).collect()
     }
+}
 
-    fn line(&mut self, line: Line<'_>, directory: &dyn Directory, flows: &mut Vec<Flow>) {
-        self.tally.lines += 1;
-        let (bytes, result) = match line {
-            Line::TooLong(bytes) => (bytes, Err(Reject::new("a line of more than 1 MiB"))),
-            Line::Whole(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => return,
-            Line::Whole(bytes) => {
-                let mut items = Vec::new();
-                let read = self.reader.line(bytes, &mut |item| items.push(item));
-                let read = read.and_then(|()| self.all_in_time(&items));
-                (bytes, read.map(|()| items))
+impl Books {
+    fn take(&mut self, told: Told<'_>, directory: &dyn Directory, flows: &mut Vec<Flow>) {
+        match told {
+            Told::Gathered(item) => return self.item(item, directory, flows),
+            Told::Forgotten(count) => {
+                self.tally.forgotten = self.tally.forgotten.saturating_add(count);
+                return;
             }
+            Told::Part | Told::Unit(..) => self.tally.lines += 1,
+        }
+        let Told::Unit(bytes, says) = told else {
+            self.tally.used += 1;
+            return;
         };
-        match result {
-            Ok(items) => items.into_iter().for_each(|item| self.item(item, directory, flows)),
+        match says.and_then(|item| self.in_time(item)) {
+            Ok(None) => self.tally.silent += 1,
+            Ok(Some(item)) => {
+                self.tally.used += u64::from(!matches!(item, Item::Skipped(_)));
+                self.item(item, directory, flows);
+            }
             Err(reject) => {
                 self.tally.reject(reject, bytes);
                 // A record that nobody could read is one that is missing.
@@ -200,16 +219,13 @@ impl Import {
         }
     }
 
-    fn all_in_time(&self, items: &[Item]) -> Result<(), Reject> {
+    fn in_time(&self, item: Option<Item>) -> Result<Option<Item>, Reject> {
         let late = self.now.plus_seconds(FUTURE_S_MAX);
-        let in_time = |item: &Item| match item {
-            Item::Record(record) => record.end <= late && record.start <= record.end,
-            Item::Lost { .. } | Item::Skipped(_) => true,
-        };
-        if items.iter().all(in_time) {
-            Ok(())
-        } else {
-            Err(Reject::new("a time that lies in the future, or an end before its start"))
+        match &item {
+            Some(Item::Record(record)) if record.end > late || record.start > record.end => {
+                Err(Reject::new(OUT_OF_TIME))
+            }
+            Some(Item::Record(_) | Item::Lost { .. } | Item::Skipped(_)) | None => Ok(item),
         }
     }
 

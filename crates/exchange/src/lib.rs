@@ -5,10 +5,13 @@
 //! could not be read, is counted and filed as losses: an imported map is never more complete than its
 //! source.
 
+mod elements;
 mod format;
 mod formats;
+mod frames;
 mod import;
 mod lines;
+mod reader;
 mod record;
 mod resolve;
 mod tuples;

@@ -115,7 +115,8 @@ fn opposite(side: Side) -> Side {
     }
 }
 
-fn turned(sums: Sums) -> Sums {
+/// The same from the other end.
+pub(crate) fn turned(sums: Sums) -> Sums {
     Sums {
         bytes_sent: sums.bytes_received,
         bytes_received: sums.bytes_sent,

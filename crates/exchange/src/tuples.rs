@@ -14,7 +14,7 @@ const IDLE_S: u64 = 900;
 /// Connections that are remembered; about 100 bytes each. Beyond, the oldest half is forgotten.
 const CONNECTIONS_MAX: usize = 1 << 20;
 /// First port that systems give to initiators (linux v6.18 net.ipv4.ip_local_port_range).
-const EPHEMERAL_MIN: u16 = 32_768;
+pub(crate) const EPHEMERAL_MIN: u16 = 32_768;
 
 /// Addresses, ports and protocol; the initiator first.
 type Tuple = (IpAddr, u16, IpAddr, u16, Protocol);

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use sekisho_model::{Timestamp, Verdict};
 
 use super::text::{address, number, protocol};
-use crate::format::LineFormat;
+use crate::reader::LineFormat;
 use crate::record::{Count, End, Item, Orientation, Record, Reject, Side, Sums};
 
 /// Fields of version 2, the default.
@@ -68,13 +68,13 @@ fn without_time(line: &str) -> &str {
 }
 
 impl LineFormat for AwsVpc {
-    fn line(&mut self, line: &[u8], give: &mut dyn FnMut(Item)) -> Result<(), Reject> {
+    fn line(&mut self, line: &[u8]) -> Result<Option<Item>, Reject> {
         let line = std::str::from_utf8(line).map_err(|_cause| Reject::new("no UTF-8 text"))?;
         let words: Vec<&str> =
             without_time(line.trim()).split_ascii_whitespace().take(FIELDS_MAX).collect();
         if is_header(&words) {
             self.named = Some(words.into_iter().map(str::to_owned).collect());
-            return Ok(());
+            return Ok(None);
         }
         let names: Vec<&str> = match &self.named {
             Some(named) => named.iter().map(String::as_str).collect(),
@@ -88,8 +88,7 @@ impl LineFormat for AwsVpc {
                 names.len()
             )));
         }
-        give(Fields { names: &names, words: &words }.item()?);
-        Ok(())
+        Fields { names: &names, words: &words }.item().map(Some)
     }
 }
 

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use sekisho_model::{Protocol, Timestamp, Verdict};
 
 use super::text::{address, number, protocol};
-use crate::format::LineFormat;
+use crate::reader::LineFormat;
 use crate::record::{Count, End, Item, Orientation, Record, Reject, Side, Sums};
 
 /// Reads lines.
@@ -39,14 +39,13 @@ struct Tuple<'a> {
 }
 
 impl LineFormat for Conntrack {
-    fn line(&mut self, line: &[u8], give: &mut dyn FnMut(Item)) -> Result<(), Reject> {
+    fn line(&mut self, line: &[u8]) -> Result<Option<Item>, Reject> {
         let line = std::str::from_utf8(line).map_err(|_cause| Reject::new("no UTF-8 text"))?;
         if line.starts_with("conntrack v") {
             // conntrack -L says how many entries it showed.
-            return Ok(());
+            return Ok(None);
         }
-        give(item(line, self.now)?);
-        Ok(())
+        item(line, self.now).map(Some)
     }
 }
 

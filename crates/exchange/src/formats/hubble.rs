@@ -13,8 +13,8 @@ use sekisho_model::{
 };
 use serde::Deserialize;
 
-use super::text::address;
-use crate::format::LineFormat;
+use super::text::{address, parsed};
+use crate::reader::LineFormat;
 use crate::record::{Count, End, Identity, Item, Orientation, Record, Reject, Side, Sums};
 
 /// `event_type.type` of a policy's verdict (cilium pkg/monitor/api, MessageTypePolicyVerdict).
@@ -195,36 +195,24 @@ struct Policy<'a> {
 }
 
 impl LineFormat for Hubble {
-    fn line(&mut self, line: &[u8], give: &mut dyn FnMut(Item)) -> Result<(), Reject> {
+    fn line(&mut self, line: &[u8]) -> Result<Option<Item>, Reject> {
         let line = std::str::from_utf8(line).map_err(|_cause| Reject::new("no UTF-8 text"))?;
         let frame: Line<'_> = parsed(line)?;
         if let Some(flow) = frame.flow {
-            give(flow.item()?);
+            flow.item().map(Some)
         } else if let Some(lost) = frame.lost_events {
             let at = frame.time.as_deref().and_then(|time| time.parse().ok());
-            give(Item::Lost { at, records: lost.count()?.max(1) });
+            Ok(Some(Item::Lost { at, records: lost.count()?.max(1) }))
         } else if frame.node_status.is_some() {
-            give(Item::Skipped("the state of a node"));
+            Ok(Some(Item::Skipped("the state of a node")))
         } else if frame.agent_event.is_some() || frame.debug_event.is_some() {
-            give(Item::Skipped("an event of the agent, not a flow"));
+            Ok(Some(Item::Skipped("an event of the agent, not a flow")))
         } else if frame.verdict.is_some() {
-            give(parsed::<Flow<'_>>(line)?.item()?);
+            parsed::<Flow<'_>>(line)?.item().map(Some)
         } else {
-            return Err(Reject::new("neither flow nor lost_events nor node_status"));
+            Err(Reject::new("neither flow nor lost_events nor node_status"))
         }
-        Ok(())
     }
-}
-
-/// Reads JSON; the reason of a reject names the field's error, not its place.
-fn parsed<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, Reject> {
-    serde_json::from_str(line).map_err(|error| {
-        let text = error.to_string();
-        let text = text.split(" at line ").next().unwrap_or_default();
-        // Values differ in every line; reasons must not.
-        let text = text.split('`').next().unwrap_or_default().split('"').next().unwrap_or_default();
-        Reject::new(format!("JSON: {}", text.trim_end()))
-    })
 }
 
 impl Lost {

@@ -3,6 +3,7 @@
 pub(crate) mod aws_vpc;
 pub(crate) mod conntrack;
 pub(crate) mod hubble;
+pub(crate) mod pcap;
 #[cfg(test)]
 mod samples;
 pub(crate) mod text;

@@ -1,16 +1,13 @@
 //! Lines read by one format, for its tests.
 
-use crate::format::LineFormat;
+use crate::reader::LineFormat;
 use crate::record::{Item, Record, Reject};
 
 /// What each line gives, or why it was rejected, in order.
 pub(crate) fn read(mut format: impl LineFormat, lines: &str) -> Vec<Result<Item, Reject>> {
     let mut all = Vec::new();
     for line in lines.lines() {
-        let mut items = Vec::new();
-        let result = format.line(line.as_bytes(), &mut |item| items.push(item));
-        all.extend(items.into_iter().map(Ok));
-        all.extend(result.err().map(Err));
+        all.extend(format.line(line.as_bytes()).transpose());
     }
     all
 }

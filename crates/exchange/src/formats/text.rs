@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use sekisho_model::Protocol;
+use serde::Deserialize;
 
 use crate::record::Reject;
 
@@ -39,4 +40,15 @@ pub(crate) fn protocol(field: &str, word: &str) -> Result<Option<Protocol>, Reje
         | "udplite" | "unknown" => Ok(None),
         _ => Err(Reject::new(format!("{field}: no protocol"))),
     }
+}
+
+/// Reads JSON; the reason of a reject names the field's error, not its place.
+pub(crate) fn parsed<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Reject> {
+    serde_json::from_str(text).map_err(|error| {
+        let reason = error.to_string();
+        let text = reason.split(" at line ").next().unwrap_or_default();
+        // Values differ in every line; reasons must not.
+        let text = text.split('`').next().unwrap_or_default().split('"').next().unwrap_or_default();
+        Reject::new(format!("JSON: {}", text.trim_end()))
+    })
 }

@@ -7,7 +7,7 @@ use sekisho_model::{Protocol, Timestamp, Verdict};
 use serde_json::{Map, Value};
 
 use super::text::{address, protocol};
-use crate::format::LineFormat;
+use crate::reader::LineFormat;
 use crate::record::{Count, End, Item, Orientation, Record, Reject, Side, Sums};
 
 /// Fields of a line at most; scripts may add some to the usual 22.
@@ -48,16 +48,15 @@ pub(crate) fn looks_like(head: &[u8]) -> bool {
 }
 
 impl LineFormat for Zeek {
-    fn line(&mut self, line: &[u8], give: &mut dyn FnMut(Item)) -> Result<(), Reject> {
+    fn line(&mut self, line: &[u8]) -> Result<Option<Item>, Reject> {
         let line = std::str::from_utf8(line).map_err(|_cause| Reject::new("no UTF-8 text"))?;
         if let Some(head) = line.strip_prefix('#') {
-            return self.head(head);
+            return self.head(head).map(|()| None);
         }
         if line.starts_with('{') {
             let object: Map<String, Value> =
                 serde_json::from_str(line).map_err(|_cause| Reject::new("no JSON object"))?;
-            give(item(|name| object.get(name).and_then(plain))?);
-            return Ok(());
+            return item(|name| object.get(name).and_then(plain)).map(Some);
         }
         if self.other {
             return Err(Reject::new("#path: another log than conn"));
@@ -78,8 +77,7 @@ impl LineFormat for Zeek {
             let word = words.get(at).copied()?;
             (word != self.unset && word != self.empty).then(|| word.to_owned())
         };
-        give(item(word)?);
-        Ok(())
+        item(word).map(Some)
     }
 }
 

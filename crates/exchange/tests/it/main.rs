@@ -1,9 +1,13 @@
 //! Imports as a user makes them: text in, flows out.
 
 #[cfg(test)]
+mod capture;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod hubble;
+#[cfg(test)]
+mod pcap;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

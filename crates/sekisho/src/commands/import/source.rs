@@ -96,8 +96,9 @@ impl Source {
                 folder.seal(&import.take_losses(), mark)?;
             }
         }
+        // What the end completes no earlier import recorded: it did not come this far.
         import.end(folder.inventory(), &mut flows);
-        self.take(&mut import, sealed, &mut flows, folder);
+        folder.record(&flows);
         let mark = self.mark(&import, now, true);
         folder.seal(&import.take_losses(), mark)?;
         progress.clear();
