@@ -3,9 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::formats::{aws_vpc, conntrack, hubble, pcap, zeek};
+use crate::formats::{
+    aws_vpc, azure, calico, conntrack, envoy, gcp, hubble, netobserv, pcap, zeek,
+};
 use crate::frames::FrameReader;
-use crate::reader::{LineReader, Reader};
+use crate::reader::{ElementReader, LineReader, Reader};
 use sekisho_model::Timestamp;
 
 /// A format of flow records.
@@ -21,6 +23,16 @@ pub enum Format {
     Conntrack,
     /// Captures of packets: pcap and pcapng.
     Pcap,
+    /// Google Cloud's VPC flow logs and firewall logs, as JSON of Cloud Logging.
+    Gcp,
+    /// Azure's flow logs of virtual networks and of network security groups.
+    Azure,
+    /// Calico's flows: Whisker's, and flow logs of Calico Enterprise.
+    Calico,
+    /// NetObserv's flows: JSON lines, or an answer of Loki.
+    NetObserv,
+    /// Access logs of Envoy and Istio: the default text, or JSON.
+    Envoy,
 }
 
 /// All formats with their names, in the order in which content is tried.
@@ -30,6 +42,11 @@ const FORMATS: &[(Format, &str)] = &[
     (Format::AwsVpc, "aws-vpc"),
     (Format::Zeek, "zeek"),
     (Format::Conntrack, "conntrack"),
+    (Format::Gcp, "gcp"),
+    (Format::Azure, "azure"),
+    (Format::Calico, "calico"),
+    (Format::NetObserv, "netobserv"),
+    (Format::Envoy, "envoy"),
 ];
 
 /// A name is no format, or content is of none that we know.
@@ -70,6 +87,11 @@ impl Format {
             Self::Zeek => zeek::looks_like(head),
             Self::Conntrack => conntrack::looks_like(head),
             Self::Pcap => pcap::looks_like(head),
+            Self::Gcp => gcp::looks_like(head),
+            Self::Azure => azure::looks_like(head),
+            Self::Calico => calico::looks_like(head),
+            Self::NetObserv => netobserv::looks_like(head),
+            Self::Envoy => envoy::looks_like(head),
         };
         Self::all().find(is).ok_or(FormatError::Content)
     }
@@ -81,6 +103,11 @@ impl Format {
             Self::AwsVpc => Box::new(LineReader::new(aws_vpc::AwsVpc::default())),
             Self::Zeek => Box::new(LineReader::new(zeek::Zeek::default())),
             Self::Conntrack => Box::new(LineReader::new(conntrack::Conntrack { now })),
+            Self::Gcp => Box::new(ElementReader::new(gcp::Gcp)),
+            Self::Azure => Box::new(ElementReader::new(azure::Azure)),
+            Self::Calico => Box::new(ElementReader::new(calico::Calico)),
+            Self::NetObserv => Box::new(ElementReader::new(netobserv::NetObserv)),
+            Self::Envoy => Box::new(envoy::Envoy::default()),
             Self::Pcap => Box::new(FrameReader::new(pcap::Capture::connections(now))),
         }
     }

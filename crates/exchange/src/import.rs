@@ -75,6 +75,9 @@ pub struct Tally {
     pub rejected: BTreeMap<String, Rejected>,
     /// Connections forgotten because there were too many: they may count twice.
     pub forgotten: u64,
+    /// Counts are estimates, because the tool looked at about one of so many packets; 0 if it does
+    /// not say so.
+    pub sampled: u64,
     /// Earliest and latest moment of a record.
     pub covered: Option<(Timestamp, Timestamp)>,
 }
@@ -197,6 +200,10 @@ impl Books {
             Told::Gathered(item) => return self.item(item, directory, flows),
             Told::Forgotten(count) => {
                 self.tally.forgotten = self.tally.forgotten.saturating_add(count);
+                return;
+            }
+            Told::Sampled(rate) => {
+                self.tally.sampled = self.tally.sampled.max(rate);
                 return;
             }
             Told::Part | Told::Unit(..) => self.tally.lines += 1,

@@ -15,6 +15,8 @@ pub(crate) enum Told<'a> {
     Gathered(Item),
     /// Connections that were told early for want of memory, and may count twice.
     Forgotten(u64),
+    /// Counts are estimates: of so many packets, about one was looked at.
+    Sampled(u64),
 }
 
 /// Reads pieces of any length.

@@ -133,6 +133,13 @@ fn named(identity: &Identity, end: &End, known: Option<&Party>) -> Party {
     {
         return Party { address: end.address, ..node.clone() };
     }
+    // What the record calls a machine outside, the inventory may know better.
+    if let Some(known) = known
+        && identity.kind == PartyKind::External
+        && !matches!(known.kind, PartyKind::External | PartyKind::Unknown)
+    {
+        return Party { address: end.address, ..known.clone() };
+    }
     let same = known.filter(|known| {
         known.kind == identity.kind
             && known.workload.namespace == identity.namespace

@@ -6,13 +6,15 @@ use std::net::IpAddr;
 use indexmap::IndexMap;
 use sekisho_model::{Protocol, Timestamp};
 
-use crate::record::{Count, Orientation, Record};
+use crate::record::{Count, End, Orientation, Record};
 
 /// A connection that no record tells of for this long has ended, seconds. Flow logs tell of long ones
 /// at least every ten minutes (AWS: maximum aggregation interval 600 s).
 const IDLE_S: u64 = 900;
 /// Connections that are remembered; about 100 bytes each. Beyond, the oldest half is forgotten.
 const CONNECTIONS_MAX: usize = 1 << 20;
+/// Ends without addresses that are remembered.
+const PAIRS_MAX: usize = 1 << 18;
 /// First port that systems give to initiators (linux v6.18 net.ipv4.ip_local_port_range).
 pub(crate) const EPHEMERAL_MIN: u16 = 32_768;
 
@@ -34,6 +36,8 @@ struct Known {
 pub(crate) struct Tuples {
     known: IndexMap<Tuple, Known, foldhash::fast::FixedState>,
     observers: IndexMap<String, u32, foldhash::fast::FixedState>,
+    /// Ends without addresses, by name, and whose counts of them count.
+    pairs: IndexMap<String, u32, foldhash::fast::FixedState>,
     /// Connections forgotten because there were too many.
     pub(crate) forgotten: u64,
 }
@@ -55,7 +59,7 @@ impl Tuples {
     /// Looks a record up and remembers it.
     pub(crate) fn see(&mut self, record: &Record) -> Seen {
         let (Some(from), Some(to)) = (record.source.address, record.destination.address) else {
-            return Self::without_addresses(record);
+            return self.without_addresses(record);
         };
         let forth = (from, record.source.port, to, record.destination.port, record.protocol);
         let back = (forth.2, forth.3, forth.0, forth.1, forth.4);
@@ -97,15 +101,29 @@ impl Tuples {
         Seen { swap, connections, counts, inferred }
     }
 
-    fn without_addresses(record: &Record) -> Seen {
+    /// Connections of ends without addresses can't be told apart; of two observers of the same ends
+    /// the first one counts.
+    fn without_addresses(&mut self, record: &Record) -> Seen {
+        let observer = self.observer(&record.observer);
+        let name = |end: &End| match &end.identity {
+            Some(identity) => format!("{}/{}", identity.namespace, identity.name),
+            None => String::new(),
+        };
+        let (from, to) = (name(&record.source), name(&record.destination));
+        let (port, protocol) = (record.destination.port, record.protocol);
+        let pair = format!("{from} {to} {port} {protocol} {}", record.verdict);
+        if self.pairs.len() >= PAIRS_MAX {
+            self.pairs.clear();
+        }
+        let counts = *self.pairs.entry(pair).or_insert(observer) == observer;
         let connections = match record.connections {
             Count::ByTuple => 1,
             Count::Told(told) => told,
         };
         Seen {
             swap: record.orientation == Orientation::Responder,
-            connections,
-            counts: true,
+            connections: if counts { connections } else { 0 },
+            counts,
             inferred: record.orientation == Orientation::Packets,
         }
     }

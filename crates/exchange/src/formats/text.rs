@@ -52,3 +52,59 @@ pub(crate) fn parsed<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Reject>
         Reject::new(format!("JSON: {}", text.trim_end()))
     })
 }
+
+/// A whole number that some writers put into quotes (64-bit numbers in the JSON of protobuf).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Number(pub(crate) u64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a whole number, also in quotes")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Number, E> {
+                Ok(Number(number))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Number, E> {
+                u64::try_from(number).map(Number).map_err(E::custom)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Number, E> {
+                text.parse().map(Number).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// A port that stands in a number.
+pub(crate) fn port(field: &str, number: Option<Number>) -> Result<u16, Reject> {
+    u16::try_from(number.unwrap_or_default().0)
+        .map_err(|_cause| Reject::new(format!("{field}: no port is above 65535")))
+}
+
+/// An RFC 3339 time.
+pub(crate) fn moment(field: &str, word: &str) -> Result<sekisho_model::Timestamp, Reject> {
+    word.parse().map_err(|_cause| Reject::new(format!("{field}: no RFC 3339 time")))
+}
+
+/// Text of UTF-8.
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Reject> {
+    std::str::from_utf8(bytes).map_err(|_cause| Reject::new("no UTF-8 text"))
+}
+
+/// Whether the first object of `head` has all of these members somewhere.
+pub(crate) fn has_members(head: &[u8], names: &[&str]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    let begins = text.trim_start().starts_with(['{', '[']);
+    begins && names.iter().all(|name| text.contains(&format!("\"{name}\"")))
+}
+
+/// Why records of other protocols are left out.
+pub(crate) const NOT_OURS: &str = "a protocol that policies don't speak about";

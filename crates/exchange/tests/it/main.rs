@@ -3,11 +3,17 @@
 #[cfg(test)]
 mod capture;
 #[cfg(test)]
+mod envoy;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod hubble;
 #[cfg(test)]
+mod json;
+#[cfg(test)]
 mod pcap;
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

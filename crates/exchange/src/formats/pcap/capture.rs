@@ -200,8 +200,9 @@ impl<P: Packets> Capture<P> {
         (order, unit, link): (Order, u64, u32),
         tell: &mut dyn FnMut(Told<'_>),
     ) -> Step {
+        let head = bytes.get(..16).unwrap_or_default();
         let (Some(seconds), Some(part), Some(kept)) =
-            (order.u32(bytes, 0), order.u32(bytes, 4), order.length(bytes, 8))
+            (order.u32(head, 0), order.u32(head, 4), order.length(head, 8))
         else {
             return Step::Need(16);
         };

@@ -48,7 +48,7 @@ pub(super) struct Conn {
     pub(super) name: Option<Arc<str>>,
     /// Sequence number of the next byte of TLS's first message; None = it is not waited for.
     hello_at: Option<u32>,
-    hello: Option<Box<Vec<u8>>>,
+    hello: Option<Vec<u8>>,
 }
 
 impl Conn {
@@ -175,7 +175,7 @@ impl Conn {
             // What DNS said is what a policy by name goes by.
             Hello::Name(name) => self.name = self.name.take().or_else(|| Some(name.into())),
             Hello::More if whole && (kept.is_some() || may_keep) => {
-                let kept = kept.unwrap_or_else(|| Box::new(segment.payload.to_vec()));
+                let kept = kept.unwrap_or_else(|| segment.payload.to_vec());
                 if kept.len() <= HELLO_BYTES_MAX
                     && let Says::Tcp { sequence, .. } = segment.says
                     && let Ok(length) = u32::try_from(segment.payload.len())
