@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::formats::{
-    aws_vpc, azure, calico, conntrack, envoy, gcp, hubble, netobserv, pcap, zeek,
+    aws_vpc, azure, calico, conntrack, envoy, gcp, hubble, netflow, netobserv, pcap, zeek,
 };
 use crate::frames::FrameReader;
 use crate::reader::{ElementReader, LineReader, Reader};
@@ -31,6 +31,8 @@ pub enum Format {
     Calico,
     /// NetObserv's flows: JSON lines, or an answer of Loki.
     NetObserv,
+    /// NetFlow 5 and 9, and IPFIX: messages one after the other, or in datagrams of a capture.
+    Netflow,
     /// Access logs of Envoy and Istio: the default text, or JSON.
     Envoy,
 }
@@ -38,6 +40,7 @@ pub enum Format {
 /// All formats with their names, in the order in which content is tried.
 const FORMATS: &[(Format, &str)] = &[
     (Format::Pcap, "pcap"),
+    (Format::Netflow, "netflow"),
     (Format::Hubble, "hubble"),
     (Format::AwsVpc, "aws-vpc"),
     (Format::Zeek, "zeek"),
@@ -87,6 +90,7 @@ impl Format {
             Self::Zeek => zeek::looks_like(head),
             Self::Conntrack => conntrack::looks_like(head),
             Self::Pcap => pcap::looks_like(head),
+            Self::Netflow => netflow::looks_like(head),
             Self::Gcp => gcp::looks_like(head),
             Self::Azure => azure::looks_like(head),
             Self::Calico => calico::looks_like(head),
@@ -103,6 +107,7 @@ impl Format {
             Self::AwsVpc => Box::new(LineReader::new(aws_vpc::AwsVpc::default())),
             Self::Zeek => Box::new(LineReader::new(zeek::Zeek::default())),
             Self::Conntrack => Box::new(LineReader::new(conntrack::Conntrack { now })),
+            Self::Netflow => Box::new(FrameReader::new(netflow::Netflow::Start)),
             Self::Gcp => Box::new(ElementReader::new(gcp::Gcp)),
             Self::Azure => Box::new(ElementReader::new(azure::Azure)),
             Self::Calico => Box::new(ElementReader::new(calico::Calico)),

@@ -7,6 +7,7 @@ pub(crate) mod conntrack;
 pub(crate) mod envoy;
 pub(crate) mod gcp;
 pub(crate) mod hubble;
+pub(crate) mod netflow;
 pub(crate) mod netobserv;
 pub(crate) mod pcap;
 #[cfg(test)]

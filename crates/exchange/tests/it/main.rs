@@ -11,6 +11,8 @@ mod hubble;
 #[cfg(test)]
 mod json;
 #[cfg(test)]
+mod netflow;
+#[cfg(test)]
 mod pcap;
 #[cfg(test)]
 mod samples;

@@ -285,3 +285,59 @@ fn the_folder_of_a_writer_is_left_alone() {
     let answer = run(&["import", "--store", &store, &good]).with_code(2);
     assert!(answer.err.contains(&store), "{}", answer.err);
 }
+
+/// A capture of `connections` connections to port 5432: asked for, answered, and left open, so that
+/// they are told at its end.
+fn capture(connections: u32) -> Vec<u8> {
+    let mut file = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 101] {
+        file.extend(word.to_le_bytes());
+    }
+    for number in 0..connections {
+        let client =
+            [10, 2, u8::try_from(number / 250).unwrap(), u8::try_from(number % 250).unwrap()];
+        let server = [10, 1, 2, 7];
+        for (answer, flags) in [(false, 0x02), (true, 0x12), (false, 0x10)] {
+            let (from, to) = if answer { (server, client) } else { (client, server) };
+            let ports = if answer { [5_432_u16, 40_000] } else { [40_000, 5_432] };
+            let mut packet = vec![0x45, 0, 0, 44, 0, 1, 0, 0, 64, 6, 0, 0];
+            packet.extend([from, to].concat());
+            packet.extend(ports.iter().flat_map(|port| port.to_be_bytes()));
+            packet.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0, 0, 0, 0, 0, 0]);
+            packet.extend(b"data");
+            let length = u32::try_from(packet.len()).unwrap();
+            for word in [1_763_900_000 + number / 100, number % 100, length, length] {
+                file.extend(word.to_le_bytes());
+            }
+            file.extend(packet);
+        }
+    }
+    file
+}
+
+#[test]
+fn a_capture_becomes_a_map_and_connections_told_at_its_end_survive_a_kill() {
+    let folder = Folder::new();
+    let file = folder.file("open.pcap", &capture(20_000));
+    let store = folder.path("history");
+    let arguments = ["import", "--store", &store, "--commit-lines", "5000", &file];
+    let mut killed = 0_u32;
+    for round in 0..8_u64 {
+        let mut child =
+            sekisho(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let patience = Duration::from_millis(30 + round * 41 % 300);
+        let ended = sekisho_system::wait::until(patience, || child.try_wait().unwrap());
+        if ended.is_none() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            killed += 1;
+        }
+    }
+    run(&arguments).with_code(0);
+    assert!(killed > 0, "a machine that is this fast needs a longer file");
+    let map = run(&["map", "--store", &store, "-o", "json"]).json();
+    let edges = map["edges"].as_array().unwrap();
+    let sum = |field: &str| edges.iter().map(|edge| edge[field].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((sum("connections"), sum("bytes_sent")), (20_000, 160_000));
+    assert!(edges.iter().all(|edge| edge["port"] == 5432 && edge["verdict"] == "allowed"));
+}

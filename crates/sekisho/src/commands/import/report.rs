@@ -18,7 +18,7 @@ pub(super) fn table(outcomes: &[Outcome], folder: &ImportFolder, path: &Path) ->
     let words = [
         "SOURCE",
         "FORMAT",
-        "LINES",
+        "UNITS",
         "RECORDS",
         "CONNECTIONS",
         "SKIPPED",
@@ -77,6 +77,11 @@ fn notes(Outcome { name, tally, before, .. }: &Outcome) -> Vec<String> {
         let (count, line, sample) = (one.count, one.line, &one.sample);
         notes.push(format!("{name}: {count} rejected: {reason}\n  first in line {line}: {sample}"));
     }
+    if tally.sampled > 0 {
+        let rate = tally.sampled;
+        let text = "the source looked at one of so many packets, so its counts are estimates, and";
+        notes.push(format!("{name}: {text} short connections may be missing (1 in {rate})"));
+    }
     if tally.lost > 0 {
         notes.push(format!("{name}: the source says that it lost {}", tally.lost));
     }
@@ -109,6 +114,9 @@ pub(super) fn as_json(outcomes: &[Outcome], folder: &ImportFolder) -> serde_json
                 "connections": tally.connections,
                 "lost": tally.lost,
                 "forgotten": tally.forgotten,
+                "used": tally.used,
+                "silent": tally.silent,
+                "sampled": tally.sampled,
                 "skipped": tally.skipped,
                 "rejected": rejected,
                 "from": tally.covered.map(|(first, _)| first),
