@@ -11,6 +11,7 @@ mod formats;
 mod frames;
 mod import;
 mod lines;
+mod networks;
 mod reader;
 mod record;
 mod resolve;
@@ -18,4 +19,5 @@ mod tuples;
 
 pub use format::{Format, FormatError};
 pub use import::{HOOK, Import, Rejected, Tally, is_import};
+pub use networks::{ListError, Listed, Named, Networks, is_list, read_list};
 pub use record::{Count, End, Identity, Item, Orientation, Record, Reject, Side, Sums};

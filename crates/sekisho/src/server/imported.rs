@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use sekisho_exchange::{Listed, Named, Networks};
 use sekisho_inventory::{Change, Inventory};
-use sekisho_manifest::Object;
-use sekisho_model::{ClusterName, Flow, LossMinute, Timestamp};
+use sekisho_manifest::{Host, Object};
+use sekisho_model::{ClusterName, Flow, LossMinute, TimeRange, Timestamp};
 use sekisho_store::{FlowStore, LocalStore, StoreLimits, StoreStatus};
 use serde::{Deserialize, Serialize};
 
@@ -18,12 +19,18 @@ use super::cluster_copy::JournalCopy;
 use super::cluster_feed;
 use super::derive::Derivation;
 
+/// File of the names of networks, in the folder.
+const NETWORKS_NAME: &str = "networks.json";
+
 /// A folder that is open for imports; nobody else writes to it meanwhile.
 pub(crate) struct ImportFolder {
     folder: PathBuf,
     store: LocalStore,
     derivation: Derivation,
     inventory: Inventory,
+    networks: Networks,
+    /// What `networks` was made of.
+    listed: Vec<Listed>,
     /// Lines sealed of each source, by its digest; None = all.
     done: BTreeMap<String, Option<u64>>,
 }
@@ -55,20 +62,56 @@ impl ImportFolder {
         let mut derivation = Derivation::new(ClusterName::default());
         derivation.replay(&logs, &inventory, &mut store)?;
         let done = marks(&store);
-        Ok(Self { folder: folder.to_owned(), store, derivation, inventory, done })
+        let listed = kept_networks(&folder.join(NETWORKS_NAME))?;
+        let mut networks = Networks::default();
+        for one in &listed {
+            networks.add(one.network, one.held, &one.name);
+        }
+        Ok(Self { folder: folder.to_owned(), store, derivation, inventory, networks, listed, done })
     }
 
-    /// Adds objects of the cluster, which held always as far as is known, and keeps them.
-    pub(crate) fn add_objects(&mut self, objects: &[Object]) -> anyhow::Result<()> {
+    /// Adds objects of the cluster, which held always as far as is known, and lists of networks and
+    /// machines, which held when they say; keeps them.
+    pub(crate) fn add_objects(
+        &mut self,
+        objects: &[Object],
+        listed: &[Listed],
+    ) -> anyhow::Result<()> {
         for object in objects {
             self.inventory.apply(Timestamp::EPOCH, Change::Added, object);
         }
-        JournalCopy::open(&self.folder.join(cluster_feed::COPY_NAME))?.rewrite(&self.inventory)
+        let (machines, networks): (Vec<_>, Vec<_>) =
+            listed.iter().partition(|one| one.machine.is_some());
+        for (held, host) in hosts(&machines) {
+            self.inventory.apply(held.from, Change::Added, &host);
+            if held.to < Timestamp::MAX {
+                self.inventory.apply(held.to, Change::Deleted, &host);
+            }
+        }
+        JournalCopy::open(&self.folder.join(cluster_feed::COPY_NAME))?.rewrite(&self.inventory)?;
+        for one in networks {
+            self.networks.add(one.network, one.held, &one.name);
+            self.listed.push(one.clone());
+        }
+        self.keep_networks()
+    }
+
+    /// Writes the names of networks anew, as a whole or not at all.
+    fn keep_networks(&self) -> anyhow::Result<()> {
+        if self.listed.is_empty() {
+            return Ok(());
+        }
+        let path = self.folder.join(NETWORKS_NAME);
+        let text = serde_json::to_string(&self.listed).context("encode the names of networks")?;
+        let fresh = path.with_extension("tmp");
+        std::fs::write(&fresh, text)
+            .and_then(|()| std::fs::rename(&fresh, &path))
+            .with_context(|| format!("write `{}`", path.display()))
     }
 
     /// Who is who.
-    pub(crate) fn inventory(&self) -> &Inventory {
-        &self.inventory
+    pub(crate) fn directory(&self) -> Named<'_> {
+        Named { inner: &self.inventory, networks: &self.networks }
     }
 
     /// How many lines of a source are in history; None = all.
@@ -108,4 +151,35 @@ fn marks(store: &LocalStore) -> BTreeMap<String, Option<u64>> {
         store.notes().into_iter().filter_map(|note| serde_json::from_str::<Mark>(note).ok());
     // In the order of the segments: the last one of a source tells.
     marks.map(|mark| (mark.digest, if mark.whole { None } else { Some(mark.lines) })).collect()
+}
+
+/// Names of networks that earlier imports were told.
+fn kept_networks(path: &Path) -> anyhow::Result<Vec<Listed>> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            return Err(error).with_context(|| format!("read `{}`", path.display()));
+        }
+    };
+    serde_json::from_str(&text).with_context(|| format!("read `{}`", path.display()))
+}
+
+/// Machines of lists as the objects that they would be, in the order in which they began. A machine of
+/// several addresses stands in several rows.
+fn hosts(listed: &[&Listed]) -> Vec<(TimeRange, Object)> {
+    let mut hosts: BTreeMap<_, Host> = BTreeMap::new();
+    for one in listed {
+        let Some((namespace, labels)) = &one.machine else { continue };
+        let key = (one.held.from, one.held.to, namespace, &one.name);
+        let host = hosts.entry(key).or_default();
+        host.meta.name.clone_from(&one.name);
+        host.meta.namespace.clone_from(namespace);
+        host.meta.labels.extend(labels.clone());
+        host.addresses.push(one.network.addr());
+    }
+    hosts
+        .into_iter()
+        .map(|((from, to, ..), host)| (TimeRange { from, to }, Object::Host(host)))
+        .collect()
 }

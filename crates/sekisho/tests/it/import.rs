@@ -214,6 +214,43 @@ fn the_inventory_names_addresses_and_is_kept() {
 }
 
 #[test]
+fn lists_of_networks_and_machines_name_addresses_at_their_time_and_are_kept() {
+    let folder = Folder::new();
+    let line = |from: &str, to: &str, start: u64| {
+        format!("2 1 eni-1 {from} {to} 40112 5432 6 9 900 {start} {} ACCEPT OK\n", start + 60)
+    };
+    let lines = [
+        line("10.8.0.9", "192.0.2.10", 1_763_900_000),
+        line("10.8.0.9", "192.0.2.10", 1_763_990_000),
+    ];
+    let file = folder.file("vpc.log", lines.concat().as_bytes());
+    let networks = folder.file("networks.txt", b"10.0.0.0/8 corp\n10.8.0.0/16 vpn\n");
+    let machines = folder.file(
+        "machines.csv",
+        b"ip,name,app,from,to\n192.0.2.10,old-db,db,,2025-11-24T00:00:00Z\n\
+          192.0.2.10,new-db,db,2025-11-24T00:00:00Z,\n192.0.2.11,new-db,db,2025-11-24T00:00:00Z,\n",
+    );
+    let store = folder.path("history");
+    let lists = ["--inventory", &networks, "--inventory", &machines];
+    run(&[&["import", "--store", &store], &lists[..], &[&file]].concat()).with_code(0);
+    let told: Vec<String> = edges(&store).into_iter().map(|(edge, _)| edge).collect();
+    let expected =
+        ["vpn[External] -> hosts/new-db[Host]:5432", "vpn[External] -> hosts/old-db[Host]:5432"];
+    assert_eq!(told, expected);
+    let later = line("10.8.0.9", "192.0.2.11", 1_763_990_100);
+    let later = folder.file("later.log", later.as_bytes());
+    run(&["import", "--store", &store, &later]).with_code(0);
+    assert_eq!(edges(&store)[0], ("vpn[External] -> hosts/new-db[Host]:5432".to_owned(), 2));
+    let bad = folder.file("bad.csv", b"ip,name\n10.0.0.1,ok\nten,x\n");
+    let refused = run(&["import", "--store", &store, "--inventory", &bad, &later]).with_code(2);
+    assert!(
+        refused.err.contains("line 3: ip") && refused.err.contains("bad.csv"),
+        "{}",
+        refused.err
+    );
+}
+
+#[test]
 fn what_is_not_understood_is_told_and_is_a_part_of_completeness() {
     let folder = Folder::new();
     let text = format!("{}nonsense\n{{\"flow\":{{}}}}\n", flows(5));

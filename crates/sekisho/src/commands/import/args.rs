@@ -19,8 +19,9 @@ pub(crate) struct ImportArgs {
     /// Folder of history; made if it is not there. Not that of a running server.
     #[arg(long, value_name = "DIR")]
     pub(crate) store: PathBuf,
-    /// Objects of the cluster (`kubectl get pods,services,nodes,... -A -o json`) that tell who had an
-    /// address; kept in the folder.
+    /// Who had an address: objects of the cluster (`kubectl get pods,services,nodes,... -A -o json`), lines
+    /// of `CIDR name [from [to]]`, or CSV with the columns ip, name, perhaps from and to, and tags. Kept in
+    /// the folder.
     #[arg(long, value_name = "FILE")]
     pub(crate) inventory: Vec<PathBuf>,
     /// Lines after which what was read so far lasts, whatever ends the import.

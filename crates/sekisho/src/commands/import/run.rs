@@ -1,6 +1,10 @@
 //! All files, one after the other.
 
-use anyhow::Context;
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use sekisho_exchange::{Listed, is_list, read_list};
+use sekisho_manifest::Object;
 
 use super::args::ImportArgs;
 use super::report;
@@ -12,18 +16,15 @@ use crate::server::ImportFolder;
 
 /// Imports all files; `Partial` if anything was not understood or is said to be lost.
 pub(crate) fn run(args: &ImportArgs) -> anyhow::Result<Exit> {
-    let objects = match args.inventory.as_slice() {
-        [] => Vec::new(),
-        files => input::objects(files)?,
-    };
+    let (objects, listed) = inventory(&args.inventory)?;
     // All sources are looked at before anything is written.
     let mut sources = Vec::new();
     for path in &args.files {
         sources.push(Source::open(path, args.format)?);
     }
     let mut folder = ImportFolder::open(&args.store)?;
-    if !objects.is_empty() {
-        folder.add_objects(&objects)?;
+    if !objects.is_empty() || !listed.is_empty() {
+        folder.add_objects(&objects, &listed)?;
     }
     let mut outcomes = Vec::new();
     for source in sources {
@@ -45,4 +46,19 @@ pub(crate) fn run(args: &ImportArgs) -> anyhow::Result<Exit> {
     output::print(&text)?;
     let whole = outcomes.iter().all(|one| one.tally.rejected_sum() == 0 && one.tally.lost == 0);
     Ok(if whole { Exit::Done } else { Exit::Partial })
+}
+
+/// Objects of the cluster, and lists of networks and machines, by what the files hold.
+fn inventory(paths: &[PathBuf]) -> anyhow::Result<(Vec<Object>, Vec<Listed>)> {
+    if paths.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let (lists, objects): (Vec<_>, Vec<_>) =
+        input::read(paths)?.into_iter().partition(|file| is_list(&file.text));
+    let mut listed = Vec::new();
+    for file in &lists {
+        let read = read_list(&file.text).map_err(|error| anyhow!("`{}`: {error}", file.name))?;
+        listed.extend(read);
+    }
+    Ok((input::parse(&objects)?, listed))
 }

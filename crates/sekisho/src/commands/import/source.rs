@@ -86,7 +86,7 @@ impl Source {
             if read.context("read")? == 0 {
                 break;
             }
-            import.feed(&piece, folder.inventory(), &mut flows);
+            import.feed(&piece, &folder.directory(), &mut flows);
             self.take(&mut import, sealed, &mut flows, folder);
             progress.show(import.lines());
             let fresh = import.lines().saturating_sub(committed);
@@ -97,7 +97,7 @@ impl Source {
             }
         }
         // What the end completes no earlier import recorded: it did not come this far.
-        import.end(folder.inventory(), &mut flows);
+        import.end(&folder.directory(), &mut flows);
         folder.record(&flows);
         let mark = self.mark(&import, now, true);
         folder.seal(&import.take_losses(), mark)?;
