@@ -221,11 +221,14 @@ fn cells(number: usize, line: &str) -> Result<Vec<String>, ListError> {
     Ok(all)
 }
 
+/// What a network was called, and when.
+type Names = Vec<(TimeRange, Arc<str>)>;
+
 /// Names of networks, asked for addresses that nobody else knows.
 #[derive(Clone, Debug, Default)]
 pub struct Networks {
     /// By length of the prefix, longest first when read backwards; then by network.
-    by_length: BTreeMap<u8, BTreeMap<IpNet, Vec<(TimeRange, Arc<str>)>>>,
+    by_length: BTreeMap<u8, BTreeMap<IpNet, Names>>,
 }
 
 impl Networks {

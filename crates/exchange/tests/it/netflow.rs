@@ -205,6 +205,33 @@ fn uptime_that_began_anew_gives_the_right_times() {
 }
 
 #[test]
+fn errors_of_icmp_are_no_connections_and_an_echo_is_one() {
+    let icmp = |kind: u16| {
+        let mut message = v5(1, 0);
+        message[24 + 34..24 + 36].copy_from_slice(&words(&[kind << 8]));
+        message[24 + 38] = 1;
+        import(&message)
+    };
+    let (error, echo) = (icmp(3), icmp(8));
+    assert_eq!((error.flows.len(), error.tally.skipped.len()), (1, 1));
+    assert_eq!((echo.flows.len(), echo.flows[0].key.direction_inferred), (2, false));
+}
+
+#[test]
+fn times_of_uptime_count_from_what_options_say() {
+    // Options template 260: scope of the domain, when the exporter was started.
+    let options = set(3, &words(&[260, 2, 1, 149, 4, 160, 8]));
+    let booted = u64::from(SENT_S) * 1_000 - u64::from(UPTIME_MS);
+    let told = set(260, &[&longs(&[8])[..], &booted.to_be_bytes()].concat());
+    let fields =
+        set(2, &words(&[256, 10, 8, 4, 12, 4, 7, 2, 11, 2, 4, 1, 6, 1, 1, 4, 2, 4, 22, 4, 21, 4]));
+    let all = import(&ipfix(1, 8, &[options, told, fields, set(256, &record(0x1b))]));
+    assert_eq!(all.tally.rejected_sum(), 0, "{:?}", all.tally);
+    let start = u64::from(SENT_S) - 60;
+    assert_eq!(all.flows[0].stats.first_seen, Timestamp::from_seconds(start));
+}
+
+#[test]
 fn gaps_of_sequence_numbers_are_losses_and_a_new_start_is_none() {
     let lost = |first: u32, second: u32| import(&[v5(first, 0), v5(second, 0)].concat()).tally.lost;
     assert_eq!((lost(1, 3), lost(1, 10), lost(5_000, 0)), (0, 7, 0));

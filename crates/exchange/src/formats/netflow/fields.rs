@@ -68,6 +68,14 @@ pub(crate) struct Head {
     pub(crate) booted_ms: Option<u64>,
 }
 
+impl Head {
+    /// What a counter of milliseconds that began at `booted_ms` showed when the message was sent.
+    fn since(&self, booted_ms: u64) -> u32 {
+        let passed = (self.sent.nanos() / 1_000_000).saturating_sub(booted_ms);
+        u32::try_from(passed % (1 << 32)).unwrap_or(0)
+    }
+}
+
 /// A number of up to eight bytes, the high one first.
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
@@ -185,17 +193,14 @@ impl Fields {
     fn clock(&self, moment: Option<Moment>, head: Head) -> Option<Timestamp> {
         match moment? {
             Moment::Clock(time) => Some(time),
-            Moment::Uptime(ms) => match (self.booted_ms.or(head.booted_ms), head.uptime) {
-                (Some(booted), _) => Some(millis(booted.saturating_add(ms.into()))),
-                // Half of the range lies before the message, so that a counter that began anew, and
-                // a flow from before the exporter's start, come out right.
-                (None, Some(uptime)) => {
-                    let ago = i64::from(uptime.wrapping_sub(ms).cast_signed());
-                    let nanos = head.sent.nanos().saturating_add_signed(-ago * 1_000_000);
-                    Some(Timestamp::from_nanos(nanos))
-                }
-                (None, None) => None,
-            },
+            // Half of the range lies before the message, so that a counter that began anew, and a flow
+            // from before the exporter's start, come out right.
+            Moment::Uptime(ms) => {
+                let uptime = self.booted_ms.or(head.booted_ms).map(|booted| head.since(booted));
+                let ago = uptime.or(head.uptime)?.wrapping_sub(ms).cast_signed();
+                let nanos = head.sent.nanos().saturating_add_signed(-i64::from(ago) * 1_000_000);
+                Some(Timestamp::from_nanos(nanos))
+            }
         }
     }
 
@@ -209,8 +214,8 @@ impl Fields {
             Some(_) => return Ok(Item::Skipped(NOT_OURS)),
             None => return Ok(Item::Skipped("a record without a protocol")),
         };
-        if self.is_neighbourly() {
-            return Ok(Item::Skipped("ICMP that asks for no answer from a workload"));
+        if let Some(why) = self.no_connection() {
+            return Ok(Item::Skipped(why));
         }
         let (Some(from), Some(to)) = (self.source, self.destination) else {
             return Ok(Item::Skipped("a record without IP addresses"));
@@ -259,11 +264,17 @@ impl Fields {
         (self.source_port, self.destination_port)
     }
 
-    /// Whether it is what neighbours on a link tell each other (RFC 4861, RFC 3810). Older exporters
-    /// write the type in the place of the port.
-    fn is_neighbourly(&self) -> bool {
+    /// Why a flow of ICMP is no connection: errors, and what neighbours on a link tell each other
+    /// (RFC 792, RFC 4443, RFC 4861, RFC 3810). Older exporters write the type in the place of the port.
+    fn no_connection(&self) -> Option<&'static str> {
         let [high, _] = self.destination_port.to_be_bytes();
-        self.protocol == Some(58) && matches!(self.icmp.unwrap_or(high), 130..=137 | 143)
+        match (self.protocol, self.icmp.unwrap_or(high)) {
+            (Some(1), 3 | 4 | 5 | 11 | 12) | (Some(58), 1..=4) => {
+                Some("an ICMP error about another packet")
+            }
+            (Some(58), 130..=137 | 143) => Some("ICMP that asks for no answer from a workload"),
+            _ => None,
+        }
     }
 
     /// A connection of TCP of which only attempts were seen.
@@ -274,7 +285,10 @@ impl Fields {
     /// Flags are those of all packets together: only SYN without ACK tells who began. Records of both
     /// directions and those of firewalls begin with the initiator.
     fn orientation(&self) -> Orientation {
-        if self.is_attempt() || self.both || self.firewall.is_some() {
+        let [high, _] = self.destination_port.to_be_bytes();
+        let asks =
+            matches!((self.protocol, self.icmp.unwrap_or(high)), (Some(1), 8) | (Some(58), 128));
+        if asks || self.is_attempt() || self.both || self.firewall.is_some() {
             Orientation::Initiator
         } else {
             Orientation::Packets
