@@ -24,7 +24,7 @@ pub(crate) enum Line<'a> {
 impl Lines {
     /// Calls `see` with each line that `piece` ends.
     pub(crate) fn feed(&mut self, mut piece: &[u8], mut see: impl FnMut(Line<'_>)) {
-        while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', piece) {
             let (line, after) = (piece.get(..end), piece.get(end + 1..));
             let line = line.unwrap_or_default();
             if self.rest.is_empty() && !self.too_long && line.len() <= LINE_BYTES_MAX {
