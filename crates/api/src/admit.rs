@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, Request};
+use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -15,7 +15,7 @@ use sekisho_model::ClusterName;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use crate::{Identity, Peer, Role};
+use crate::{Identity, Peer, Role, Service};
 
 /// Largest request body, bytes: a batch of 8,192 halves with the longest names fits, and what the
 /// server adds to a batch still fits in a frame of the store.
@@ -39,8 +39,28 @@ pub(crate) struct AgentPath {
 }
 
 /// Only the agent of the cluster and node in the path.
-pub(crate) async fn agents(Path(path): Path<AgentPath>, request: Request, next: Next) -> Response {
-    pass(request, next, |peer| may_speak_for(peer, &path)).await
+pub(crate) async fn agents(
+    State(service): State<Arc<dyn Service>>,
+    Path(path): Path<AgentPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let shared = if service.proves_nodes(&path.cluster) { Shared::Asks } else { Shared::Speaks };
+    pass(request, next, |peer| may_speak_for(peer, &path, shared)).await
+}
+
+/// Only who may ask for a certificate of the node in the path: an agent of its cluster.
+pub(crate) async fn nodes(Path(path): Path<AgentPath>, request: Request, next: Next) -> Response {
+    pass(request, next, |peer| may_speak_for(peer, &path, Shared::Speaks)).await
+}
+
+/// What a certificate opens that all agents of a cluster share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shared {
+    /// It speaks for each of their nodes.
+    Speaks,
+    /// Nothing but the question for a certificate of one node.
+    Asks,
 }
 
 /// Only people, and programs in their name.
@@ -103,7 +123,7 @@ fn too_large() -> Response {
 }
 
 /// Whether `peer` may report as the agent of `path` and take its orders.
-fn may_speak_for(peer: &Peer, path: &AgentPath) -> Result<(), String> {
+fn may_speak_for(peer: &Peer, path: &AgentPath, shared: Shared) -> Result<(), String> {
     let (identity, home) = match peer {
         Peer::Local => return Ok(()),
         Peer::Certified { identity, home } => (identity, home),
@@ -115,7 +135,12 @@ fn may_speak_for(peer: &Peer, path: &AgentPath) -> Result<(), String> {
         Role::Operator(_) | Role::Monitor | Role::Server => {}
     }
     match &identity.role {
-        Role::Agent(None) => Ok(()),
+        Role::Agent(None) if shared == Shared::Speaks => Ok(()),
+        Role::Agent(None) => Err(format!(
+            "`{identity}` is the certificate that all agents share, and here each proves its node: \
+             give the agent on `{}` its service account token (--token)",
+            sekisho_base::harmless(node)
+        )),
         Role::Agent(Some(own)) if own == node => Ok(()),
         Role::Agent(Some(own)) => Err(format!(
             "the certificate is of the agent on `{own}`, which can't speak for `{}`: give that node \
@@ -206,13 +231,28 @@ mod tests {
             (peer("spiffe://b/operator/ann"), [false, false, false]),
         ];
         for (peer, expected) in cases {
-            let may = |cluster| may_speak_for(&peer, &path(cluster)).is_ok();
+            let may = |cluster| may_speak_for(&peer, &path(cluster), Shared::Speaks).is_ok();
             assert_eq!(["default", "b", "c"].map(may), expected, "{peer:?}");
         }
-        let words = may_speak_for(&peer("spiffe://b/agent"), &path("c")).unwrap_err();
+        let refused = |cluster| {
+            let peer = peer("spiffe://b/agent");
+            may_speak_for(&peer, &path(cluster), Shared::Speaks).unwrap_err()
+        };
+        let words = refused("c");
         assert!(words.contains("`b`") && words.contains("--cluster c"), "{words}");
-        let words = may_speak_for(&peer("spiffe://b/agent"), &path("default")).unwrap_err();
+        let words = refused("default");
         assert!(words.contains("--cluster b"), "{words}");
+    }
+
+    #[test]
+    fn where_nodes_are_proved_the_shared_certificate_speaks_for_none() {
+        let may = |uri, shared| may_speak_for(&peer(uri), &path("default"), shared);
+        assert!(may("spiffe://a/agent", Shared::Speaks).is_ok());
+        let words = may("spiffe://a/agent", Shared::Asks).unwrap_err();
+        assert!(words.contains("all agents share") && words.contains("`node-1`"), "{words}");
+        assert!(may("spiffe://a/agent/node-1", Shared::Asks).is_ok());
+        assert!(may("spiffe://a/agent/node-2", Shared::Asks).is_err());
+        assert!(may_speak_for(&Peer::Local, &path("default"), Shared::Asks).is_ok());
     }
 
     #[test]
@@ -233,7 +273,7 @@ mod tests {
         ];
         for (peer, expected) in cases {
             let found = [
-                may_speak_for(&peer, &path("default")).is_ok(),
+                may_speak_for(&peer, &path("default"), Shared::Speaks).is_ok(),
                 may_order(&peer).is_ok(),
                 may_monitor(&peer).is_ok(),
             ];

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::line::{Line, Unanswered};
+use crate::own::{Own, Proof};
 use crate::tls::{Cause, Material, explained};
 use crate::{
     Ack, AgentReport, ApplyRequest, ApplyResponse, DropPage, FlowPage, MaterialError, Order,
@@ -43,6 +44,8 @@ pub struct Client {
 struct Tls {
     files: TlsFiles,
     name: ServerName<'static>,
+    /// Of an agent that proves its node.
+    own: Option<Arc<Own>>,
 }
 
 /// Connections that wait for the next call.
@@ -85,6 +88,9 @@ pub enum CallError {
     /// One end does not trust the other; the text says what to do.
     #[error("{0}")]
     Tls(String),
+    /// The server wants a certificate of the node's own, and there is none.
+    #[error("no certificate of this node's own: {0}")]
+    NoOwn(String),
     /// The connection broke.
     #[error("talk to the server at `{0}`")]
     Http(ServerAddress, #[source] hyper::Error),
@@ -113,6 +119,7 @@ impl CallError {
             Self::Connect(..)
             | Self::Material(..)
             | Self::Tls(_)
+            | Self::NoOwn(_)
             | Self::Http(..)
             | Self::Timeout(_) => true,
             Self::Refused { status, .. } => {
@@ -150,7 +157,8 @@ impl Client {
             (ServerAddress::Tls { host, .. }, Some(files)) => {
                 let name = name.unwrap_or(host).to_owned();
                 let parsed = ServerName::try_from(name.clone());
-                Some(Tls { files, name: parsed.map_err(|_cause| ClientError::Name(name))? })
+                let name = parsed.map_err(|_cause| ClientError::Name(name))?;
+                Some(Tls { files, name, own: None })
             }
         };
         Ok(Self { address, tls, kept: None, cluster: ClusterName::default() })
@@ -161,6 +169,33 @@ impl Client {
     pub fn in_cluster(mut self, cluster: ClusterName) -> Self {
         self.cluster = cluster;
         self
+    }
+
+    /// Speaks as the agent on `node` by a certificate of that node's own, if the server asks for one:
+    /// it is had for the service account token in the file `token`, and renewed when half of its life
+    /// is over. Over a socket nothing is to be proved.
+    #[must_use]
+    pub fn proving_node(mut self, node: &str, token: &Path) -> Self {
+        if let Some(tls) = &mut self.tls {
+            tls.own = Some(Arc::new(Own::new(node, token)));
+        }
+        self
+    }
+
+    /// Which certificate an agent proves itself with, for people; None = nothing can be said now.
+    #[must_use]
+    pub fn certificate_words(&self) -> Option<String> {
+        match &self.tls.as_ref()?.own {
+            Some(own) => own.words(),
+            None => Some("as given".to_owned()),
+        }
+    }
+
+    /// How long the certificate of an agent's own node is still good, where it can't be renewed; None
+    /// = nothing is wrong with it, or it is not of that kind.
+    #[must_use]
+    pub fn ending_certificate(&self) -> Option<Duration> {
+        self.tls.as_ref()?.own.as_ref()?.ending()
     }
 
     fn agent_path(&self, node: &str, what: &str) -> String {
@@ -329,35 +364,126 @@ impl Client {
                 Err(Unanswered::Broken(cause)) => return Err(self.broken(cause)),
             }
         }
-        let mut line = self.connect().await?;
-        match line.ask(request()?).await {
-            Ok((status, body)) => {
-                self.keep(line);
-                accepted(status, body)
-            }
-            Err(Unanswered::Unsent) => {
+        let (mut line, number) = self.connect().await?;
+        let cause = match line.ask(request()?).await {
+            Err(Unanswered::Broken(cause)) => cause,
+            answered => return self.answered(line, answered),
+        };
+        if !self.lost_own(&cause, number).await {
+            return Err(self.broken(cause));
+        }
+        let (mut line, _number) = self.connect().await?;
+        let answer = line.ask(request()?).await;
+        self.answered(line, answer)
+    }
+
+    fn answered(
+        &self,
+        line: Line,
+        answer: Result<(StatusCode, Bytes), Unanswered>,
+    ) -> Result<Bytes, CallError> {
+        let (status, body) = answer.map_err(|unanswered| self.unanswered(unanswered))?;
+        self.keep(line);
+        accepted(status, body)
+    }
+
+    fn unanswered(&self, unanswered: Unanswered) -> CallError {
+        match unanswered {
+            Unanswered::Unsent => {
                 let ended = io::Error::from(io::ErrorKind::ConnectionAborted);
-                Err(CallError::Connect(self.address.clone(), ended))
+                CallError::Connect(self.address.clone(), ended)
             }
-            Err(Unanswered::Broken(cause)) => Err(self.broken(cause)),
+            Unanswered::Broken(cause) => self.broken(cause),
         }
     }
 
-    async fn connect(&self) -> Result<Line, CallError> {
-        let opened = match (&self.address, &self.tls) {
-            (ServerAddress::Tls { host, port }, Some(tls)) => {
-                let unusable = |cause| CallError::Material(self.address.clone(), cause);
-                let material = Material::load(&tls.files).map_err(unusable)?;
-                let config = material.client().map_err(unusable)?;
-                Line::tls(host, *port, tls.name.clone(), config).await
+    /// Whether the server did not believe our node's own certificate with that number, because it is
+    /// of an earlier process of the server; then it is forgotten.
+    async fn lost_own(&self, cause: &hyper::Error, number: u64) -> bool {
+        let own = self.tls.as_ref().and_then(|tls| tls.own.as_ref());
+        match (own, Cause::of(cause)) {
+            (Some(own), Some(Cause::Ours(_))) => own.held().await.forget(number),
+            (Some(_) | None, _) => false,
+        }
+    }
+
+    /// A new connection, and the number of the node's own certificate that it was made with.
+    async fn connect(&self) -> Result<(Line, u64), CallError> {
+        let tls = match (&self.address, &self.tls) {
+            (ServerAddress::Socket(path), _) => {
+                let opened = Line::socket(path).await;
+                let failed = |cause| CallError::Connect(self.address.clone(), cause);
+                return opened.map(|line| (line, 0)).map_err(failed);
             }
-            (ServerAddress::Socket(path), _) => Line::socket(path).await,
-            (ServerAddress::Tls { .. }, None) => Err(io::ErrorKind::Unsupported.into()),
+            (ServerAddress::Tls { .. }, None) => {
+                let unsupported = io::ErrorKind::Unsupported.into();
+                return Err(CallError::Connect(self.address.clone(), unsupported));
+            }
+            (ServerAddress::Tls { host, port }, Some(tls)) => (host.as_str(), *port, tls),
         };
+        let (_, _, Tls { files, own, .. }) = tls;
+        let shared = Material::load(files).map_err(|cause| self.unusable(cause))?;
+        match own {
+            None => Ok((self.dial(tls, &shared).await?, 0)),
+            Some(own) => {
+                let Proof { material, number, end } = self.own_proof(tls, own, shared).await?;
+                Ok((self.dial(tls, &material).await?.ending(end), number))
+            }
+        }
+    }
+
+    /// Opens a connection, and proves who we are by `material`.
+    async fn dial(
+        &self,
+        (host, port, tls): (&str, u16, &Tls),
+        material: &Material,
+    ) -> Result<Line, CallError> {
+        let config = material.client().map_err(|cause| self.unusable(cause))?;
+        let opened = Line::tls(host, port, tls.name.clone(), config).await;
         opened.map_err(|cause| match Cause::of(&cause) {
             Some(found) => self.distrust(&found),
             None => CallError::Connect(self.address.clone(), cause),
         })
+    }
+
+    /// The node's own certificate, got or renewed where it is time for that.
+    async fn own_proof(
+        &self,
+        way: (&str, u16, &Tls),
+        own: &Own,
+        shared: Material,
+    ) -> Result<Proof, CallError> {
+        let mut held = own.held().await;
+        if held.is_due() {
+            match own.question(&shared) {
+                Ok((question, key)) => {
+                    let asking = self.ask_for_own(way, &own.node, &shared, json(&question)?);
+                    held.ask(key, asking).await;
+                }
+                Err(text) => held.fail(text),
+            }
+        }
+        held.proof(shared)
+    }
+
+    async fn ask_for_own(
+        &self,
+        way: (&str, u16, &Tls),
+        node: &str,
+        shared: &Material,
+        question: Bytes,
+    ) -> Result<(StatusCode, Bytes), CallError> {
+        let path = self.agent_path(node, "certificate");
+        let request = Request::builder().method("POST").uri(path).header("host", "sekisho");
+        let request = request
+            .body(Full::new(question))
+            .map_err(|error| CallError::Decode(error.to_string()))?;
+        let mut line = self.dial(way, shared).await?;
+        line.ask(request).await.map_err(|unanswered| self.unanswered(unanswered))
+    }
+
+    fn unusable(&self, cause: MaterialError) -> CallError {
+        CallError::Material(self.address.clone(), cause)
     }
 
     fn broken(&self, cause: hyper::Error) -> CallError {

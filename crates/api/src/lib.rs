@@ -15,6 +15,7 @@ mod images;
 mod line;
 mod listen;
 mod native;
+mod own;
 mod router;
 mod service;
 mod tls;

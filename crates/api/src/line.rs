@@ -28,7 +28,7 @@ type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) struct Line {
     sender: SendRequest<Full<Bytes>>,
     driver: Driver,
-    since: Instant,
+    until: Instant,
 }
 
 /// How a request ended that was not answered.
@@ -69,12 +69,17 @@ impl Line {
             .map_err(io::Error::other)?;
         // How it ended is told by the request that was under way.
         let driver = Box::pin(async move { connection.await.unwrap_or_default() });
-        Ok(Self { sender, driver, since: Instant::now() })
+        Ok(Self { sender, driver, until: Instant::now() + AGE_MAX })
+    }
+
+    /// The same, used again until `end` at most, if there is one.
+    pub(crate) fn ending(self, end: Option<Instant>) -> Self {
+        Self { until: end.map_or(self.until, |end| self.until.min(end)), ..self }
     }
 
     /// Whether it can take another request.
     pub(crate) fn is_good(&self) -> bool {
-        !self.sender.is_closed() && self.since.elapsed() < AGE_MAX
+        !self.sender.is_closed() && Instant::now() < self.until
     }
 
     /// Sends a request and waits for its answer.

@@ -7,18 +7,22 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Extension, FromRef, Path, Query, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use sekisho_model::{Batch, ClusterName};
+use sekisho_base::Clock;
+use sekisho_model::{Batch, ClusterName, Timestamp};
+use sekisho_system::SystemClock;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::own::{Answer, Question};
+use crate::tls::Signer;
 use crate::{
-    AgentReport, ApplyRequest, Identity, Peer, Refusal, Role, RollbackRequest, Service,
-    SnapshotQuery, admit, admit::AgentPath,
+    AgentReport, ApplyRequest, AuthorityError, Identity, Peer, Refusal, Role, RollbackRequest,
+    Service, SnapshotQuery, admit, admit::AgentPath,
 };
 
 /// How long an agent's question for an order may hang, where nothing else is said.
@@ -50,6 +54,7 @@ impl FromRef<Context> for Shared {
 /// | POST /v1/agents/{node}/batches | ingest; postcard in and out | the node's agent |
 /// | GET /v1/agents/{node}/order?after=N | next order, waits up to 10 s; 204 = none | the node's agent |
 /// | POST /v1/agents/{node}/report | an agent's state | the node's agent |
+/// | POST /v1/agents/{node}/certificate | a certificate of the node's own; JSON; 404 = none is needed | the node's agent |
 /// | /v1/clusters/{cluster}/agents/{node}/... | the same, for agents of a cluster with a name | the node's agent |
 /// | GET /v1/clusters | the clusters' names, JSON | operators |
 /// | GET /v1/status, /v1/revisions | JSON | operators |
@@ -72,7 +77,12 @@ pub fn router_with(service: Shared, order_wait: Duration) -> Router {
             .route("/agents/{node}/batches", post(ingest))
             .route("/agents/{node}/order", get(order))
             .route("/agents/{node}/report", post(report))
-            .route_layer(from_fn(admit::agents))
+            .route_layer(from_fn_with_state(Arc::clone(&service), admit::agents))
+            .merge(
+                Router::new()
+                    .route("/agents/{node}/certificate", post(certificate))
+                    .route_layer(from_fn(admit::nodes)),
+            )
     };
     let agents = Router::new().nest("/v1", of_agents()).nest("/v1/clusters/{cluster}", of_agents());
     let operators = Router::new()
@@ -156,6 +166,47 @@ async fn report(
         }
         Err(refusal) => refused(&refusal),
     }
+}
+
+/// Makes a certificate of its own for a node's agent: its service account token proves the node, the
+/// request that it has the key.
+async fn certificate(
+    State(service): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    signer: Option<Extension<Arc<Signer>>>,
+    Path(AgentPath { cluster, node }): Path<AgentPath>,
+    body: Bytes,
+) -> Response {
+    if !service.proves_nodes(&cluster) {
+        let text = format!("agents of the cluster `{cluster}` need no certificate of their own");
+        return refused(&Refusal::Unknown(text));
+    }
+    let (Some(Extension(signer)), Peer::Certified { identity, .. }) = (signer, peer) else {
+        let text = "over a socket an agent needs no certificate";
+        return refused(&Refusal::Invalid(text.to_owned()));
+    };
+    let question: Question = match from_json(&body) {
+        Ok(question) => question,
+        Err(refusal) => return refused(&refusal),
+    };
+    let work = move |service: &dyn Service| {
+        // Before anybody is asked: it costs nothing, and what it makes is kept from whom it is not for.
+        let signed = signer.sign(&identity.cluster, &node, &question.request, now());
+        let certificate = signed.map_err(|error| match error {
+            AuthorityError::Request(_) => Refusal::Invalid(error.to_string()),
+            AuthorityError::Unreadable(_)
+            | AuthorityError::Ended(_)
+            | AuthorityError::Name(_)
+            | AuthorityError::Make(_) => Refusal::Unavailable(sekisho_base::error_chain(&error)),
+        })?;
+        service.attest(&cluster, &node, &question.token)?;
+        Ok(Answer { certificate, life_s: signer.life_s })
+    };
+    blocking(service, work, |answer| axum::Json(answer).into_response()).await
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_nanos(SystemClock.now())
 }
 
 async fn snapshot(State(service): State<Shared>, body: Bytes) -> Response {
@@ -266,6 +317,7 @@ fn refused(refusal: &Refusal) -> Response {
     let status = match refusal {
         Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
         Refusal::Unknown(_) => StatusCode::NOT_FOUND,
+        Refusal::Denied(_) => StatusCode::FORBIDDEN,
         Refusal::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, refusal.to_string()).into_response()

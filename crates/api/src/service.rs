@@ -16,6 +16,9 @@ pub enum Refusal {
     /// It names something that does not exist.
     #[error("{0}")]
     Unknown(String),
+    /// Who asks may not: what it shows does not prove what it says.
+    #[error("{0}")]
+    Denied(String),
     /// The server can't now (disk full, starting): send again later.
     #[error("{0}")]
     Unavailable(String),
@@ -25,6 +28,16 @@ pub enum Refusal {
 pub trait Service: Send + Sync + 'static {
     /// The clusters it serves, by name; never none.
     fn clusters(&self) -> Vec<ClusterName>;
+
+    /// Whether agents of `cluster` have to prove which node they are on. The certificate that all of
+    /// them share then opens nothing but the question for one of their own.
+    fn proves_nodes(&self, cluster: &ClusterName) -> bool;
+
+    /// Finds out whether `token` is the service account token of the agent on `node` of `cluster`.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] if it is not, and [`Refusal::Unavailable`] if nobody can tell now.
+    fn attest(&self, cluster: &ClusterName, node: &str, token: &str) -> Result<(), Refusal>;
 
     /// Makes a batch of an agent of `cluster` durable. `frame` is the batch as it came over the wire.
     ///

@@ -3,8 +3,9 @@
 //! [`Inventory`] is fed by watch lines and answers at a point in time, because addresses are
 //! reused and labels change; it is the [`sekisho_flow::Directory`] of the joiner. [`JournalReader`]
 //! follows the lab's journal file, [`watch`] the API server of a cluster; [`cri`] asks the container
-//! runtime of a node.
+//! runtime of a node, and [`attest`] the API server which node an agent is on.
 
+pub mod attest;
 mod cgroup;
 pub mod cri;
 mod directory;

@@ -238,8 +238,7 @@ pub(crate) struct AgentArgs {
     /// Name of the node or host.
     #[arg(long)]
     pub(crate) node: Option<String>,
-    /// The cluster that it is a node of, where the server has several; `default` if absent. Over TLS
-    /// the certificate must say the same.
+    /// The cluster that it is a node of, else `default`. Over TLS the certificate must say the same.
     #[arg(long, env = "SEKISHO_CLUSTER", value_name = "NAME")]
     pub(crate) cluster: Option<ClusterName>,
     /// Folder of the cgroup v2 tree to watch.
@@ -262,6 +261,9 @@ pub(crate) struct AgentArgs {
     pub(crate) tls_server_name: Option<String>,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
+    /// The pod's service account token for the audience `sekisho`: it proves the node to the server.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token: Option<PathBuf>,
     /// Address for probes: /healthz and /readyz over HTTP.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) health_listen: Option<String>,
@@ -290,8 +292,7 @@ pub(crate) struct ServerArgs {
     /// again. Without any cluster that has a name there is one, `default`.
     #[arg(long, value_name = "NAME")]
     pub(crate) cluster: Vec<ClusterName>,
-    /// Watch lines of a cluster (the lab's journal.jsonl): of `default` where none is named; may be
-    /// given again.
+    /// Watch lines of a cluster (the lab's journal.jsonl), else of `default`; may be given again.
     #[arg(long, value_name = "[NAME=]FILE")]
     pub(crate) journal: Vec<String>,
     /// Watch the API server of a Kubernetes cluster: as a pod does, else by KUBECONFIG or

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use sekisho_api::{Enforcement, ServerAddress, TlsFiles};
+use sekisho_inventory::attest::Account;
 use sekisho_inventory::watch::Cluster;
 use sekisho_model::ClusterName;
 use serde::Deserialize;
@@ -21,6 +22,8 @@ pub(crate) const DEFAULT_LAB_STATE: &str = "/run/sekisho/lab";
 const CLUSTERS_MAX: usize = 16;
 /// Smallest ring buffer, bytes: a page.
 const RING_BYTES_MIN: u32 = 4_096;
+/// Shortest life of a certificate of a node's own, seconds: agents ask again after half of it.
+const AGENT_CERTIFICATE_S_MIN: u64 = 60;
 const DEFAULT_FILE: &str = "/etc/sekisho/config.toml";
 
 /// The whole file.
@@ -79,6 +82,8 @@ pub(crate) struct AgentConfig {
     /// The server: its socket, or https://HOST[:PORT].
     pub(crate) server: ServerAddress,
     pub(crate) tls: TlsConfig,
+    /// File with the service account token of the agent's pod, which proves its node to the server.
+    pub(crate) token: Option<PathBuf>,
     /// Address for probes; empty = none.
     pub(crate) health_listen: String,
     /// Seconds between samples of open connections.
@@ -102,6 +107,7 @@ impl Default for AgentConfig {
             host: false,
             server: ServerAddress::Socket(PathBuf::from(DEFAULT_SOCKET)),
             tls: TlsConfig::default(),
+            token: None,
             health_listen: String::new(),
             sample_period_s: 10,
             udp_idle_s: 30,
@@ -137,6 +143,11 @@ pub(crate) struct ServerConfig {
     pub(crate) journal: Option<PathBuf>,
     /// The Kubernetes cluster to watch.
     pub(crate) kubernetes: Kubernetes,
+    /// Service account of the agents there, NAMESPACE/NAME: each proves its node with a token of it,
+    /// and gets a certificate of that node's own. Absent: agents may share a certificate.
+    pub(crate) agent_account: Option<Account>,
+    /// Seconds that a certificate of a node's own is good; it is renewed after half of them.
+    pub(crate) agent_certificate_s: u64,
     /// Clusters with names, besides or instead of the one that `journal` and `kubernetes` mean, which
     /// is `default`.
     pub(crate) clusters: BTreeMap<ClusterName, ClusterConfig>,
@@ -166,6 +177,8 @@ pub(crate) struct ClusterConfig {
     pub(crate) kubernetes: Kubernetes,
     /// Who enforces there; absent: as `server.enforcement` says.
     pub(crate) enforcement: Option<Enforcement>,
+    /// Service account of the agents there, as `server.agent_account` is for `default`.
+    pub(crate) agent_account: Option<Account>,
 }
 
 impl ClusterConfig {
@@ -208,6 +221,7 @@ impl ServerConfig {
             journal: self.journal.clone(),
             kubernetes: self.kubernetes.clone(),
             enforcement: None,
+            agent_account: self.agent_account.clone(),
         };
         let mut all = self.clusters.clone();
         if unnamed.is_followed() || all.is_empty() {
@@ -219,6 +233,11 @@ impl ServerConfig {
             );
         }
         for (name, source) in &all {
+            anyhow::ensure!(
+                source.agent_account.is_none() || source.watched().is_some(),
+                "cluster `{name}`: `agent_account` needs `kubernetes`, whose API server tells of which \
+                 node a token is (for the cluster `default` both are keys of `server`)"
+            );
             anyhow::ensure!(
                 source.journal.is_none() || source.watched().is_none(),
                 "cluster `{name}`: `journal` and `kubernetes` are both set (for the cluster `default` \
@@ -248,6 +267,8 @@ impl Default for ServerConfig {
             rotate_s: 300,
             journal: None,
             kubernetes: Kubernetes::On(false),
+            agent_account: None,
+            agent_certificate_s: 86_400,
             clusters: BTreeMap::new(),
             enforcement: Enforcement::Datapath,
             installation: "sekisho".to_owned(),
@@ -319,6 +340,11 @@ impl Config {
         for (key, value) in least_one {
             anyhow::ensure!(value > 0, "`{key}` is 0, it must be at least 1");
         }
+        let life_s = self.server.agent_certificate_s;
+        anyhow::ensure!(
+            life_s >= AGENT_CERTIFICATE_S_MIN,
+            "`server.agent_certificate_s` is {life_s}, it must be at least {AGENT_CERTIFICATE_S_MIN}"
+        );
         self.server.clusters()?;
         let bytes = self.agent.ring_bytes;
         anyhow::ensure!(
@@ -474,6 +500,9 @@ mod tests {
             ("[server.clusters.East]", "no name of a cluster"),
             ("[server.clusters.east]\nkubeconfig = '/k'", "kubeconfig"),
             ("[server.clusters.east]\nkubernetes = true\njournal = '/j'", "`east`"),
+            ("[server]\nagent_account = 'a/b'", "needs `kubernetes`"),
+            ("[server]\nkubernetes = true\nagent_account = 'b'", "NAMESPACE/NAME"),
+            ("[server.clusters.east]\nagent_account = 'a/b'", "`east`"),
             ("[server]\njournal = '/j'\n[server.clusters.default]\nkubernetes = true", "twice"),
         ] {
             let error = format!("{:#}", parse(text).unwrap_err());
@@ -492,6 +521,7 @@ mod tests {
             ("[server]\nrotate_s = 0", "server.rotate_s"),
             ("[agent]\nqueue_batches = 0", "agent.queue_batches"),
             ("[agent]\nring_bytes = 5000", "agent.ring_bytes"),
+            ("[server]\nagent_certificate_s = 59", "server.agent_certificate_s"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(key), "{error}");

@@ -27,7 +27,9 @@ use tokio_rustls::server::TlsStream;
 
 use super::identity::validity;
 use super::slots::{Slot, Slots};
-use super::{Identity, Lifetime, Material, MaterialError, Peer, Role, TlsFiles};
+use super::{
+    AuthorityError, Identity, Lifetime, Material, MaterialError, Peer, Role, Signer, TlsFiles,
+};
 use crate::listen::{Closed, converse};
 
 /// Connections that shake hands at one time, altogether and of one address.
@@ -56,6 +58,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct TlsListener {
     listener: TcpListener,
     address: SocketAddr,
+    signer: Arc<Signer>,
     current: Current,
     figures: Arc<ListenerFigures>,
 }
@@ -69,6 +72,9 @@ pub enum TlsListenError {
     /// The files can't be used.
     #[error("TLS of the listener")]
     Material(#[from] MaterialError),
+    /// No authority can be made for the agents of single nodes.
+    #[error("make an authority for agents")]
+    Signer(#[from] AuthorityError),
     /// The certificate is of somebody else.
     #[error(
         "`{path}` is the certificate of `{identity}`, and a server needs one of spiffe://CLUSTER/server"
@@ -132,7 +138,7 @@ struct Current {
 }
 
 impl Current {
-    fn load(files: &TlsFiles) -> Result<Self, TlsListenError> {
+    fn load(files: &TlsFiles, signer: &Signer) -> Result<Self, TlsListenError> {
         let material = Material::load(files)?;
         let identity = material.identity()?;
         if identity.role != Role::Server {
@@ -141,7 +147,7 @@ impl Current {
                 identity: identity.to_string(),
             });
         }
-        let server = Arc::new(material.server()?);
+        let server = Arc::new(material.server(signer.root())?);
         Ok(Self { material, server, home: identity.cluster })
     }
 }
@@ -154,7 +160,8 @@ impl TlsListener {
     pub async fn bind(address: &str, files: &TlsFiles) -> Result<Self, TlsListenError> {
         let wanted: SocketAddr =
             address.parse().map_err(|_cause| TlsListenError::Address(address.to_owned()))?;
-        let current = Current::load(files)?;
+        let signer = Arc::new(Signer::make(now())?);
+        let current = Current::load(files, &signer)?;
         let failed = |cause| TlsListenError::Bind { address: address.to_owned(), cause };
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -167,13 +174,23 @@ impl TlsListener {
             refused: AtomicU64::new(0),
             certificate: Mutex::new((current.material.lifetime, String::new())),
         });
-        Ok(Self { listener, address, current, figures })
+        Ok(Self { listener, address, signer, current, figures })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Makes the certificates of agents of single nodes good for `life_s` seconds; else for a day.
+    #[must_use]
+    pub fn with_node_life(mut self, life_s: u64) -> Self {
+        // Nobody shares it before `serve`.
+        if let Some(signer) = Arc::get_mut(&mut self.signer) {
+            signer.life_s = life_s;
+        }
+        self
     }
 
     /// Its figures, from now on.
@@ -184,6 +201,7 @@ impl TlsListener {
 
     /// Serves `router` until `stop` resolves; requests under way are answered first.
     pub async fn serve(mut self, router: Router, stop: impl Future<Output = ()>) {
+        let router = router.layer(axum::Extension(Arc::clone(&self.signer)));
         let mut connections = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
         let (closing, closed) = tokio::sync::watch::channel(false);
@@ -191,24 +209,24 @@ impl TlsListener {
         let mut told = Told::default();
         loop {
             tokio::select! {
-                            () = &mut stop => break,
-                            _ = files.tick() => {
-                                self.reload();
-                                told.expiry(&self.figures);
-                            }
-                            accepted = self.listener.accept() => match accepted {
-                                Ok((stream, from)) => {
-                                    if let Some(guest) = self.guest(stream, from) {
-                                        connections.spawn(guest.serve(router.clone(), closed.clone()));
-                                    }
-                                }
-            Err(error) => {
-                                    tracing::warn!(%error, "accept failed");
-                                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                                }
-                            },
-                            Some(_ended) = connections.join_next() => told.failures(&self.figures),
+                () = &mut stop => break,
+                _ = files.tick() => {
+                    self.reload();
+                    told.expiry(&self.figures);
+                }
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, from)) => {
+                        if let Some(guest) = self.guest(stream, from) {
+                            connections.spawn(guest.serve(router.clone(), closed.clone()));
                         }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "accept failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(_ended) = connections.join_next() => told.failures(&self.figures),
+            }
         }
         drop(self.listener);
         closing.send_replace(true);
@@ -236,7 +254,7 @@ impl TlsListener {
         let files = self.current.material.files().clone();
         let loaded = match self.current.material.has_changed() {
             Ok(false) => return self.figures.certificate().1.clear(),
-            Ok(true) => Current::load(&files),
+            Ok(true) => Current::load(&files, &self.signer),
             Err(error) => Err(TlsListenError::from(error)),
         };
         match loaded {

@@ -168,16 +168,29 @@ impl Material {
         })
     }
 
-    /// What a server needs. Sessions can't be resumed: every connection proves itself anew, so that
-    /// an authority that was taken away opens nothing.
-    pub(crate) fn server(&self) -> Result<ServerConfig, MaterialError> {
+    /// The same, with another certificate and key.
+    pub(crate) fn with(
+        self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Self {
+        Self { chain, key, ..self }
+    }
+
+    /// What a server needs that also believes the certificates under `root`. Sessions can't be
+    /// resumed: every connection proves itself anew, so that an authority that was taken away opens
+    /// nothing.
+    pub(crate) fn server(
+        &self,
+        root: &CertificateDer<'static>,
+    ) -> Result<ServerConfig, MaterialError> {
         let provider = provider();
-        let verifier = WebPkiClientVerifier::builder_with_provider(
-            Arc::clone(&self.roots),
-            Arc::clone(&provider),
-        )
-        .build()
-        .map_err(|error| content(&self.files.ca, &error))?;
+        let mut roots = RootCertStore::clone(&self.roots);
+        roots.add(root.clone()).map_err(|error| content(&self.files.ca, &error))?;
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                .build()
+                .map_err(|error| content(&self.files.ca, &error))?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| content(&self.files.certificate, &error))?

@@ -5,6 +5,7 @@ mod identity;
 mod listener;
 mod material;
 mod reason;
+mod signer;
 mod slots;
 
 pub use authority::{Authority, AuthorityError, Issued};
@@ -12,5 +13,7 @@ pub use identity::{Identity, IdentityError, Peer, Role};
 pub use listener::{ListenerFigures, ListenerStatus, TlsListenError, TlsListener};
 pub use material::{Lifetime, MaterialError, TlsFiles};
 
+pub(crate) use authority::request;
 pub(crate) use material::Material;
 pub(crate) use reason::{Cause, explained};
+pub(crate) use signer::{Signer, of_node};

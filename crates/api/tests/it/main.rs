@@ -9,4 +9,6 @@ mod memory;
 #[cfg(test)]
 mod orders;
 #[cfg(test)]
+mod own;
+#[cfg(test)]
 mod tls;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ pub(crate) struct Memory {
     pub(crate) full: Mutex<String>,
     /// Who asked to roll back.
     pub(crate) operators: Mutex<Vec<String>>,
+    /// Tokens and the nodes that they are of; None: nobody has to prove a node.
+    pub(crate) tokens: Mutex<Option<BTreeMap<String, String>>>,
+    /// How often a token was looked at.
+    pub(crate) attested: AtomicUsize,
     /// Asked to stop in the middle of a batch: waits for this long.
     pub(crate) slow: Mutex<Duration>,
 }
@@ -32,6 +37,20 @@ pub(crate) struct Memory {
 impl Service for Memory {
     fn clusters(&self) -> Vec<ClusterName> {
         vec![ClusterName::default()]
+    }
+
+    fn proves_nodes(&self, _cluster: &ClusterName) -> bool {
+        self.tokens.lock().unwrap().is_some()
+    }
+
+    fn attest(&self, _cluster: &ClusterName, node: &str, token: &str) -> Result<(), Refusal> {
+        self.attested.fetch_add(1, Ordering::Relaxed);
+        let tokens = self.tokens.lock().unwrap().clone().unwrap_or_default();
+        match tokens.get(token) {
+            Some(found) if found == node => Ok(()),
+            Some(found) => Err(Refusal::Denied(format!("the token is of `{found}`"))),
+            None => Err(Refusal::Denied("no such token".to_owned())),
+        }
     }
 
     fn ingest(&self, cluster: &ClusterName, batch: Batch, frame: &[u8]) -> Result<Ack, Refusal> {

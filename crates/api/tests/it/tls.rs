@@ -18,23 +18,23 @@ use tokio::sync::oneshot;
 
 use crate::memory::{Memory, batch};
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_nanos(sekisho_system::SystemClock.now())
 }
 
 /// An authority and what it signed, as files.
-struct Certificates {
+pub(crate) struct Certificates {
     folder: tempfile::TempDir,
     authority: Authority,
 }
 
 impl Certificates {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let authority = Authority::make("a", now(), 30).unwrap();
         Self { folder: tempfile::tempdir().unwrap(), authority }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -62,30 +62,30 @@ impl Certificates {
         self.write(&uri.replace('/', "_"), self.authority.certificate(), &issued)
     }
 
-    fn of(&self, uri: &str) -> TlsFiles {
+    pub(crate) fn of(&self, uri: &str) -> TlsFiles {
         self.issue(uri, now(), 10)
     }
 }
 
 /// A running server.
-struct Served {
-    certificates: Certificates,
-    service: Arc<Memory>,
-    address: SocketAddr,
+pub(crate) struct Served {
+    pub(crate) certificates: Certificates,
+    pub(crate) service: Arc<Memory>,
+    pub(crate) address: SocketAddr,
     figures: Arc<ListenerFigures>,
-    stop: Option<oneshot::Sender<()>>,
-    task: tokio::task::JoinHandle<()>,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+    pub(crate) task: tokio::task::JoinHandle<()>,
 }
 
 impl Served {
-    async fn start() -> Self {
-        let certificates = Certificates::new();
-        let files = certificates.of("spiffe://a/server");
-        Self::start_with(certificates, &files).await
+    pub(crate) async fn start() -> Self {
+        Self::start_with("127.0.0.1:0", Certificates::new(), 86_400).await
     }
 
-    async fn start_with(certificates: Certificates, files: &TlsFiles) -> Self {
-        let listener = TlsListener::bind("127.0.0.1:0", files).await.unwrap();
+    /// Certificates of single nodes are good for `life_s` seconds.
+    pub(crate) async fn start_with(address: &str, certificates: Certificates, life_s: u64) -> Self {
+        let files = certificates.of("spiffe://a/server");
+        let listener = TlsListener::bind(address, &files).await.unwrap().with_node_life(life_s);
         let (address, figures) = (listener.address(), listener.figures());
         let service = Arc::new(Memory::default());
         let wait = Duration::from_millis(100);
@@ -98,12 +98,12 @@ impl Served {
         Self { certificates, service, address, figures, stop: Some(stop), task }
     }
 
-    fn client(&self, files: TlsFiles) -> Client {
+    pub(crate) fn client(&self, files: TlsFiles) -> Client {
         let address = format!("https://localhost:{}", self.address.port());
         Client::at(address.parse().unwrap(), Some(files), None).unwrap()
     }
 
-    fn as_(&self, uri: &str) -> Client {
+    pub(crate) fn as_(&self, uri: &str) -> Client {
         self.client(self.certificates.of(uri))
     }
 
@@ -124,7 +124,7 @@ fn words<T: std::fmt::Debug>(result: Result<T, CallError>) -> String {
 }
 
 #[track_caller]
-fn forbidden<T: std::fmt::Debug>(result: Result<T, CallError>) -> String {
+pub(crate) fn forbidden<T: std::fmt::Debug>(result: Result<T, CallError>) -> String {
     match result {
         Err(CallError::Refused { status: 403, text }) => text,
         other => panic!("{other:?}"),

@@ -19,6 +19,7 @@ mod raw;
 mod status;
 mod trim;
 
+pub(crate) use connect::client;
 pub use connect::{Cluster, ConnectError};
 pub use delta::Delta;
 pub use director::{DELTAS_MAX, Watch};

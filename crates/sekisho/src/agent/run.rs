@@ -95,7 +95,7 @@ pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let client = client(&options.config)?.keep_alive();
+    let client = client(options)?.keep_alive();
     runtime.block_on(async {
         let signal = signals::Stop::new()?;
         let probes = match options.config.health_listen.as_str() {
@@ -135,10 +135,14 @@ pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<()> {
     }
 }
 
-fn client(config: &AgentConfig) -> anyhow::Result<Client> {
+fn client(AgentOptions { node, config, .. }: &AgentOptions) -> anyhow::Result<Client> {
     let (server, name) = (config.server.clone(), config.tls.server_name.as_deref());
     let client = Client::at(server, config.tls.files()?, name)?;
-    Ok(client.in_cluster(config.cluster.clone()))
+    let client = client.in_cluster(config.cluster.clone());
+    Ok(match &config.token {
+        Some(token) => client.proving_node(node, token),
+        None => client,
+    })
 }
 
 /// Who tells of containers: the runtime that was named, or the first that is found.

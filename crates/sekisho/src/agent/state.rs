@@ -7,6 +7,9 @@ use sekisho_base::{Clock, error_chain};
 use sekisho_model::{DecidedBy, Timestamp};
 use sekisho_system::SystemClock;
 
+/// Area of the tier that says which certificate is used.
+const CERTIFICATE: &str = "certificate: ";
+
 /// The next report.
 #[derive(Debug)]
 pub(crate) struct AgentState {
@@ -67,10 +70,20 @@ impl AgentState {
     /// Sends the report; what the server does not get, the next one tells.
     pub(crate) async fn tell(&self, client: &Client) {
         let until = client.tls_files().and_then(|files| files.lifetime().ok());
+        let (certificate, ending) = (client.certificate_words(), client.ending_certificate());
         let report = {
             let mut report = self.report();
+            if let Some(words) = certificate {
+                report.tiers.retain(|tier| !tier.starts_with(CERTIFICATE));
+                report.tiers.push(format!("{CERTIFICATE}{words}"));
+            }
             report.certificate_until = until.map(|lifetime| lifetime.not_after);
             report.certificate_old = until.is_some_and(|lifetime| lifetime.is_old(now()));
+            // That of this node alone ends first, and is the agent's own to renew.
+            if let Some(left) = ending {
+                report.certificate_until = Some(now().plus_seconds(left.as_secs()));
+                report.certificate_old = true;
+            }
             report.memory_bytes = crate::memory::resident_bytes();
             report.clone()
         };

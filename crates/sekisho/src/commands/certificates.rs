@@ -82,6 +82,10 @@ pub(crate) struct MakeArgs {
     /// Name of the operator, which stands in the revisions that it makes.
     #[arg(long, default_value = "admin", value_name = "NAME")]
     operator: String,
+    /// A host with an agent, may be given again: each gets a certificate that speaks for it alone,
+    /// and none is made that agents share.
+    #[arg(long, value_name = "NAME")]
+    node: Vec<String>,
     #[command(flatten)]
     terms: Terms,
 }
@@ -162,12 +166,16 @@ fn make(args: &MakeArgs) -> anyhow::Result<Exit> {
             path.display()
         );
     }
-    let holders = [
-        ("server", Role::Server),
-        ("agent", Role::Agent(None)),
-        ("operator", Role::Operator(args.operator.clone())),
-        ("monitor", Role::Monitor),
+    let mut holders = vec![
+        ("server".to_owned(), Role::Server),
+        ("operator".to_owned(), Role::Operator(args.operator.clone())),
+        ("monitor".to_owned(), Role::Monitor),
     ];
+    let of_node = |node: &String| (format!("agent-{node}"), Role::Agent(Some(node.clone())));
+    holders.extend(args.node.iter().map(of_node));
+    if args.node.is_empty() {
+        holders.push(("agent".to_owned(), Role::Agent(None)));
+    }
     // Names are checked before anything is written.
     let mut identities = Vec::new();
     for (name, role) in holders {

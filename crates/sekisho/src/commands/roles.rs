@@ -25,6 +25,7 @@ pub(crate) fn agent(args: &AgentArgs, config: &Config) -> anyhow::Result<Exit> {
     options.server = args.server.clone().unwrap_or(options.server);
     options.tls.server_name = args.tls_server_name.clone().or(options.tls.server_name);
     options.tls = args.tls.over(options.tls);
+    options.token = args.token.clone().or(options.token);
     options.health_listen = args.health_listen.clone().unwrap_or(options.health_listen);
     agent::run(&AgentOptions::complete(options)?)?;
     Ok(Exit::Done)
@@ -47,7 +48,10 @@ pub(crate) fn server(args: &ServerArgs, config: &Config) -> anyhow::Result<Exit>
         if name.is_default() {
             (options.journal, options.kubernetes) = (source.journal, source.kubernetes);
         } else {
-            source.enforcement = configured.and_then(|configured| configured.enforcement);
+            if let Some(configured) = configured {
+                source.enforcement = configured.enforcement;
+                source.agent_account = configured.agent_account;
+            }
             options.clusters.insert(name, source);
         }
     }

@@ -189,6 +189,17 @@ impl Service for Fleet {
         self.members.keys().cloned().collect()
     }
 
+    fn proves_nodes(&self, cluster: &ClusterName) -> bool {
+        self.members.get(cluster).is_some_and(|member| member.witness().is_some())
+    }
+
+    fn attest(&self, cluster: &ClusterName, node: &str, token: &str) -> Result<(), Refusal> {
+        match self.members.get(cluster).and_then(|member| member.witness()) {
+            Some(witness) => witness.attest(node, token),
+            None => Err(Refusal::Unknown(format!("nobody tells of nodes of `{cluster}`"))),
+        }
+    }
+
     fn ingest(&self, cluster: &ClusterName, batch: Batch, frame: &[u8]) -> Result<Ack, Refusal> {
         match self.members.get(cluster) {
             Some(member) => member.ingest(batch, frame),

@@ -27,6 +27,7 @@ mod run;
 mod service;
 mod ticked;
 mod window;
+mod witness;
 
 pub(crate) use agents::is_node_name;
 pub(crate) use fleet::{folder_of, pick, recorded};

@@ -126,7 +126,8 @@ impl Core {
             if let (true, Some(until)) = (report.certificate_old, report.certificate_until) {
                 problems.push(format!(
                     "the certificate of the agent on {} ends at {until}: renew it (`sekisho \
-                     certificates`), else it will not be let in",
+                     certificates`; where the agent itself does that, its log says what hinders it), \
+                     else it will not be let in",
                     agent.node
                 ));
             }

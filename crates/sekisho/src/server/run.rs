@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use sekisho_api::{TlsListener, UnixSocket};
 use sekisho_base::Clock;
+use sekisho_inventory::attest::Attestor;
 use sekisho_inventory::watch::Watch;
 use sekisho_model::Timestamp;
 use sekisho_system::SystemClock;
@@ -100,6 +101,12 @@ async fn follow_clusters(config: &ServerConfig, fleet: &Fleet) -> anyhow::Result
         let watch = started.with_context(|| format!("watch the cluster `{}`", member.name()))?;
         let now = Timestamp::from_nanos(SystemClock.now());
         member.core().attach(watch, now, age_s);
+        let account = source.and_then(|source| source.agent_account.clone());
+        if let (Some(witness), Some(account)) = (member.witness(), account) {
+            let made = Attestor::connect(&place, account).await;
+            let what = || format!("ask the cluster `{}` about agents", member.name());
+            witness.begin(made.with_context(what)?);
+        }
     }
     Ok(())
 }
@@ -109,7 +116,10 @@ async fn network_listener(config: &ServerConfig) -> anyhow::Result<Option<TlsLis
     let files = config.tls.files()?;
     match (config.listen.as_str(), files) {
         ("", _) => Ok(None),
-        (address, Some(files)) => Ok(Some(TlsListener::bind(address, &files).await?)),
+        (address, Some(files)) => {
+            let listener = TlsListener::bind(address, &files).await?;
+            Ok(Some(listener.with_node_life(config.agent_certificate_s)))
+        }
         (address, None) => bail!(
             "`listen` is `{address}`, and nothing is served on the network without TLS: give \
              --tls-ca, --tls-cert and --tls-key (`sekisho certificates` makes them)"

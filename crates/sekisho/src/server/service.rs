@@ -23,6 +23,7 @@ use super::policies::read_objects;
 use super::problems::Duty;
 use super::ticked::Ticked;
 use super::window::Sources;
+use super::witness::Witness;
 use super::{damage, window};
 use crate::config::{ClusterConfig, ServerConfig};
 use crate::pipeline::{self, History};
@@ -44,6 +45,8 @@ pub(crate) struct ClusterServer {
     /// The cluster whose plugin enforces; None: agents do.
     native: Option<Native>,
     reviewed: Mutex<Reviewed>,
+    /// Who tells which node an agent is on; None: nobody asks.
+    witness: Option<Witness>,
 }
 
 impl ClusterServer {
@@ -64,6 +67,7 @@ impl ClusterServer {
             ticked: Ticked::default(),
             native,
             reviewed: Mutex::default(),
+            witness: source.agent_account.as_ref().map(|_| Witness::default()),
         })
     }
 
@@ -80,6 +84,11 @@ impl ClusterServer {
     /// The cluster whose plugin enforces; None: agents do.
     pub(crate) fn native(&self) -> Option<&Native> {
         self.native.as_ref()
+    }
+
+    /// Who tells which node an agent is on; None: nobody asks.
+    pub(crate) fn witness(&self) -> Option<&Witness> {
+        self.witness.as_ref()
     }
 
     /// The state; a panic of another thread does not lock everybody out.
@@ -222,6 +231,7 @@ impl ClusterServer {
         let mut problems = core.problems(time);
         problems.extend(native.iter().flat_map(super::native_words::problems));
         problems.extend(images.iter().filter_map(super::images::problem));
+        problems.extend(self.witness.iter().filter_map(|witness| witness.problem(time)));
         let mut losses = core.store.losses(range).unwrap_or_else(|error| {
             problems.push(format!("history can't be read: {}", error_chain(&error)));
             Vec::new()

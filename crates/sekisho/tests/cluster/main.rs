@@ -31,6 +31,8 @@ mod install;
 mod native;
 #[cfg(test)]
 mod native_server;
+#[cfg(test)]
+mod nodes;
 // One poker for the lab and for the cluster.
 #[cfg(test)]
 #[path = "../../../enforce/tests/it/poke.rs"]

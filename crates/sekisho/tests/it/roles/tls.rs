@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use sekisho_api::{Client, TlsFiles};
 use sekisho_system::wait;
 
 use super::agent::Place;
@@ -16,11 +17,15 @@ struct Certificates(tempfile::TempDir);
 
 impl Certificates {
     fn new() -> Self {
+        Self::made(&[])
+    }
+
+    fn made(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tls");
         let names = ["--server-name", "localhost", "--server-name", "127.0.0.1"];
         let make = ["certificates", "make", path.to_str().unwrap(), "--cluster", "test"];
-        run(&[&make[..], &names].concat()).with_code(0);
+        run(&[&make[..], &names, more].concat()).with_code(0);
         Self(folder)
     }
 
@@ -63,7 +68,10 @@ impl Remote {
 
     /// With further lines of configuration.
     fn of(keys: &str) -> Self {
-        let certificates = Certificates::new();
+        Self::with(Certificates::new(), keys)
+    }
+
+    fn with(certificates: Certificates, keys: &str) -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
@@ -122,6 +130,24 @@ fn an_agent_reports_over_tls_and_its_certificate_shows_in_status() {
     remote.served.await_status(|status| status.flows >= 3);
     assert!(remote.served.status().problems.is_empty());
     assert!(place.stop());
+}
+
+#[test]
+fn hosts_with_certificates_of_their_own_share_none_and_speak_for_themselves() {
+    let remote = Remote::with(Certificates::made(&["--node", "web1", "--node", "db1"]), "");
+    let path = remote.certificates.path();
+    let listed = run(&["certificates", "list", path.to_str().unwrap()]).with_code(0).out;
+    assert!(listed.contains("spiffe://test/agent/web1"), "{listed}");
+    assert!(!listed.contains("spiffe://test/agent "), "{listed}");
+    let file = |name: &str| path.join("agent-web1").join(name);
+    let files = TlsFiles { ca: file("ca.crt"), certificate: file("tls.crt"), key: file("tls.key") };
+    let client = Client::at(remote.url.parse().unwrap(), Some(files), None).unwrap();
+    block_on(client.report("web1", &Default::default())).unwrap();
+    let refused = block_on(client.report("db1", &Default::default())).unwrap_err().to_string();
+    assert!(refused.contains("`web1`") && refused.contains("`db1`"), "{refused}");
+    let folder = tempfile::tempdir().unwrap();
+    let make = ["certificates", "make", folder.path().to_str().unwrap(), "--node", "a/b"];
+    assert!(run(&make).with_code(2).err.contains("agent/a/b"));
 }
 
 #[test]
