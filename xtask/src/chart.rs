@@ -4,6 +4,7 @@
 //! The manifests begin with a digest of the chart that they were made from. A test compares it, so
 //! that a change of the chart alone fails at once, without Helm, whose build takes minutes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,14 +22,19 @@ const VARIANTS: &[&[&str]] = &[
     &["enforcement.native.enabled=true", "server.persistence.enabled=false"],
     &["tls.mode=certManager", "networkPolicy.enabled=false", "namespace.create=true"],
     &["tls.mode=existing", "image.tag=dev", "server.extraConfig=rotate_s = 60"],
+    &["tls.nodeCertificates=false", "rbac.probe=true"],
     &["server.clusters.east=sekisho-east", "server.clusters.west=sekisho-west"],
-    &[
-        "server.enabled=false",
-        "tls.mode=existing",
-        "agent.cluster=east",
-        "agent.server=https://sekisho.example",
-    ],
+    AGENTS,
 ];
+/// Agents alone, of a server elsewhere.
+const AGENTS: &[&str] = &[
+    "server.enabled=false",
+    "tls.mode=existing",
+    "agent.cluster=east",
+    "agent.server=https://sekisho.example",
+];
+/// Every part that the chart can have.
+const ALL: &[&str] = &["enforcement.native.enabled=true", "rbac.probe=true", "rbac.operator=true"];
 /// What plain manifests have: their namespace, and Secrets that `sekisho certificates` makes.
 const PLAIN: &[&str] = &["namespace.create=true", "tls.mode=existing"];
 
@@ -43,32 +49,26 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         ["--check"] => true,
         _ => bail!("usage: cargo xtask chart [--check]"),
     };
-    let helm = cluster::helm(root)?;
-    let helm = |verb: &[&str], settings: &[&str]| {
-        let mut command = run::command(&helm.to_string_lossy());
-        command.current_dir(root).args(verb).arg(CHART).args(["--namespace", NAMESPACE]);
-        for setting in settings {
-            command.args(["--set", setting]);
-        }
-        run::output(&mut command)
-    };
+    let helm = Helm { root, program: cluster::helm(root)? };
     for settings in VARIANTS {
         let what = || format!("the chart with {settings:?}");
-        helm(&["lint", "--strict"], settings).with_context(what)?;
-        helm(&["template", NAMESPACE], settings).with_context(what)?;
+        helm.run(&["lint", "--strict"], NAMESPACE, settings).with_context(what)?;
+        helm.template(settings).with_context(what)?;
     }
     ensure!(
-        helm(&["template", NAMESPACE], &["agent.cgruop=/x"]).is_err(),
+        helm.template(&["agent.cgruop=/x"]).is_err(),
         "the chart takes a value that it does not know"
     );
-    cert_manager(&helm(&["template", NAMESPACE], &["tls.mode=certManager"])?)
+    cert_manager(&helm.template(&["tls.mode=certManager"])?)
         .context("the chart with tls.mode=certManager")?;
     ensure!(
-        helm(&["template", NAMESPACE], &["server.enabled=false"]).is_err(),
+        helm.template(&["server.enabled=false"]).is_err(),
         "the chart takes agents without a server that they could reach"
     );
+    agents_alone(&helm.template(AGENTS)?).context("the chart with agents alone")?;
+    apart(&helm)?;
     println!("{CHART} is good in {} variants", VARIANTS.len());
-    let rendered = helm(&["template", NAMESPACE], PLAIN)?;
+    let rendered = helm.template(PLAIN)?;
     let text = format!("{}{rendered}", head(&digest(root)?));
     let path = root.join(MANIFESTS);
     match (fs::read_to_string(&path).is_ok_and(|old| old == text), check) {
@@ -78,6 +78,88 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
             fs::write(&path, text).with_context(|| format!("write {MANIFESTS}"))?;
             println!("wrote {MANIFESTS}");
         }
+    }
+    Ok(())
+}
+
+/// Helm, for our chart.
+struct Helm<'a> {
+    root: &'a Path,
+    program: PathBuf,
+}
+
+impl Helm<'_> {
+    fn run(&self, verb: &[&str], namespace: &str, settings: &[&str]) -> Result<String> {
+        let mut command = run::command(&self.program.to_string_lossy());
+        command.current_dir(self.root).args(verb).arg(CHART).args(["--namespace", namespace]);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        run::output(&mut command)
+    }
+
+    fn template(&self, settings: &[&str]) -> Result<String> {
+        self.run(&["template", NAMESPACE], NAMESPACE, settings)
+    }
+}
+
+/// An object in rendered text: kind, name, and whether it is in a namespace.
+fn objects(rendered: &str) -> Vec<(&str, &str, bool)> {
+    let object = |text| {
+        let value = |key: &str| {
+            let mut lines = str::lines(text).filter_map(|line| line.strip_prefix(key));
+            Some(lines.next()?.trim_matches('"'))
+        };
+        let placed = value("  namespace: ").is_some();
+        Some((value("kind: ")?, value("  name: ")?, placed))
+    };
+    rendered.split("\n---\n").filter_map(object).collect()
+}
+
+/// Two releases in two namespaces share no object that has no namespace, whatever they are called.
+fn apart(helm: &Helm<'_>) -> Result<()> {
+    let mut owners = BTreeMap::new();
+    for place in [("sekisho", "sekisho"), ("sekisho", "b"), ("b", "sekisho"), ("b", "b")] {
+        let (release, namespace) = place;
+        let rendered = helm.run(&["template", release], namespace, ALL)?;
+        let all = objects(&rendered);
+        let roles = all.iter().filter(|(kind, _, placed)| *kind == "ClusterRole" && !placed);
+        ensure!(roles.count() == 4, "not every part is there: {all:?}");
+        for (kind, name, placed) in all {
+            let other = (!placed).then(|| owners.insert(format!("{kind} {name}"), place)).flatten();
+            if let Some(other) = other.filter(|other| *other != place) {
+                bail!("{kind} `{name}` is of {place:?} and of {other:?} (release, namespace)");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Agents without a server have what they need, leave the account for the server elsewhere, and
+/// nothing else.
+fn agents_alone(rendered: &str) -> Result<()> {
+    let mut found: Vec<String> =
+        objects(rendered).iter().map(|(kind, name, _)| format!("{kind} {name}")).collect();
+    found.sort();
+    let own = format!("{NAMESPACE}:{NAMESPACE}");
+    let wanted = [
+        format!("ClusterRole {own}:agents"),
+        format!("ClusterRole {own}:inventory"),
+        format!("ClusterRoleBinding {own}:agents"),
+        format!("ClusterRoleBinding {own}:inventory"),
+        "ConfigMap sekisho-agent".to_owned(),
+        "DaemonSet sekisho-agent".to_owned(),
+        "Role sekisho-operator".to_owned(),
+        "ServiceAccount sekisho-agent".to_owned(),
+        "ServiceAccount sekisho-server".to_owned(),
+    ];
+    ensure!(found == wanted, "it has {found:?}");
+    for line in [
+        "server = \"https://sekisho.example\"",
+        "cluster = \"east\"",
+        "token = \"/var/run/secrets/sekisho/token\"",
+    ] {
+        ensure!(rendered.contains(&format!("\n    {line}\n")), "its agents lack `{line}`");
     }
     Ok(())
 }

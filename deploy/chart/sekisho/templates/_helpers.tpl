@@ -9,6 +9,11 @@ app.kubernetes.io/part-of: sekisho
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
+{{- /* Beginning of names without a namespace: no two releases have the same, as neither part has a colon. */ -}}
+{{- define "sekisho.clusterName" -}}
+{{ .Release.Name }}:{{ .Release.Namespace }}
+{{- end }}
+
 {{- /* DNS names of the server; localhost is for port-forward. */ -}}
 {{- define "sekisho.serverNames" -}}
 {{- $service := "sekisho-server" -}}
