@@ -94,7 +94,8 @@ pub(crate) fn outcome(response: &ApplyResponse, done: &str) -> String {
             .iter()
             .for_each(|left| text.push_str(&format!("  {}\n", harmless(left))));
         text.push_str(
-            "Everything else is as before. Apply or roll back again as soon as it can work.\n",
+            "Everything else is as before. As soon as it can work, apply again, or put back what is in \
+             force: `sekisho rollback --repair`.\n",
         );
         return text;
     }

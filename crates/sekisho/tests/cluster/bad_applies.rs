@@ -14,13 +14,13 @@ use crate::server::{Server, WAIT, policies};
 const MANY: usize = 60;
 
 /// Uid and version of each policy of a namespace: what would be half applied shows here.
-fn stored(cluster: &Cluster, namespace: &str) -> String {
+pub(crate) fn stored(cluster: &Cluster, namespace: &str) -> String {
     let path = "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.metadata.resourceVersion}\n{end}";
     cluster.kubectl(&["get", "netpol", "-n", namespace, "-o", path])
 }
 
 /// The ports that the policies of a namespace open, by name.
-fn ports(cluster: &Cluster, namespace: &str) -> String {
+pub(crate) fn ports(cluster: &Cluster, namespace: &str) -> String {
     let path = "jsonpath={range .items[*]}{.metadata.name}={.spec.ingress[0].ports[0].port} {end}";
     cluster.kubectl(&["get", "netpol", "-n", namespace, "-o", path]).trim().to_owned()
 }

@@ -19,6 +19,8 @@ mod cluster;
 mod clusters;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod gate;
 // The agents that the tests of the roles play.
 #[cfg(test)]
 #[path = "../it/roles/halves.rs"]
@@ -52,3 +54,5 @@ mod story;
 mod truth;
 #[cfg(test)]
 mod truth_table;
+#[cfg(test)]
+mod webhooks;
