@@ -1,6 +1,7 @@
 //! Bad days of an apply: the API server dies in the middle of it, etcd is full, a webhook is in the
 //! way, another controller wants it otherwise. Nothing stays half done, and it is said what is.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -8,10 +9,13 @@ use sekisho_system::{command, wait};
 use serde_json::Value;
 
 use crate::cluster::{API_SERVER, Cluster};
+use crate::gate::{Gate, Verdict};
 use crate::server::{Server, WAIT, policies};
 
-/// Policies of the apply in whose middle the API server dies: enough that it takes a while.
+/// Policies of the apply in whose middle the API server dies.
 const MANY: usize = 60;
+/// How long a webhook thinks: less than the API server waits for one (10 s).
+const THOUGHT: Duration = Duration::from_secs(8);
 
 /// Uid and version of each policy of a namespace: what would be half applied shows here.
 pub(crate) fn stored(cluster: &Cluster, namespace: &str) -> String {
@@ -222,10 +226,22 @@ fn an_api_server_that_dies_in_the_middle_of_an_apply_leaves_all_of_it_or_nothing
     assert_eq!(code, 0, "{text}");
     let before = ports(&cluster, ns);
     let next = policies(ns, &names, 81);
+    // A webhook that thinks about the first new policy for so long that the API server dies meanwhile.
+    let gate = Gate::new(&cluster, "validating", ns);
+    let (middle, asked) = (names[MANY / 2].to_owned(), Arc::new(AtomicBool::new(false)));
+    let seen = Arc::clone(&asked);
+    gate.judge(move |request| {
+        let earnest = request["name"] == middle.as_str() && request["dryRun"] != true;
+        if earnest && !seen.swap(true, Ordering::Relaxed) {
+            wait::until(THOUGHT, || None::<()>);
+        }
+        Verdict::Allow
+    });
     let (code, text) = std::thread::scope(|scope| {
         let apply = scope.spawn(|| server.apply(&next, &[]));
-        let begun = || ports(&cluster, ns).contains("=81").then_some(());
-        assert!(wait::until(WAIT, begun).is_some(), "it never began");
+        let begun = || asked.load(Ordering::Relaxed).then_some(());
+        assert!(wait::until(WAIT, begun).is_some(), "it never came to the middle");
+        assert_eq!(ports(&cluster, ns).matches("=81").count(), MANY / 2);
         cluster.stop(API_SERVER);
         cluster.start(API_SERVER);
         apply.join().unwrap()
