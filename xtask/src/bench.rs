@@ -20,6 +20,7 @@ const LIMIT: Duration = Duration::from_secs(30 * 60);
 const PROGRAMS: &[(&str, &str)] = &[
     ("sekisho-observe", "rate"),
     ("sekisho-store", "ingest"),
+    ("sekisho-store", "day"),
     ("sekisho-policy", "engine_speed"),
     ("sekisho-verify", "replay_speed"),
     ("sekisho-enforce", "overhead"),

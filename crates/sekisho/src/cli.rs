@@ -11,6 +11,7 @@ use crate::commands::certificates::CertificatesCommand;
 use crate::commands::connect::{ServerArg, TlsArgs};
 use crate::commands::gitops::GitOpsArgs;
 use crate::commands::import::ImportArgs;
+use crate::commands::map::MapArgs;
 use crate::commands::{cluster, policy};
 use crate::config::{DEFAULT_LAB_STATE, DEFAULT_SOCKET};
 
@@ -374,69 +375,6 @@ pub(crate) struct ObserveArgs {
 pub(crate) enum FlowOutput {
     Compact,
     Json,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct MapArgs {
-    #[command(flatten)]
-    pub(crate) history: HistoryArgs,
-    /// The map as it was at this time: the 15 minutes before it.
-    #[arg(long, value_name = "WHEN", value_parser = crate::when::parse, conflicts_with_all = ["since", "until"])]
-    pub(crate) at: Option<crate::when::When>,
-    /// What one node of the map is.
-    #[arg(long, value_enum, default_value_t = GroupBy::Workload)]
-    pub(crate) by: GroupBy,
-    /// Only edges that touch this namespace.
-    #[arg(short, long, value_name = "NS")]
-    pub(crate) namespace: Option<String>,
-    /// Leave out DNS.
-    #[arg(long)]
-    pub(crate) hide_dns: bool,
-    /// Leave out traffic of nodes (probes).
-    #[arg(long)]
-    pub(crate) hide_probes: bool,
-    /// Only the N first edges, by --order; the rest is counted as hidden.
-    #[arg(long, value_name = "N")]
-    pub(crate) top: Option<usize>,
-    /// What --top goes by.
-    #[arg(long, value_enum, default_value_t = EdgeOrder::Connections, requires = "top")]
-    pub(crate) order: EdgeOrder,
-    /// Say what is new, gone or decided otherwise since an earlier window: `FROM..TO`, `FROM` (up to
-    /// the start of this window), or `all` history before it. Ends with 1 if anything is.
-    #[arg(long, value_name = "WINDOW", value_parser = crate::when::window, conflicts_with = "top")]
-    pub(crate) compare: Option<crate::when::Window>,
-    /// Form of the answer; with --compare table or json.
-    #[arg(short, long, value_enum, default_value_t = MapOutput::Table)]
-    pub(crate) output: MapOutput,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum EdgeOrder {
-    /// Connections that began.
-    Connections,
-    /// Bytes of both directions.
-    Bytes,
-    /// Connections that were reset or refused.
-    Resets,
-    /// First seen last.
-    Newest,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum GroupBy {
-    Namespace,
-    Workload,
-    Pod,
-    Process,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MapOutput {
-    Table,
-    Json,
-    Dot,
-    Mermaid,
-    Svg,
 }
 
 #[derive(Debug, Args)]

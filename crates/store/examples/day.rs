@@ -21,7 +21,7 @@ use sekisho_model::{
 };
 use sekisho_store::{FlowStore, LocalStore, StoreLimits};
 
-#[path = "spent/mod.rs"]
+#[path = "spent/clock.rs"]
 mod spent;
 use spent::Spent;
 

@@ -1,4 +1,4 @@
-//! `sekisho map`.
+//! Prints the map, or what it differs in from an earlier one.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,8 @@ use anyhow::bail;
 use sekisho_map::{Grouping, Map, MapOptions, Order, Top};
 use sekisho_model::TimeRange;
 
-use super::{history, output};
-use crate::cli::{EdgeOrder, GroupBy, MapArgs, MapOutput};
+use super::args::{EdgeOrder, GroupBy, MapArgs, MapOutput};
+use crate::commands::{history, output};
 use crate::exit::Exit;
 use crate::pipeline::{self, History};
 
