@@ -15,6 +15,7 @@ mod image;
 mod lab;
 mod libtest;
 mod peers;
+mod python;
 mod release;
 mod run;
 mod score;

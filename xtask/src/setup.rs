@@ -40,6 +40,13 @@ const BUILD: &[Need] = &[
         packages: &["libbpf-dev"],
         services: &[],
     },
+    Need {
+        what: "python3 venv",
+        why: "tests read our Parquet with DuckDB, which comes from PyPI",
+        present: || run::works(run::command("python3").args(["-c", "import venv, ensurepip"])),
+        packages: &["python3-venv"],
+        services: &[],
+    },
 ];
 
 const RUN: &[Need] = &[

@@ -14,7 +14,7 @@ use crate::libtest::Tally;
 use crate::run::{self, Ended};
 use crate::setup::Scope;
 use crate::steps::Steps;
-use crate::{cluster, score, setup, tidy, workspace};
+use crate::{cluster, python, score, setup, tidy, workspace};
 
 /// Packages whose `tests/it` loads eBPF, mounts, or makes namespaces and tables.
 pub(crate) const ROOT_PACKAGES: &[&str] =
@@ -111,6 +111,12 @@ fn run_programs(root: &Path, options: Options, mut programs: Vec<Artifact>, step
     programs.retain(|artifact| artifact.test);
     let (in_cluster, programs): (Vec<_>, Vec<_>) = programs.into_iter().partition(needs_cluster);
     let (root_tests, others): (Vec<_>, Vec<_>) = programs.into_iter().partition(needs_root);
+    let mut python = None;
+    // The tests that need it say so if it is missing, and the step has failed.
+    steps.check("python", || {
+        python = Some(python::ensure()?);
+        Ok(())
+    });
     for artifact in &others {
         steps.run(&name(artifact), || run_program(artifact, UNIT_LIMIT, false));
     }
@@ -120,7 +126,11 @@ fn run_programs(root: &Path, options: Options, mut programs: Vec<Artifact>, step
         if options.quick {
             steps.leave_out(&name(artifact), "needs root, and --quick was given");
         } else {
-            steps.run(&name(artifact), || run_program(artifact, ROOT_LIMIT, true));
+            steps.run(&name(artifact), || {
+                let mut program = program(artifact, true);
+                program.envs(python.iter().map(|path| (python::VARIABLE, path)));
+                watch_program(artifact, &mut program, ROOT_LIMIT)
+            });
         }
     }
     run_in_clusters(root, &options, (&in_cluster, product), steps);

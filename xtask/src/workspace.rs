@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result};
+
 /// The workspace root: the folder above this crate's.
 ///
 /// Cargo names the folder at run time too, so that a moved checkout still works.
@@ -25,6 +27,18 @@ pub(crate) fn as_root(verb: &str) -> String {
 fn effective_uid(status: &str) -> Option<u32> {
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Where what takes long to make is kept between runs, of all clones.
+///
+/// # Errors
+/// If the environment names no such folder.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let own = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+    let folder = own.filter(|path| path.is_absolute()).or_else(home);
+    let folder = folder.context("neither XDG_CACHE_HOME nor HOME says where to keep builds")?;
+    Ok(folder.join("sekisho"))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::image::sha256;
-use crate::run;
+use crate::{run, workspace};
 
 /// The Go modules that call the upstream commands, from the workspace's root.
 const FOLDER: &str = "testing/cluster";
@@ -101,7 +101,7 @@ impl Source {
 
     /// The program, built now if it never was.
     fn built(&self) -> Result<PathBuf> {
-        let parent = cache()?;
+        let parent = workspace::cache()?.join("cluster");
         let name = format!("{}-{}-{}", self.name, self.version()?, self.digest()?);
         let folder = parent.join(name);
         let program = folder.join(self.name);
@@ -180,15 +180,6 @@ fn version(modfile: &str, upstream: &str) -> Option<String> {
         let version = (words.next()? == upstream).then(|| words.next())??;
         Some(version.trim_start_matches('v').to_owned())
     })
-}
-
-/// Where the builds are kept.
-fn cache() -> Result<PathBuf> {
-    let own = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
-    let folder = own.filter(|path| path.is_absolute()).or_else(home);
-    let folder = folder.context("neither XDG_CACHE_HOME nor HOME says where to keep builds")?;
-    Ok(folder.join("sekisho/cluster"))
 }
 
 /// The Go toolchain: on the PATH, or where its own instructions put it.

@@ -5,6 +5,8 @@ mod bounds;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod duckdb;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod merging;

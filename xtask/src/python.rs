@@ -1,0 +1,31 @@
+//! A Python with the libraries by which tests check that others read what we write.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::{run, workspace};
+
+/// Names the Python to test programs.
+pub(crate) const VARIABLE: &str = "SEKISHO_TEST_PYTHON";
+/// Exactly these, so that a test means the same next year.
+const LIBRARIES: &[&str] = &["duckdb==2.0.0", "pytz==2025.2"];
+
+/// Makes it once, from PyPI; a complete one needs no network.
+///
+/// # Errors
+/// If Python can't make it, or the libraries can't be had.
+pub(crate) fn ensure() -> Result<PathBuf> {
+    let folder = workspace::cache()?.join("python").join(LIBRARIES.join("_"));
+    let python = folder.join("bin/python3");
+    let whole = folder.join("whole");
+    if whole.exists() {
+        return Ok(python);
+    }
+    println!("missing: {}; from PyPI into {}", LIBRARIES.join(", "), folder.display());
+    run::stream(run::command("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+    let quiet = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    run::stream(run::command(&python.to_string_lossy()).args(quiet).args(LIBRARIES))?;
+    std::fs::write(&whole, "").with_context(|| format!("write `{}`", whole.display()))?;
+    Ok(python)
+}
