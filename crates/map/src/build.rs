@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sekisho_model::{
-    Completeness, EdgeDay, EdgeKey, EdgeStats, Labels, Party, PartyKind, Process, Protocol,
-    TimeRange, Timestamp, Verdict,
+    ClusterName, Completeness, DecidedBy, EdgeDay, EdgeKey, EdgeStats, Labels, Party, PartyKind,
+    Process, Protocol, ServiceRef, TimeRange, Timestamp, Verdict,
 };
 
 use crate::group::{NodeName, node_name};
-use crate::{Hidden, Map, MapEdge, MapNode, MapOptions, Order, ProcessPair, Top};
+use crate::{Grouping, Hidden, Map, MapEdge, MapNode, MapOptions, Order, ProcessPair, Top};
 
 /// Labels that controllers generate: they differ between pods or revisions of one workload.
 const GENERATED_LABELS: [&str; 10] = [
@@ -27,29 +27,43 @@ const GENERATED_LABELS: [&str; 10] = [
     "job-name",
 ];
 
-type EdgeId = (String, String, Protocol, u16, Verdict);
+/// An edge by the numbers of its nodes.
+type EdgeId = (usize, usize, Protocol, u16, Verdict);
 
+/// What is behind an edge, borrowed from the rows: names are written when all is summed.
 #[derive(Default)]
-struct EdgeSum {
+struct EdgeSum<'a> {
     stats: Option<EdgeStats>,
-    processes: BTreeSet<ProcessPair>,
-    services: BTreeSet<String>,
-    dns_names: BTreeSet<String>,
-    decided_by: BTreeSet<String>,
+    processes: BTreeSet<[Option<&'a Process>; 2]>,
+    services: BTreeSet<&'a ServiceRef>,
+    dns_names: BTreeSet<&'a str>,
+    decided_by: BTreeSet<&'a DecidedBy>,
     direction_known: bool,
 }
 
-struct NodeSum {
+struct NodeSum<'a> {
     name: NodeName,
-    party: PartyKind,
-    labels: Labels,
-    pods: BTreeSet<String>,
+    /// None until a row is shown that it is an end of.
+    shown: Option<Shown<'a>>,
 }
 
+struct Shown<'a> {
+    party: PartyKind,
+    labels: Labels,
+    pods: BTreeSet<&'a str>,
+}
+
+/// A party at an address in memory, perhaps with its process and its cluster: rows share them.
+type Place<'a> = (*const Party, Option<*const Process>, Option<&'a ClusterName>);
+
 #[derive(Default)]
-struct Sums {
-    nodes: BTreeMap<String, NodeSum>,
-    edges: BTreeMap<EdgeId, EdgeSum>,
+struct Sums<'a> {
+    /// Nodes in order of arrival.
+    nodes: Vec<NodeSum<'a>>,
+    by_id: BTreeMap<String, usize>,
+    /// The node of what was met before, and whether it was shown.
+    by_place: BTreeMap<Place<'a>, (usize, bool)>,
+    edges: BTreeMap<EdgeId, EdgeSum<'a>>,
     hidden: BTreeSet<EdgeId>,
     hidden_connections: u64,
     seen: Option<(Timestamp, Timestamp)>,
@@ -68,14 +82,15 @@ pub fn build(rows: &[EdgeDay], options: &MapOptions, completeness: Completeness)
         edges: sums.hidden.iter().filter(|id| !visible(id)).count() as u64,
         connections: sums.hidden_connections,
     };
-    let mut map = Map {
-        grouping: options.grouping,
-        window,
-        completeness,
-        nodes: sums.nodes.into_values().map(finished_node).collect(),
-        edges: sums.edges.into_iter().map(finished_edge).collect(),
-        hidden,
-    };
+    let name = |number: usize| sums.nodes.get(number).map_or("", |node| node.name.id.as_str());
+    let finished =
+        |(id, sum): (EdgeId, EdgeSum<'_>)| finished_edge((name(id.0), name(id.1)), id, sum);
+    let mut edges: Vec<MapEdge> = sums.edges.into_iter().map(finished).collect();
+    edges.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
+    let mut nodes: Vec<MapNode> = sums.nodes.into_iter().filter_map(finished_node).collect();
+    nodes.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    let grouping = options.grouping;
+    let mut map = Map { grouping, window, completeness, nodes, edges, hidden };
     if let Some(top) = options.top {
         keep_top(&mut map, top);
     }
@@ -109,61 +124,95 @@ fn place(edge: &MapEdge) -> (&str, &str, Protocol, u16, Verdict) {
     (&edge.source, &edge.destination, edge.protocol, edge.port, edge.verdict)
 }
 
-impl Sums {
-    fn add(&mut self, row: &EdgeDay, options: &MapOptions) {
+impl<'a> Sums<'a> {
+    fn add(&mut self, row: &'a EdgeDay, options: &MapOptions) {
         let (first, last) = (row.stats.first_seen, row.stats.last_seen);
         let (from, to) = self.seen.unwrap_or((first, last));
         self.seen = Some((from.min(first), to.max(last)));
-        let key = &row.key;
-        let name = |party: &Party, process: Option<&Process>| {
-            let name = node_name(options.grouping, party, process);
-            if options.clusters { name.in_cluster(&key.cluster) } else { name }
-        };
-        let source = name(&key.source, key.source_process.as_deref());
-        let destination = name(&key.destination, key.destination_process.as_deref());
-        let id = (source.id.clone(), destination.id.clone(), key.protocol, key.port, key.verdict);
-        if !options.shows(key) {
+        let key: &'a EdgeKey = &row.key;
+        let is_shown = options.shows(key);
+        let cluster = options.clusters.then_some(&key.cluster);
+        let source = (&*key.source, key.source_process.as_deref(), cluster);
+        let source = self.node(source, options.grouping, is_shown);
+        let destination = (&*key.destination, key.destination_process.as_deref(), cluster);
+        let destination = self.node(destination, options.grouping, is_shown);
+        let id = (source, destination, key.protocol, key.port, key.verdict);
+        if is_shown {
+            self.edges.entry(id).or_default().add(key, &row.stats);
+        } else {
             self.hidden.insert(id);
             self.hidden_connections = self.hidden_connections.saturating_add(row.stats.connections);
-            return;
         }
-        self.add_node(source, &key.source);
-        self.add_node(destination, &key.destination);
-        self.edges.entry(id).or_default().add(key, &row.stats);
     }
 
-    fn add_node(&mut self, name: NodeName, party: &Party) {
-        let node = self.nodes.entry(name.id.clone()).or_insert_with(|| NodeSum {
-            name,
+    /// The number of the node that an end belongs to; it takes part in the map if it `is_shown`.
+    fn node(
+        &mut self,
+        (party, process, cluster): (&'a Party, Option<&'a Process>, Option<&'a ClusterName>),
+        grouping: Grouping,
+        is_shown: bool,
+    ) -> usize {
+        let place: Place<'a> = (party, process.map(std::ptr::from_ref), cluster);
+        let known = self.by_place.get(&place).copied();
+        if let Some((number, was_shown)) = known
+            && (was_shown || !is_shown)
+        {
+            return number;
+        }
+        let number = known.map_or_else(
+            || {
+                let name = node_name(grouping, party, process);
+                self.number(match cluster {
+                    Some(cluster) => name.in_cluster(cluster),
+                    None => name,
+                })
+            },
+            |(number, _)| number,
+        );
+        self.by_place.insert(place, (number, is_shown));
+        if is_shown && let Some(node) = self.nodes.get_mut(number) {
+            node.show(party);
+        }
+        number
+    }
+
+    fn number(&mut self, name: NodeName) -> usize {
+        let next = self.nodes.len();
+        let number = *self.by_id.entry(name.id.clone()).or_insert(next);
+        if number == next {
+            self.nodes.push(NodeSum { name, shown: None });
+        }
+        number
+    }
+}
+
+impl<'a> NodeSum<'a> {
+    fn show(&mut self, party: &'a Party) {
+        let shown = self.shown.get_or_insert_with(|| Shown {
             party: party.kind,
             labels: stable_labels(&party.labels),
             pods: BTreeSet::new(),
         });
         // One id may cover several kinds (a namespace of pods and Services): the least one names it.
-        node.party = node.party.min(party.kind);
-        node.labels.retain(|key, value| party.labels.get(key) == Some(value));
-        if !party.pod.is_empty() && !node.pods.contains(&party.pod) {
-            node.pods.insert(party.pod.clone());
+        shown.party = shown.party.min(party.kind);
+        shown.labels.retain(|key, value| party.labels.get(key) == Some(value));
+        if !party.pod.is_empty() {
+            shown.pods.insert(&party.pod);
         }
     }
 }
 
-impl EdgeSum {
-    fn add(&mut self, key: &EdgeKey, stats: &EdgeStats) {
+impl<'a> EdgeSum<'a> {
+    fn add(&mut self, key: &'a EdgeKey, stats: &EdgeStats) {
         match &mut self.stats {
             Some(sum) => sum.add(stats),
             None => self.stats = Some(stats.clone()),
         }
-        let text = |process: &Option<std::sync::Arc<Process>>| {
-            process.as_ref().map(|process| process.to_string())
-        };
-        self.processes.insert(ProcessPair {
-            source: text(&key.source_process),
-            destination: text(&key.destination_process),
-        });
-        self.services.extend(key.service.as_ref().map(ToString::to_string));
-        self.dns_names.extend(key.destination.dns_name.clone());
-        self.decided_by.extend(key.decided_by.as_ref().map(ToString::to_string));
+        let processes = [&key.source_process, &key.destination_process];
+        self.processes.insert(processes.map(|process| process.as_deref()));
+        self.services.extend(&key.service);
+        self.dns_names.extend(key.destination.dns_name.as_deref());
+        self.decided_by.extend(&key.decided_by);
         self.direction_known |= !key.direction_inferred;
     }
 }
@@ -186,22 +235,37 @@ fn narrowed(range: TimeRange, seen: Option<(Timestamp, Timestamp)>) -> TimeRange
     }
 }
 
-fn finished_node(sum: NodeSum) -> MapNode {
+fn finished_node(sum: NodeSum<'_>) -> Option<MapNode> {
     let NodeName { id, kind, namespace, name, process, cluster } = sum.name;
-    let (party, pods) = (sum.party, sum.pods.len());
-    MapNode { id, cluster, kind, namespace, name, labels: sum.labels, party, pods, process }
+    let Shown { party, labels, pods } = sum.shown?;
+    Some(MapNode { id, cluster, kind, namespace, name, labels, party, pods: pods.len(), process })
 }
 
-fn finished_edge((id, sum): (EdgeId, EdgeSum)) -> MapEdge {
-    let (source, destination, protocol, port, verdict) = id;
+/// What things are called, sorted; two may be called the same.
+fn names<T: ToString>(things: impl IntoIterator<Item = T>) -> Vec<String> {
+    let names: BTreeSet<String> = things.into_iter().map(|thing| thing.to_string()).collect();
+    names.into_iter().collect()
+}
+
+fn finished_edge(
+    (source, destination): (&str, &str),
+    (_, _, protocol, port, verdict): EdgeId,
+    sum: EdgeSum<'_>,
+) -> MapEdge {
     let stats = sum.stats.unwrap_or_default();
+    let processes: BTreeSet<ProcessPair> = sum
+        .processes
+        .into_iter()
+        .map(|pair| pair.map(|process| process.map(ToString::to_string)))
+        .map(|[source, destination]| ProcessPair { source, destination })
+        .collect();
     MapEdge {
-        source,
-        destination,
+        source: source.to_owned(),
+        destination: destination.to_owned(),
         protocol,
         port,
         verdict,
-        processes: sum.processes.into_iter().collect(),
+        processes: processes.into_iter().collect(),
         connections: stats.connections,
         bytes_sent: stats.bytes_sent,
         bytes_received: stats.bytes_received,
@@ -210,9 +274,9 @@ fn finished_edge((id, sum): (EdgeId, EdgeSum)) -> MapEdge {
         resets: stats.resets,
         first_seen: stats.first_seen,
         last_seen: stats.last_seen,
-        services: sum.services.into_iter().collect(),
-        dns_names: sum.dns_names.into_iter().collect(),
-        decided_by: sum.decided_by.into_iter().collect(),
+        services: names(sum.services),
+        dns_names: names(sum.dns_names),
+        decided_by: names(sum.decided_by),
         reporters: stats.reporters,
         direction_inferred: !sum.direction_known,
         loss: stats.loss,
