@@ -118,6 +118,15 @@ pub enum CompactError {
     },
 }
 
+impl ScanError {
+    /// Whether a file went since it was listed: who asks again gets an answer.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let Self::Segment { cause, .. } = self;
+        matches!(cause, SegmentError::Io(cause) if cause.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 /// A segment could not be removed.
 #[derive(Debug, thiserror::Error)]
 #[error("remove `{path}`")]

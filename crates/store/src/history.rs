@@ -1,6 +1,6 @@
 //! What can be asked and recorded, whether the folder is open for writing or only for reading.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sekisho_model::{EdgeDay, EdgeMinute, EdgeStats, Flow, LossMinute, TimeRange, Timestamp};
 
@@ -24,7 +24,13 @@ pub trait FlowStore {
     ///
     /// # Errors
     /// [`ScanError`] if a part of the history cannot be read; there is no partial answer.
-    fn edges(&self, range: TimeRange) -> Result<Vec<EdgeDay>, ScanError>;
+    fn edges(&self, range: TimeRange) -> Result<Vec<EdgeDay>, ScanError> {
+        self.question(range).answer()
+    }
+
+    /// The question of [`Self::edges`], to be answered while the store goes on: what is in memory is
+    /// taken now, files are read later.
+    fn question(&self, range: TimeRange) -> Question;
 
     /// Returns one row per edge and minute for all minutes that overlap `range`, sorted by source,
     /// destination, port, the rest of the key, minute.
@@ -43,6 +49,32 @@ pub trait FlowStore {
     fn status(&self) -> StoreStatus;
 }
 
+/// What was asked of a store, and all that it takes to answer it.
+#[derive(Debug)]
+pub struct Question {
+    range: TimeRange,
+    segments: Vec<Segment>,
+    /// What was in memory.
+    totals: Totals,
+    keys: Arc<Mutex<Keys>>,
+}
+
+impl Question {
+    /// Reads the files. Takes long where there is much; needs nothing of the store meanwhile.
+    ///
+    /// # Errors
+    /// As [`FlowStore::edges`]; [`ScanError::is_gone`] if retention was faster: ask again.
+    pub fn answer(mut self) -> Result<Vec<EdgeDay>, ScanError> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        for segment in &self.segments {
+            let added = self.totals.add_segment(segment, self.range, &mut keys);
+            added.map_err(|cause| unreadable(segment, cause))?;
+        }
+        drop(keys);
+        Ok(self.totals.into_rows())
+    }
+}
+
 /// A store whose history is in this process.
 pub(crate) trait Embedded {
     fn history(&self) -> &History;
@@ -58,8 +90,8 @@ impl<T: Embedded> FlowStore for T {
         self.history_mut().record(flows, losses);
     }
 
-    fn edges(&self, range: TimeRange) -> Result<Vec<EdgeDay>, ScanError> {
-        self.history().edges(range)
+    fn question(&self, range: TimeRange) -> Question {
+        self.history().question(range)
     }
 
     fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError> {
@@ -85,7 +117,7 @@ pub(crate) struct History {
     hot_losses: Losses,
     pub(crate) segments: Vec<Segment>,
     /// Keys that earlier questions read.
-    keys: Mutex<Keys>,
+    keys: Arc<Mutex<Keys>>,
     /// Flows folded in generations that are closed.
     folded_before: u64,
 }
@@ -97,7 +129,7 @@ impl History {
             hot: Sums::new(Some(caps(&limits))),
             hot_losses: Losses::default(),
             segments,
-            keys: Mutex::default(),
+            keys: Arc::default(),
             folded_before: 0,
         }
     }
@@ -135,16 +167,12 @@ impl History {
         Ok(())
     }
 
-    pub(crate) fn edges(&self, range: TimeRange) -> Result<Vec<EdgeDay>, ScanError> {
+    pub(crate) fn question(&self, range: TimeRange) -> Question {
         let mut totals = Totals::default();
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        for segment in self.segments.iter().filter(|segment| segment.meets(range)) {
-            totals
-                .add_segment(segment, range, &mut keys)
-                .map_err(|cause| unreadable(segment, cause))?;
-        }
         self.hot.total(range, &mut totals);
-        Ok(totals.into_rows())
+        let segments = self.segments.iter().filter(|segment| segment.meets(range));
+        let (segments, keys) = (segments.cloned().collect(), Arc::clone(&self.keys));
+        Question { range, segments, totals, keys }
     }
 
     pub(crate) fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError> {

@@ -35,7 +35,7 @@ pub use errors::{
     AppendError, CompactError, OpenError, RetentionError, RotateError, ScanError, SegmentError,
 };
 pub use frame::{FRAME_BYTES_MAX, Frame, FrameKind};
-pub use history::FlowStore;
+pub use history::{FlowStore, Question};
 pub use limits::{StoreLimits, StoreStatus};
 pub use local::LocalStore;
 pub use log::{Damage, ReplayedLog};

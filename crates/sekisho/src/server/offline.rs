@@ -38,7 +38,7 @@ pub(crate) fn snapshot(
         agents: &agents,
         damaged: &damaged,
     };
-    let mut snapshot = window::snapshot(&sources, range, now)?;
+    let mut snapshot = window::ask(&sources, range, now)?.answer()?;
     let revisions = Revisions::read(&folder.join("revisions"))?;
     snapshot.current = revisions.rules(DatapathMode::Enforce);
     snapshot.verified = revisions.verified_images();

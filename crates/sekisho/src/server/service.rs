@@ -7,12 +7,13 @@ use std::time::Duration;
 use sekisho_api::{
     Ack, AgentReport, ApplyRequest, ApplyResponse, DatapathMode, DropPage, Enforcement, FlowPage,
     Health, IngestFigures, Order, Refusal, Revision, RollbackRequest, Snapshot, Status,
-    StoreFigures,
+    StoreFigures, VerifiedImages,
 };
 use sekisho_base::{Clock, error_chain};
 use sekisho_flow::identify;
 use sekisho_model::{Batch, ClusterName, DropRecord, TimeRange, Timestamp};
-use sekisho_store::FlowStore;
+use sekisho_policy::RuleSet;
+use sekisho_store::{FlowStore, ScanError};
 use sekisho_system::{SystemClock, wait};
 
 use super::agents::{Arrival, is_node_name};
@@ -22,7 +23,7 @@ use super::native::Native;
 use super::policies::read_objects;
 use super::problems::Duty;
 use super::ticked::Ticked;
-use super::window::Sources;
+use super::window::{Asked, Sources};
 use super::witness::Witness;
 use super::{damage, window};
 use crate::config::{ClusterConfig, ServerConfig};
@@ -32,6 +33,8 @@ use crate::pipeline::{self, History};
 const ROLLOUT_WAIT: Duration = Duration::from_secs(20);
 /// Window of the completeness in `status`, seconds.
 const STATUS_WINDOW_S: u64 = 900;
+/// How often history is asked again whose files went while it was read.
+const ASKED_AGAIN_MAX: u32 = 3;
 /// An agent that was silent for so long is called lost, seconds.
 pub(crate) const SILENT_S: u64 = 15;
 
@@ -283,6 +286,21 @@ impl ClusterServer {
 
     /// See [`sekisho_api::Service::snapshot`].
     pub(crate) fn snapshot(&self, range: TimeRange) -> Result<Snapshot, Refusal> {
+        let refused = |error: ScanError| Refusal::Unavailable(error_chain(&error));
+        let mut asked_again = 0;
+        loop {
+            let (asked, current, verified) = self.ask(range).map_err(refused)?;
+            // Agents go on reporting while files are read.
+            match asked.answer() {
+                Ok(snapshot) => return Ok(Snapshot { current, verified, ..snapshot }),
+                Err(error) if error.is_gone() && asked_again < ASKED_AGAIN_MAX => asked_again += 1,
+                Err(error) => return Err(refused(error)),
+            }
+        }
+    }
+
+    /// What a snapshot of `range` takes, with the policies in force.
+    fn ask(&self, range: TimeRange) -> Result<(Asked, RuleSet, Option<VerifiedImages>), ScanError> {
         let core = self.core();
         let agents = core.derivation.agents.heard();
         let sources = Sources {
@@ -292,11 +310,9 @@ impl ClusterServer {
             agents: &agents,
             damaged: &core.damaged,
         };
-        let mut snapshot = window::snapshot(&sources, range, now())
-            .map_err(|error| Refusal::Unavailable(error_chain(&error)))?;
-        snapshot.current = core.revisions.rules(DatapathMode::Enforce);
-        snapshot.verified = core.revisions.verified_images();
-        Ok(snapshot)
+        let asked = window::ask(&sources, range, now())?;
+        let current = core.revisions.rules(DatapathMode::Enforce);
+        Ok((asked, current, core.revisions.verified_images()))
     }
 
     /// See [`sekisho_api::Service::flows`].

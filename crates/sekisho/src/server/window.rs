@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use sekisho_api::Snapshot;
 use sekisho_exchange::is_import;
 use sekisho_inventory::Inventory;
+use sekisho_manifest::Object;
 use sekisho_model::{ClusterName, EdgeDay, LossMinute, TimeRange, Timestamp};
 use sekisho_policy::RuleSet;
-use sekisho_store::{FlowStore, ScanError};
+use sekisho_store::{FlowStore, Question, ScanError};
 
 use super::damage::{self, Damaged};
 use super::losses::SERVER;
@@ -58,20 +59,50 @@ pub(crate) struct Sources<'a> {
     pub(crate) damaged: &'a [Damaged],
 }
 
-/// Takes everything that map, recommend and verify need.
-pub(crate) fn snapshot(
+/// Everything that map, recommend and verify need, but for the answer of the store, which takes long.
+pub(crate) struct Asked {
+    question: Question,
+    range: TimeRange,
+    losses: Vec<LossMinute>,
+    damaged: Vec<Damaged>,
+    agents: Vec<Heard>,
+    /// Where an open window ends.
+    end: Timestamp,
+    objects: Vec<Object>,
+    cluster: ClusterName,
+}
+
+/// Asks for a window.
+pub(crate) fn ask(
     sources: &Sources<'_>,
     range: TimeRange,
     now: Timestamp,
-) -> Result<Snapshot, ScanError> {
-    let mut rows = sources.store.edges(range)?;
-    // Stored by minutes, asked by seconds: an edge that began after the end is no part of it.
-    rows.retain(|row| row.stats.first_seen < range.to && row.stats.last_seen >= range.from);
-    let mut losses = sources.store.losses(range)?;
-    let window = cut(range, &rows, end(&losses, sources.agents, now));
-    losses.extend(damage::losses((sources.cluster, sources.damaged), range, window.from));
-    let nodes = expected_nodes(window, &losses, sources.agents);
-    let objects = sources.inventory.objects_at(window.to);
-    let (cluster, current) = (sources.cluster.clone(), RuleSet::default());
-    Ok(Snapshot { cluster, window, rows, losses, nodes, objects, current, verified: None })
+) -> Result<Asked, ScanError> {
+    let losses = sources.store.losses(range)?;
+    let end = end(&losses, sources.agents, now);
+    Ok(Asked {
+        question: sources.store.question(range),
+        range,
+        damaged: sources.damaged.to_vec(),
+        agents: sources.agents.to_vec(),
+        objects: sources.inventory.objects_at(range.to.min(end)),
+        cluster: sources.cluster.clone(),
+        losses,
+        end,
+    })
+}
+
+impl Asked {
+    /// Reads the history; policies in force are the caller's to add.
+    pub(crate) fn answer(self) -> Result<Snapshot, ScanError> {
+        let Self { range, mut losses, damaged, agents, cluster, objects, .. } = self;
+        let mut rows = self.question.answer()?;
+        // Stored by minutes, asked by seconds: an edge that began after the end is no part of it.
+        rows.retain(|row| row.stats.first_seen < range.to && row.stats.last_seen >= range.from);
+        let window = cut(range, &rows, self.end);
+        losses.extend(damage::losses((&cluster, &damaged), range, window.from));
+        let nodes = expected_nodes(window, &losses, &agents);
+        let current = RuleSet::default();
+        Ok(Snapshot { cluster, window, rows, losses, nodes, objects, current, verified: None })
+    }
 }

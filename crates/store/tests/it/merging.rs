@@ -200,6 +200,23 @@ fn readers_see_the_merged_segment_or_its_parts_and_never_both() {
 }
 
 #[test]
+fn a_question_is_answered_as_of_when_it_was_asked_and_a_file_that_went_is_told_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = by_hours(folder.path(), &[0, 1]);
+    store.record(&[flow(key("web", "db", 5432), 2 * HOUR_S, 1)], &[]);
+    let connections = |rows: Vec<sekisho_model::EdgeDay>| -> u64 {
+        rows.iter().map(|row| row.stats.connections).sum()
+    };
+    let (kept, gone) = (store.question(TimeRange::ALL), store.question(TimeRange::ALL));
+    store.record(&[flow(key("web", "db", 5432), 2 * HOUR_S, 1)], &[]);
+    store.rotate(b"").unwrap();
+    assert_eq!(connections(kept.answer().unwrap()), 3);
+    store.apply_retention(at(HOUR_S + 120), HOUR_S, u64::MAX).unwrap();
+    assert!(gone.answer().unwrap_err().is_gone());
+    assert_eq!(connections(store.edges(TimeRange::ALL).unwrap()), 3);
+}
+
+#[test]
 fn a_damaged_part_stops_a_merge_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let store = by_hours(folder.path(), &[0, 0]);
