@@ -38,5 +38,5 @@ pub use tls::{
 pub use wire::{
     Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, ClusterStatus, DatapathMode,
     DropPage, EstablishedReport, FlowPage, IngestFigures, KindFigures, Order, PolicyFile, Revision,
-    RollbackRequest, Snapshot, SnapshotQuery, Status, StoreFigures,
+    RollbackRequest, Snapshot, SnapshotQuery, Status, Step, StoreFigures,
 };

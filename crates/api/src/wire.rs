@@ -275,6 +275,18 @@ pub struct SnapshotQuery {
     pub cluster: Option<ClusterName>,
     /// Window.
     pub range: TimeRange,
+    /// What one row sums.
+    pub step: Step,
+}
+
+/// What one row of history sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// A day, or the part of it that was asked for.
+    #[default]
+    Day,
+    /// A minute; the server refuses windows with too many of them.
+    Minute,
 }
 
 /// History and the state of the cluster: all that map, recommend and verify need.

@@ -90,6 +90,12 @@ pub enum RotateError {
 /// History could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
+    /// There are more minutes than can be held: ask for a shorter window, or by day.
+    #[error("the window holds more than {limit} rows of minutes: ask for a shorter one")]
+    TooMany {
+        /// The bound.
+        limit: usize,
+    },
     /// A segment is damaged or gone. Moving it away makes the rest readable.
     #[error("read segment `{path}`")]
     Segment {
@@ -122,8 +128,12 @@ impl ScanError {
     /// Whether a file went since it was listed: who asks again gets an answer.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        let Self::Segment { cause, .. } = self;
-        matches!(cause, SegmentError::Io(cause) if cause.kind() == io::ErrorKind::NotFound)
+        match self {
+            Self::Segment { cause: SegmentError::Io(cause), .. } => {
+                cause.kind() == io::ErrorKind::NotFound
+            }
+            Self::Segment { .. } | Self::TooMany { .. } => false,
+        }
     }
 }
 

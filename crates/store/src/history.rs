@@ -36,7 +36,8 @@ pub trait FlowStore {
     /// destination, port, the rest of the key, minute.
     ///
     /// # Errors
-    /// [`ScanError`] if a part of the history cannot be read; there is no partial answer.
+    /// [`ScanError`] if a part of the history cannot be read, or there are too many rows to be held;
+    /// there is no partial answer.
     fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError>;
 
     /// Returns the losses of all minutes that overlap `range`, sorted by minute, node, hook.
@@ -179,9 +180,16 @@ impl History {
         let mut sums = Sums::new(None);
         for segment in self.segments.iter().filter(|segment| segment.meets(range)) {
             scan(segment, range, &mut sums).map_err(|cause| unreadable(segment, cause))?;
+            self.bound_scan(&sums)?;
         }
         self.hot.pour(range, &mut sums);
+        self.bound_scan(&sums)?;
         Ok(sums.to_rows())
+    }
+
+    fn bound_scan(&self, sums: &Sums) -> Result<(), ScanError> {
+        let limit = self.limits.scanned_rows_max;
+        if sums.rows() > limit { Err(ScanError::TooMany { limit }) } else { Ok(()) }
     }
 
     pub(crate) fn losses(&self, range: TimeRange) -> Result<Vec<LossMinute>, ScanError> {

@@ -16,6 +16,8 @@ pub struct StoreLimits {
     pub edges_per_destination_minute_max: u32,
     /// Bytes of logs above which the store wants a rotation.
     pub log_bytes_max: u64,
+    /// Rows of minutes that one scan holds at most, and those of one segment more.
+    pub scanned_rows_max: usize,
 }
 
 impl Default for StoreLimits {
@@ -25,6 +27,7 @@ impl Default for StoreLimits {
             edges_per_source_minute_max: 1_024,
             edges_per_destination_minute_max: 4_096,
             log_bytes_max: 256 << 20,
+            scanned_rows_max: 2_000_000,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sekisho_api::{
     Authority, CallError, Client, ClientError, Identity, Issued, ListenerFigures, RollbackRequest,
-    ServerAddress, SnapshotQuery, TlsFiles, TlsListenError, TlsListener,
+    ServerAddress, SnapshotQuery, Step, TlsFiles, TlsListenError, TlsListener,
 };
 use sekisho_base::Clock;
 use sekisho_model::{TimeRange, Timestamp};
@@ -163,7 +163,11 @@ async fn agents_ask_nothing_that_operators_do_and_operators_report_nothing() {
     };
     assert!(forbidden(agent.status().await).contains("is no operator"));
     forbidden(agent.revisions(None).await);
-    forbidden(agent.snapshot(SnapshotQuery { cluster: None, range: TimeRange::ALL }).await);
+    forbidden(
+        agent
+            .snapshot(SnapshotQuery { cluster: None, range: TimeRange::ALL, step: Step::Day })
+            .await,
+    );
     forbidden(agent.flows(None, 0, 1).await);
     forbidden(agent.drops(None, 0, 1).await);
     forbidden(agent.rollback(&back).await);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use sekisho_api::{Client, SnapshotQuery, Status};
+use sekisho_api::{Client, SnapshotQuery, Status, Step};
 use sekisho_map::{Map, MapOptions};
 use sekisho_model::TimeRange;
 use sekisho_recommend::{Proposal, Scope, Template};
@@ -80,7 +80,7 @@ struct View {
 
 impl View {
     fn history(&self) -> anyhow::Result<History> {
-        let query = SnapshotQuery { cluster: None, range: TimeRange::ALL };
+        let query = SnapshotQuery { cluster: None, range: TimeRange::ALL, step: Step::Day };
         history::call(self.client.snapshot(query)).map(History::of)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
-use sekisho_api::{Snapshot, SnapshotQuery};
+use sekisho_api::{Snapshot, SnapshotQuery, Step};
 use sekisho_base::Clock;
 use sekisho_model::{ClusterName, TimeRange, Timestamp};
 use sekisho_system::SystemClock;
@@ -43,14 +43,18 @@ pub(crate) fn whole_or_partial(history: &History) -> Exit {
 
 /// Gets the history of `range` of the cluster that is asked for, or of the only one.
 pub(crate) fn load(args: &HistoryArgs, range: TimeRange) -> anyhow::Result<History> {
+    load_by(args, range, Step::Day)
+}
+
+fn load_by(args: &HistoryArgs, range: TimeRange, step: Step) -> anyhow::Result<History> {
     let snapshot = match &args.store {
         Some(folder) => {
             let clusters = recorded(folder);
             let name = server::pick(&clusters, args.cluster.as_ref())?;
-            offline((name, folder), args.inventory.as_deref(), range)?
+            offline((name, folder), args.inventory.as_deref(), (range, step))?
         }
         None => {
-            let query = SnapshotQuery { cluster: args.cluster.clone(), range };
+            let query = SnapshotQuery { cluster: args.cluster.clone(), range, step };
             call(args.server.connect()?.snapshot(query))?
         }
     };
@@ -58,19 +62,23 @@ pub(crate) fn load(args: &HistoryArgs, range: TimeRange) -> anyhow::Result<Histo
 }
 
 /// Gets the histories of `range` of all clusters, or of the one that is asked for, to look at.
-pub(crate) fn load_all(args: &HistoryArgs, range: TimeRange) -> anyhow::Result<History> {
+pub(crate) fn load_all(
+    args: &HistoryArgs,
+    range: TimeRange,
+    step: Step,
+) -> anyhow::Result<History> {
     if args.cluster.is_some() {
-        return load(args, range);
+        return load_by(args, range, step);
     }
     let mut all = Vec::new();
     if let Some(folder) = &args.store {
         for name in recorded(folder).keys() {
-            all.push(offline((name, folder), args.inventory.as_deref(), range)?);
+            all.push(offline((name, folder), args.inventory.as_deref(), (range, step))?);
         }
     } else {
         let client = args.server.connect()?;
         for name in call(client.clusters())? {
-            let query = SnapshotQuery { cluster: Some(name), range };
+            let query = SnapshotQuery { cluster: Some(name), range, step };
             all.push(call(client.snapshot(query))?);
         }
     }
@@ -90,10 +98,10 @@ fn recorded(folder: &Path) -> BTreeMap<ClusterName, ClusterName> {
 fn offline(
     (cluster, folder): (&ClusterName, &Path),
     inventory: Option<&Path>,
-    range: TimeRange,
+    asked: (TimeRange, Step),
 ) -> anyhow::Result<Snapshot> {
     let folder = server::folder_of(folder, cluster);
-    let mut snapshot = server::read_offline((cluster, &folder), range, now())?;
+    let mut snapshot = server::read_offline((cluster, &folder), asked, now())?;
     if let Some(path) = inventory {
         snapshot.objects = super::input::objects(&[path.to_owned()])?;
     }

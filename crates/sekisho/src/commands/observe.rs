@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sekisho_api::Client;
+use sekisho_api::{Client, Step};
 use sekisho_base::harmless;
 use sekisho_model::{
-    ClusterName, Dropped, EdgeKey, EdgeStats, Flow, Party, PartyKind, Process, Protocol, Timestamp,
-    Verdict,
+    ClusterName, Dropped, EdgeKey, EdgeMinute, EdgeStats, Flow, Party, PartyKind, Process,
+    Protocol, Timestamp, Verdict,
 };
 use sekisho_system::wait;
 
@@ -79,14 +79,21 @@ fn stored(args: &ObserveArgs) -> anyhow::Result<Exit> {
             "history holds what policies denied; for what kernels drop, ask without --since",
         );
     }
-    let history = history::load_all(&args.history, args.history.range(history::now()))?;
+    let range = args.history.range(history::now());
+    let history = history::load_all(&args.history, range, Step::Minute)?;
     let form = Form { output: args.output, clusters: history.mixed };
     let mut rows: Vec<_> =
         history.rows.iter().filter(|row| matches(args, &row.key, None)).collect();
     rows.sort_by_key(|row| row.stats.last_seen);
     let skip = args.last.map_or(0, |last| rows.len().saturating_sub(last));
     for row in rows.into_iter().skip(skip) {
-        print(form, &row.key, &row.stats, row)?;
+        // A row sums the connections whose last moment is in its minute.
+        let minute = EdgeMinute {
+            minute: row.stats.last_seen.minute(),
+            key: EdgeKey::clone(&row.key),
+            stats: row.stats.clone(),
+        };
+        print(form, &row.key, &row.stats, &minute)?;
     }
     Ok(history::whole_or_partial(&history))
 }

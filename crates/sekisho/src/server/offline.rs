@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use sekisho_api::{DatapathMode, Snapshot};
+use sekisho_api::{DatapathMode, Snapshot, Step};
 use sekisho_inventory::Inventory;
 use sekisho_model::{ClusterName, TimeRange, Timestamp};
 use sekisho_store::{FlowStore, StoreLimits};
@@ -17,7 +17,7 @@ use super::window::{self, Sources};
 /// Reads the history of `range` of `cluster` from its `folder`; a server may be writing to it.
 pub(crate) fn snapshot(
     (cluster, folder): (&ClusterName, &Path),
-    range: TimeRange,
+    (range, step): (TimeRange, Step),
     now: Timestamp,
 ) -> anyhow::Result<Snapshot> {
     let (mut store, logs) = sekisho_store::open_read_only(folder, StoreLimits::default())
@@ -38,7 +38,7 @@ pub(crate) fn snapshot(
         agents: &agents,
         damaged: &damaged,
     };
-    let mut snapshot = window::ask(&sources, range, now)?.answer()?;
+    let mut snapshot = window::ask(&sources, (range, step), now)?.answer()?;
     let revisions = Revisions::read(&folder.join("revisions"))?;
     snapshot.current = revisions.rules(DatapathMode::Enforce);
     snapshot.verified = revisions.verified_images();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sekisho_api::{
     Ack, AgentReport, ApplyRequest, ApplyResponse, DatapathMode, DropPage, Enforcement, FlowPage,
-    Health, IngestFigures, Order, Refusal, Revision, RollbackRequest, Snapshot, Status,
+    Health, IngestFigures, Order, Refusal, Revision, RollbackRequest, Snapshot, Status, Step,
     StoreFigures, VerifiedImages,
 };
 use sekisho_base::{Clock, error_chain};
@@ -110,7 +110,7 @@ impl ClusterServer {
     }
 
     pub(crate) fn history(&self, range: TimeRange) -> Result<History, Refusal> {
-        self.snapshot(range).map(History::of)
+        self.snapshot(range, Step::Day).map(History::of)
     }
 
     /// Removes what was merged at the last call, and merges what is over now. Others go on with the
@@ -285,11 +285,14 @@ impl ClusterServer {
     }
 
     /// See [`sekisho_api::Service::snapshot`].
-    pub(crate) fn snapshot(&self, range: TimeRange) -> Result<Snapshot, Refusal> {
-        let refused = |error: ScanError| Refusal::Unavailable(error_chain(&error));
+    pub(crate) fn snapshot(&self, range: TimeRange, step: Step) -> Result<Snapshot, Refusal> {
+        let refused = |error: ScanError| match &error {
+            ScanError::TooMany { .. } => Refusal::Invalid(error.to_string()),
+            ScanError::Segment { .. } => Refusal::Unavailable(error_chain(&error)),
+        };
         let mut asked_again = 0;
         loop {
-            let (asked, current, verified) = self.ask(range).map_err(refused)?;
+            let (asked, current, verified) = self.ask(range, step).map_err(refused)?;
             // Agents go on reporting while files are read.
             match asked.answer() {
                 Ok(snapshot) => return Ok(Snapshot { current, verified, ..snapshot }),
@@ -300,7 +303,11 @@ impl ClusterServer {
     }
 
     /// What a snapshot of `range` takes, with the policies in force.
-    fn ask(&self, range: TimeRange) -> Result<(Asked, RuleSet, Option<VerifiedImages>), ScanError> {
+    fn ask(
+        &self,
+        range: TimeRange,
+        step: Step,
+    ) -> Result<(Asked, RuleSet, Option<VerifiedImages>), ScanError> {
         let core = self.core();
         let agents = core.derivation.agents.heard();
         let sources = Sources {
@@ -310,7 +317,7 @@ impl ClusterServer {
             agents: &agents,
             damaged: &core.damaged,
         };
-        let asked = window::ask(&sources, range, now())?;
+        let asked = window::ask(&sources, (range, step), now())?;
         let current = core.revisions.rules(DatapathMode::Enforce);
         Ok((asked, current, core.revisions.verified_images()))
     }

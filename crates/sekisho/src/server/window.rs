@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sekisho_api::Snapshot;
+use sekisho_api::{Snapshot, Step};
 use sekisho_exchange::is_import;
 use sekisho_inventory::Inventory;
 use sekisho_manifest::Object;
@@ -61,7 +61,7 @@ pub(crate) struct Sources<'a> {
 
 /// Everything that map, recommend and verify need, but for the answer of the store, which takes long.
 pub(crate) struct Asked {
-    question: Question,
+    rows: Rows,
     range: TimeRange,
     losses: Vec<LossMinute>,
     damaged: Vec<Damaged>,
@@ -72,16 +72,29 @@ pub(crate) struct Asked {
     cluster: ClusterName,
 }
 
+enum Rows {
+    /// By day: read later.
+    Asked(Question),
+    /// By minute.
+    Read(Vec<EdgeDay>),
+}
+
 /// Asks for a window.
 pub(crate) fn ask(
     sources: &Sources<'_>,
-    range: TimeRange,
+    (range, step): (TimeRange, Step),
     now: Timestamp,
 ) -> Result<Asked, ScanError> {
     let losses = sources.store.losses(range)?;
     let end = end(&losses, sources.agents, now);
+    let rows = match step {
+        Step::Day => Rows::Asked(sources.store.question(range)),
+        Step::Minute => {
+            Rows::Read(sources.store.scan(range)?.into_iter().map(EdgeDay::from).collect())
+        }
+    };
     Ok(Asked {
-        question: sources.store.question(range),
+        rows,
         range,
         damaged: sources.damaged.to_vec(),
         agents: sources.agents.to_vec(),
@@ -96,7 +109,10 @@ impl Asked {
     /// Reads the history; policies in force are the caller's to add.
     pub(crate) fn answer(self) -> Result<Snapshot, ScanError> {
         let Self { range, mut losses, damaged, agents, cluster, objects, .. } = self;
-        let mut rows = self.question.answer()?;
+        let mut rows = match self.rows {
+            Rows::Asked(question) => question.answer()?,
+            Rows::Read(rows) => rows,
+        };
         // Stored by minutes, asked by seconds: an edge that began after the end is no part of it.
         rows.retain(|row| row.stats.first_seen < range.to && row.stats.last_seen >= range.from);
         let window = cut(range, &rows, self.end);

@@ -157,6 +157,14 @@ fn two_windows_are_compared_and_the_first_edges_are_told() {
     let wrong = run(&[&later[..], &["--compare", "2025-11-23T13:30:00Z"]].concat()).with_code(2);
     assert!(wrong.err.contains("--compare: the window from"), "{}", wrong.err);
 
+    // The list of flows goes by minute, also over hours.
+    let told = run(&["observe", "--store", &store, "--to-workload", "shop/cache", "-o", "json"]);
+    let lines: Vec<Value> =
+        told.with_code(0).out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let minutes: Vec<&str> = lines.iter().map(|line| line["minute"].as_str().unwrap()).collect();
+    let expected = ["55", "56", "57"].map(|minute| format!("2025-11-23T12:{minute}:00.000Z"));
+    assert_eq!(minutes, expected);
+
     let top = ["--top", "1", "--order", "newest", "-o", "json"];
     let told = run(&[&["map", "--store", &store], &top[..]].concat()).with_code(0);
     let map: Value = serde_json::from_str(&told.out).unwrap();

@@ -133,3 +133,20 @@ fn a_segment_from_the_far_future_does_not_live_for_ever() {
     assert_eq!(store.apply_retention(now, 7_200, u64::MAX).unwrap(), 0);
     assert_eq!(store.apply_retention(now.plus_seconds(7_200), 7_200, u64::MAX).unwrap(), 1);
 }
+
+#[test]
+fn a_scan_of_more_minutes_than_can_be_held_is_refused_and_days_are_told_all_the_same() {
+    let limits = StoreLimits { scanned_rows_max: 4, ..StoreLimits::default() };
+    let minutes: Vec<Flow> = (0..5).map(|at| flow(key("a", "db", 5432), at * 60, 1)).collect();
+    let (mut store, _folder) = recorded(limits, &minutes[..4]);
+    assert_eq!(sent(&store), 4);
+    store.record(&minutes[4..], &[]);
+    for _ in ["in memory", "sealed"] {
+        let error = store.scan(TimeRange::ALL).unwrap_err().to_string();
+        assert!(error.contains("more than 4 rows of minutes: ask for a shorter one"), "{error}");
+        assert_eq!(store.edges(TimeRange::ALL).unwrap()[0].stats.bytes_sent, 5);
+        store.rotate(b"").unwrap();
+    }
+    let end = Timestamp::from_seconds(START_S + 180);
+    assert_eq!(store.scan(TimeRange { from: Timestamp::EPOCH, to: end }).unwrap().len(), 3);
+}

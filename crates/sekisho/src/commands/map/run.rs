@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::bail;
+use sekisho_api::Step;
 use sekisho_map::{Grouping, Map, MapOptions, Order, Top};
 use sekisho_model::TimeRange;
 
@@ -21,14 +22,14 @@ pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
         Some(at) => TimeRange { from: at.at(now).minus_seconds(AT_WINDOW_S), to: at.at(now) },
         None => args.history.range(now),
     };
-    let history = history::load_all(&args.history, range)?;
+    let history = history::load_all(&args.history, range, Step::Day)?;
     let map = pipeline::build(&history, &options(args, &history));
     if let Some(window) = args.compare {
         let earlier = window.before(history.window.from, now);
         if earlier.from >= earlier.to {
             bail!("--compare: the window from {} to {} is empty", earlier.from, earlier.to);
         }
-        return compared(args, &map, &history::load_all(&args.history, earlier)?);
+        return compared(args, &map, &history::load_all(&args.history, earlier, Step::Day)?);
     }
     let text = match args.output {
         MapOutput::Table => sekisho_map::table(&map, output::width(), output::color()),
