@@ -12,76 +12,20 @@
 )]
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use sekisho_model::{
-    ClusterName, EdgeKey, EdgeStats, Flow, Party, PartyKind, Process, Protocol, Reporters,
-    ServiceRef, TimeRange, Timestamp, Verdict, WorkloadRef,
-};
+use sekisho_model::{EdgeKey, EdgeStats, Flow, Reporters, TimeRange, Timestamp};
 use sekisho_store::{FlowStore, LocalStore, StoreLimits};
 
-#[path = "spent/clock.rs"]
-mod spent;
-use spent::Spent;
+#[path = "measured/clock.rs"]
+mod clock;
+#[path = "measured/edges.rs"]
+mod edges;
+use clock::Spent;
+use edges::keys;
 
 const FLOWS_PER_BATCH: usize = 1_000;
 const MINUTES: u64 = 60;
 const START_S: u64 = 1_795_392_000;
-
-fn party(number: usize) -> Arc<Party> {
-    let name = format!("service-{number}");
-    let labels = [
-        ("app.kubernetes.io/name".to_owned(), name.clone()),
-        ("app.kubernetes.io/part-of".to_owned(), "shop".to_owned()),
-        ("pod-template-hash".to_owned(), format!("{:x}", number * 7_919)),
-    ];
-    Arc::new(Party {
-        kind: PartyKind::Pod,
-        workload: WorkloadRef {
-            namespace: format!("team-{}", number % 10),
-            name: name.clone(),
-            kind: "Deployment".to_owned(),
-        },
-        pod: format!("{name}-{:x}-x{number}z", number * 7_919),
-        labels: labels.into(),
-        address: Some([10, 42, (number / 250 % 256) as u8, (number % 250) as u8].into()),
-        dns_name: None,
-    })
-}
-
-fn keys(edges: usize) -> Vec<EdgeKey> {
-    let parties: Vec<Arc<Party>> = (0..(edges / 20).max(2)).map(party).collect();
-    let process = Arc::new(Process {
-        exe: "/usr/local/bin/service".to_owned(),
-        comm: "service".to_owned(),
-        uid: 1000,
-        container: None,
-    });
-    let pick = |number: usize| Arc::clone(&parties[number % parties.len()]);
-    (0..edges)
-        .map(|edge| {
-            let destination = pick(edge * 31 + edge / parties.len() + 1);
-            let service = ServiceRef {
-                namespace: destination.workload.namespace.clone(),
-                name: destination.workload.name.clone(),
-                port: 80,
-            };
-            EdgeKey {
-                source: pick(edge),
-                source_process: Some(Arc::clone(&process)),
-                destination,
-                destination_process: Some(Arc::clone(&process)),
-                protocol: Protocol::Tcp,
-                port: 8_000 + (edge / 97 % 40) as u16,
-                service: Some(service),
-                verdict: Verdict::Allowed,
-                decided_by: None,
-                direction_inferred: false,
-                cluster: ClusterName::default(),
-            }
-        })
-        .collect()
-}
 
 fn flow(key: &EdgeKey, number: u64, of: u64) -> Flow {
     let nanos = START_S * 1_000_000_000 + number * (MINUTES * 60_000_000_000) / of.max(1);
