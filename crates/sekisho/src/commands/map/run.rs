@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::bail;
 use sekisho_api::Step;
 use sekisho_map::{Grouping, Map, MapOptions, Order, Top};
-use sekisho_model::TimeRange;
+use sekisho_model::{TimeRange, Timestamp};
 
 use super::args::{EdgeOrder, GroupBy, MapArgs, MapOutput};
 use crate::commands::{history, output};
@@ -25,7 +25,10 @@ pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
     let history = history::load_all(&args.history, range, Step::Day)?;
     let map = pipeline::build(&history, &options(args, &history));
     if let Some(window) = args.compare {
-        let earlier = window.before(history.window.from, now);
+        // An open window begins with the first that was seen.
+        let is_open = range.from == Timestamp::EPOCH;
+        let start = if is_open { history.window.from } else { range.from };
+        let earlier = window.before(start, now);
         if earlier.from >= earlier.to {
             bail!("--compare: the window from {} to {} is empty", earlier.from, earlier.to);
         }
