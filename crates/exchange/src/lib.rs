@@ -1,4 +1,5 @@
-//! Flow records of other tools, read: `bytes -> lines -> Record -> Flow`.
+//! Flow records of other tools, read (`bytes -> lines -> Record -> Flow`), and history in the formats
+//! that other tools read (`EdgeDay -> line`).
 //!
 //! A [`Record`] is what the tool says; who its ends are is asked as the joiner asks, of a
 //! [`Directory`](sekisho_flow::Directory), unless the record names them. What the tool lost, and what
@@ -6,6 +7,7 @@
 //! source.
 
 mod elements;
+mod export;
 mod format;
 mod formats;
 mod frames;
@@ -17,6 +19,7 @@ mod record;
 mod resolve;
 mod tuples;
 
+pub use export::{ExportError, ExportFormat, ExportFormatError, Exporter, Syslog};
 pub use format::{Format, FormatError};
 pub use import::{HOOK, Import, Rejected, Tally, is_import};
 pub use networks::{ListError, Listed, Named, Networks, is_list, read_list};

@@ -1,9 +1,15 @@
-//! Imports as a user makes them: text in, flows out.
+//! Imports and exports as a user makes them: text in, flows out; history in, records out.
 
 #[cfg(test)]
 mod capture;
 #[cfg(test)]
 mod envoy;
+#[cfg(test)]
+mod export;
+#[cfg(test)]
+mod export_hostile;
+#[cfg(test)]
+mod export_readers;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
