@@ -9,6 +9,7 @@ use sekisho_policy::Dialect;
 
 use crate::commands::certificates::CertificatesCommand;
 use crate::commands::connect::{ServerArg, TlsArgs};
+use crate::commands::export::ExportArgs;
 use crate::commands::gitops::GitOpsArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::map::MapArgs;
@@ -75,6 +76,8 @@ pub(crate) enum Command {
     Observe(Box<ObserveArgs>),
     /// Flows that other tools recorded, into a folder of history (`--store` of other commands).
     Import(ImportArgs),
+    /// History in the formats of collectors and data lakes: JSON Lines, CSV, OCSF, CEF, LEEF.
+    Export(ExportArgs),
     /// The dependency map.
     Map(MapArgs),
     /// Least-privilege policies with their evidence and confidence.
@@ -540,6 +543,7 @@ impl Command {
         match self {
             Self::Status { server, .. } => Some(server),
             Self::Observe(args) => Some(&mut args.history.server),
+            Self::Export(args) => Some(&mut args.history.server),
             Self::Map(args) => Some(&mut args.history.server),
             Self::Recommend(args) => Some(&mut args.history.server),
             Self::Verify(args) => Some(&mut args.history.server),

@@ -62,6 +62,7 @@ fn run(cli: &mut Cli) -> anyhow::Result<Exit> {
         Command::Status { server, output } => commands::status::run(server, *output),
         Command::Observe(args) => commands::observe::run(args),
         Command::Import(args) => commands::import::run(args),
+        Command::Export(args) => commands::export::run(args),
         Command::Map(args) => commands::map::run(args),
         Command::Recommend(args) => commands::recommend::run(args),
         Command::Verify(args) => commands::verify::run(args),

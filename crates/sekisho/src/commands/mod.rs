@@ -7,6 +7,7 @@ pub(crate) mod cluster;
 pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod export;
 pub(crate) mod gitops;
 pub(crate) mod history;
 pub(crate) mod import;

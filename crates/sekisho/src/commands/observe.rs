@@ -39,7 +39,8 @@ pub(crate) fn verdict(text: &str) -> Result<VerdictFilter, String> {
 }
 
 impl VerdictFilter {
-    fn takes(self, verdict: Verdict) -> bool {
+    /// Whether it asks for this verdict.
+    pub(crate) fn takes(self, verdict: Verdict) -> bool {
         match self {
             Self::Only(wanted) => verdict == wanted,
             Self::Dropped => verdict == Verdict::Denied,

@@ -49,7 +49,7 @@ fn flow((from, to, port): (&str, &str, u16), second: usize, source_port: usize) 
 }
 
 /// `connections` connections of each call, one line each.
-fn flows(connections: usize) -> String {
+pub(crate) fn flows(connections: usize) -> String {
     let mut text = String::new();
     for number in 0..connections {
         for call in CALLS {
@@ -60,20 +60,21 @@ fn flows(connections: usize) -> String {
     text
 }
 
-struct Folder(tempfile::TempDir);
+/// A folder of the test's own.
+pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn file(&self, name: &str, bytes: &[u8]) -> String {
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> String {
         let path = self.0.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
 }

@@ -7,6 +7,8 @@ mod ci;
 mod established;
 mod examples;
 #[cfg(test)]
+mod export;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod import;
