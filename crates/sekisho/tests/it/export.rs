@@ -87,11 +87,28 @@ fn filters_leave_out_what_was_not_asked_for() {
 fn a_file_holds_what_standard_output_would_and_nothing_is_left_beside_it() {
     let (folder, store) = history();
     let file = folder.file("edges.csv", b"old");
+    // What a killed export left.
+    folder.file("edges.csv.part", b"half of a much longer fi".repeat(1_000).as_slice());
     run(&["export", "--store", &store, "--format", "csv", "-o", &file]).with_code(0);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), export(&store, "csv"));
     let names = std::fs::read_dir(folder.path("")).unwrap();
     let names: BTreeSet<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 3, "{names:?}");
+}
+
+#[test]
+fn two_exports_to_one_file_at_once_are_kept_apart() {
+    let (folder, store) = history();
+    let file = folder.file("edges.csv", b"old");
+    let part = std::fs::File::create(folder.path("edges.csv.part")).unwrap();
+    part.lock().unwrap();
+    let words = ["export", "--store", &store, "--format", "csv", "-o", &file];
+    let answer = run(&words).with_code(2);
+    assert!(answer.err.contains("another export"), "{}", answer.err);
+    assert_eq!(std::fs::read(&file).unwrap(), b"old");
+    drop(part);
+    run(&words).with_code(0);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), export(&store, "csv"));
 }
 
 #[test]

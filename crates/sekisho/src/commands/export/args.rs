@@ -32,8 +32,9 @@ pub(crate) struct ExportArgs {
     pub(crate) syslog: Option<Collector>,
 }
 
-const EXPORT_HELP: &str = "A record is one edge on one day (UTC), or the part of the day that was asked for. docs/export.md tells
-which field carries what.
+const EXPORT_HELP: &str =
+    "A record is one edge on one day (UTC), or the part of the day that was asked for.
+docs/export.md tells which field carries what.
 
 Try it:
   sekisho export --store history --format csv -o edges.csv

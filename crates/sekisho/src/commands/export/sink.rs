@@ -1,8 +1,9 @@
 //! Where records go: standard output, a file that appears whole or not at all, or a syslog collector.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs, UdpSocket};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -100,7 +101,9 @@ impl Sink {
             Self::Stdout(mut out) => seen_enough(out.flush()),
             Self::File { part, file, path } => {
                 let file = file.into_inner().map_err(io::IntoInnerError::into_error);
-                file.and_then(|file| file.sync_all()).with_context(|| writing(&path))?;
+                let file = file.with_context(|| writing(&path))?;
+                file.sync_all().with_context(|| writing(&path))?;
+                // Locked until it has its name: nobody else empties it before.
                 part.become_whole(&path)
             }
             Self::Device { mut file, path } => file.flush().with_context(|| writing(&path)),
@@ -134,9 +137,38 @@ fn sending(to: &Collector) -> String {
 }
 
 /// A file beside its final place, removed unless it becomes whole.
+///
+/// Its name is always the same, so that the next export takes away what a killed one left; a lock,
+/// which ends with its process, keeps two exports at once apart.
 pub(super) struct PartFile(Option<PathBuf>);
 
 impl PartFile {
+    fn open(path: &Path) -> anyhow::Result<(Self, File)> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".part");
+        let part = PathBuf::from(name);
+        let failed = || writing(path);
+        loop {
+            let file = File::options().write(true).create(true).truncate(false).open(&part);
+            let file = file.with_context(failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => bail!("{}: another export does now", failed()),
+                Err(TryLockError::Error(error)) => return Err(error).with_context(failed),
+            }
+            // Another may have become whole, or gone, between the opening and the lock.
+            let own = file.metadata().with_context(failed)?;
+            let there = std::fs::symlink_metadata(&part);
+            if there.is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())) {
+                file.set_len(0).with_context(failed)?;
+                return Ok((Self(Some(part)), file));
+            }
+            if std::fs::symlink_metadata(&part).is_ok_and(|there| there.is_symlink()) {
+                bail!("{}: `{}` is a link", failed(), part.display());
+            }
+        }
+    }
+
     fn become_whole(mut self, path: &Path) -> anyhow::Result<()> {
         let Some(part) = self.0.take() else { return Ok(()) };
         let renamed = std::fs::rename(&part, path);
@@ -167,16 +199,8 @@ fn open_file(path: &Path) -> anyhow::Result<Sink> {
         let file = File::options().write(true).open(&path).with_context(|| writing(&path))?;
         return Ok(Sink::Device { file: BufWriter::with_capacity(BUFFER_BYTES, file), path });
     }
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = PathBuf::from(name);
-    // What an earlier, killed run of this number left.
-    if part.exists() {
-        std::fs::remove_file(&part).with_context(|| writing(&path))?;
-    }
-    let file = File::create_new(&part).with_context(|| writing(&path))?;
-    let file = BufWriter::with_capacity(BUFFER_BYTES, file);
-    Ok(Sink::File { part: PartFile(Some(part)), file, path })
+    let (part, file) = PartFile::open(&path)?;
+    Ok(Sink::File { part, file: BufWriter::with_capacity(BUFFER_BYTES, file), path })
 }
 
 fn connect(to: &Collector, syslog: Syslog) -> anyhow::Result<Sink> {
