@@ -214,3 +214,43 @@ fn every_format_is_called_as_it_is_asked_for() {
     let error = "xml".parse::<ExportFormat>().unwrap_err().to_string();
     assert_eq!(error, "`xml` is not one of jsonl, csv, ocsf, cef, leef");
 }
+
+/// The blocks of docs/export.md that are written in `language`.
+fn examples(language: &str) -> Vec<&'static str> {
+    let text = include_str!("../../../../docs/export.md");
+    let blocks = text.split("\n```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(language)).collect()
+}
+
+/// Whether all that `example` tells is in `record`; `"...": "..."` stands for more.
+#[track_caller]
+fn assert_holds(record: &Value, example: &Value) {
+    let Value::Object(fields) = example else { return assert_eq!(record, example) };
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "...") {
+        assert_holds(&record[name], value);
+    }
+}
+
+#[test]
+fn examples_in_the_documentation_are_what_is_written() {
+    let parsed: Vec<Value> =
+        examples("json\n").into_iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let [own, ocsf] = &parsed[..] else { panic!("{parsed:?}") };
+    let record = |format, row| serde_json::from_str(&export(format, &[row])).unwrap();
+    assert_holds(&record(ExportFormat::Jsonl, allowed()), own);
+    assert_holds(&record(ExportFormat::Ocsf, denied()), ocsf);
+    let texts = examples("text\n");
+    let [csv, cef, leef, syslog] = &texts[..] else { panic!("{texts:?}") };
+    for (format, example) in
+        [(ExportFormat::Csv, csv), (ExportFormat::Cef, cef), (ExportFormat::Leef, leef)]
+    {
+        let text = export(format, &[allowed()]);
+        for (line, example) in text.lines().zip(example.lines()) {
+            let example = example.trim_end_matches("...").trim_end().replace("<tab>", "\t");
+            assert!(line.starts_with(&example), "{line}\nis not as\n{example}");
+        }
+    }
+    let record = exporter(ExportFormat::Cef).record(&allowed()).unwrap();
+    let message = Syslog::new("node-1", "cef").message(&allowed(), &record);
+    assert!(message.starts_with(syslog.trim_end_matches("...")), "{message}");
+}
