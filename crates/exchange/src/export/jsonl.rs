@@ -13,7 +13,7 @@ use super::exporter::ExportError;
 use super::text::{ascii, hours, reporters};
 
 /// Names the fields and their meaning; another number means that one of them changed.
-const SCHEMA: &str = "sekisho.edge_day.v1";
+const SCHEMA: &str = "sekisho.edge.v1";
 
 #[derive(Serialize)]
 struct Line<'a> {

@@ -98,7 +98,7 @@ pub(super) fn record(row: &EdgeDay, version: &str) -> Result<String, ExportError
         "metadata": {
             "version": VERSION,
             "profiles": ["security_control", "container"],
-            "log_name": "edge_day",
+            "log_name": "edges",
             "product": { "name": PRODUCT, "vendor_name": PRODUCT, "version": version },
         },
         "src_endpoint": endpoint(&key.source, key.source_process.as_deref()),

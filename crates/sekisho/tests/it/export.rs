@@ -70,6 +70,27 @@ fn records_name_the_edges_of_the_map() {
 }
 
 #[test]
+fn minutes_have_the_same_connections_in_more_records() {
+    let (_folder, store) = history();
+    let records = |by: &str| -> Vec<(String, u64)> {
+        let words = ["export", "--store", &store, "--format", "jsonl", "--by", by];
+        let text = run(&words).with_code(0).out;
+        let record = |line: &str| {
+            let record: Value = serde_json::from_str(line).unwrap();
+            let minute = record["first_seen"].as_str().unwrap()[..16].to_owned();
+            assert!(by == "day" || record["last_seen"].as_str().unwrap().starts_with(&minute));
+            (minute, record["connections"].as_u64().unwrap())
+        };
+        text.lines().map(record).collect()
+    };
+    let (days, minutes) = (records("day"), records("minute"));
+    let sum = |records: &[(String, u64)]| records.iter().map(|(_, count)| count).sum::<u64>();
+    assert_eq!((sum(&days), sum(&minutes)), (4 * CONNECTIONS, 4 * CONNECTIONS));
+    assert!(days.len() == 4 && minutes.len() > 100, "{} {}", days.len(), minutes.len());
+    assert!(minutes.is_sorted_by_key(|(minute, _)| minute));
+}
+
+#[test]
 fn filters_leave_out_what_was_not_asked_for() {
     let (_folder, store) = history();
     let lines = |more: &[&str]| {

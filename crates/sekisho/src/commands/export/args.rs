@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use sekisho_exchange::{ExportFormat, ExportFormatError};
 
 use crate::cli::HistoryArgs;
@@ -17,6 +17,9 @@ pub(crate) struct ExportArgs {
     /// Format of the records: jsonl, csv, ocsf, cef or leef.
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: ExportFormat,
+    /// The time that a record sums; a window with too many minutes is refused.
+    #[arg(long, value_enum, default_value_t = RecordSpan::Day)]
+    pub(crate) by: RecordSpan,
     /// Only edges with an end in one of these namespaces; may be given again.
     #[arg(short, long, value_name = "NS")]
     pub(crate) namespace: Vec<String>,
@@ -32,6 +35,12 @@ pub(crate) struct ExportArgs {
     pub(crate) syslog: Option<Collector>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RecordSpan {
+    Day,
+    Minute,
+}
+
 const EXPORT_HELP: &str =
     "A record is one edge on one day (UTC), or the part of the day that was asked for.
 docs/export.md tells which field carries what.
@@ -39,7 +48,7 @@ docs/export.md tells which field carries what.
 Try it:
   sekisho export --store history --format csv -o edges.csv
   sekisho export --since 24h --format ocsf -o edges.ocsf.jsonl
-  sekisho export --since 1h --verdict denied --format cef --syslog tcp://collector.example:601
+  sekisho export --since 1h --by minute --format cef --syslog tcp://collector.example:601
 
 Exit code 3: all records are written, and history has gaps.";
 

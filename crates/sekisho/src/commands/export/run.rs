@@ -5,7 +5,7 @@ use sekisho_api::Step;
 use sekisho_exchange::{ExportFormat, Exporter};
 use sekisho_model::EdgeDay;
 
-use super::args::ExportArgs;
+use super::args::{ExportArgs, RecordSpan};
 use super::sink::Sink;
 use crate::commands::{history, output};
 use crate::exit::Exit;
@@ -16,7 +16,7 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<Exit> {
         bail!("--syslog: rows of csv mean nothing without their head: jsonl, ocsf, cef or leef");
     }
     let range = args.history.range(history::now());
-    let history = history::load_all(&args.history, range, Step::Day)?;
+    let history = history::load_all(&args.history, range, step(args.by))?;
     let mut rows: Vec<&EdgeDay> = history.rows.iter().filter(|row| is_wanted(args, row)).collect();
     rows.sort_by(|a, b| (a.stats.last_seen, &a.key).cmp(&(b.stats.last_seen, &b.key)));
     let exporter = Exporter::new(args.format, env!("CARGO_PKG_VERSION"));
@@ -30,6 +30,13 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<Exit> {
         output::note(&output::count(rows.len(), "record", "records"));
     }
     Ok(history::whole_or_partial(&history))
+}
+
+fn step(by: RecordSpan) -> Step {
+    match by {
+        RecordSpan::Day => Step::Day,
+        RecordSpan::Minute => Step::Minute,
+    }
 }
 
 fn is_wanted(args: &ExportArgs, row: &EdgeDay) -> bool {
