@@ -558,7 +558,6 @@ fn started(object: &Object) -> Option<Timestamp> {
     }
 }
 
-/// Whether both are the same but for where they stood in a text.
 /// Without pods that had ended.
 fn alive<'a>(objects: impl Iterator<Item = &'a Arc<Object>>) -> Vec<Arc<Object>> {
     let alive = objects.filter(|object| match object.as_ref() {
@@ -580,6 +579,7 @@ fn alive<'a>(objects: impl Iterator<Item = &'a Arc<Object>>) -> Vec<Arc<Object>>
     alive.cloned().collect()
 }
 
+/// Whether both are the same but for where they stood in a text.
 fn is_same(a: &Object, b: &Object) -> bool {
     a == b || unplaced(a) == unplaced(b)
 }
