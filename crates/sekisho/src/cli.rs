@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sekisho_api::ServerAddress;
+use sekisho_flow::{FlowFilter, VerdictFilter};
 use sekisho_model::{ClusterName, Timestamp};
 use sekisho_policy::Dialect;
 
@@ -361,8 +362,8 @@ pub(crate) struct ObserveArgs {
     pub(crate) protocol: Option<sekisho_model::Protocol>,
     /// allowed, denied, would_deny, unknown, or dropped: denied by a policy or dropped by the kernel
     /// for another reason.
-    #[arg(long, value_name = "V", value_parser = crate::commands::observe::verdict)]
-    pub(crate) verdict: Option<crate::commands::observe::VerdictFilter>,
+    #[arg(long, value_name = "V")]
+    pub(crate) verdict: Option<VerdictFilter>,
     /// Executable or command name at either end; `*` matches any characters.
     #[arg(long, value_name = "NAME")]
     pub(crate) process: Option<String>,
@@ -372,6 +373,31 @@ pub(crate) struct ObserveArgs {
     /// Form of the answer.
     #[arg(short, long, value_enum, default_value_t = FlowOutput::Compact)]
     pub(crate) output: FlowOutput,
+}
+
+impl ObserveArgs {
+    /// Which flows are asked for.
+    pub(crate) fn filter(&self) -> FlowFilter {
+        FlowFilter {
+            from_pod: self.from_pod.clone(),
+            to_pod: self.to_pod.clone(),
+            pod: self.pod.clone(),
+            from_namespace: self.from_namespace.clone(),
+            to_namespace: self.to_namespace.clone(),
+            namespace: self.namespace.clone(),
+            from_workload: self.from_workload.clone(),
+            to_workload: self.to_workload.clone(),
+            workload: None,
+            from_ip: self.from_ip,
+            to_ip: self.to_ip,
+            to_fqdn: self.to_fqdn.clone(),
+            to_port: self.to_port,
+            protocol: self.protocol,
+            verdict: self.verdict,
+            process: self.process.clone(),
+            decided_by: self.decided_by.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

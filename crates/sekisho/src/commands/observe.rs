@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use sekisho_api::{Client, Step};
 use sekisho_base::harmless;
+use sekisho_flow::{FlowFilter, VerdictFilter};
 use sekisho_model::{
     ClusterName, Dropped, EdgeKey, EdgeMinute, EdgeStats, Flow, Party, PartyKind, Process,
-    Protocol, Timestamp, Verdict,
+    Timestamp, Verdict,
 };
 use sekisho_system::wait;
 
@@ -16,37 +17,6 @@ use crate::exit::Exit;
 
 const FLOWS_PER_CALL: usize = 5_000;
 const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
-
-/// What `--verdict` asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum VerdictFilter {
-    /// Flows with this verdict.
-    Only(Verdict),
-    /// As hubble means it: denied flows, and packets that the kernel dropped.
-    Dropped,
-}
-
-/// Reads a verdict.
-pub(crate) fn verdict(text: &str) -> Result<VerdictFilter, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "allowed" | "forwarded" => Ok(VerdictFilter::Only(Verdict::Allowed)),
-        "denied" => Ok(VerdictFilter::Only(Verdict::Denied)),
-        "dropped" => Ok(VerdictFilter::Dropped),
-        "would_deny" | "would-deny" | "audit" => Ok(VerdictFilter::Only(Verdict::WouldDeny)),
-        "unknown" => Ok(VerdictFilter::Only(Verdict::Unknown)),
-        _ => Err(format!("`{text}` is not one of allowed, denied, would_deny, unknown, dropped")),
-    }
-}
-
-impl VerdictFilter {
-    /// Whether it asks for this verdict.
-    pub(crate) fn takes(self, verdict: Verdict) -> bool {
-        match self {
-            Self::Only(wanted) => verdict == wanted,
-            Self::Dropped => verdict == Verdict::Denied,
-        }
-    }
-}
 
 /// A line of live output. Untagged: both have `key`, `source`, `destination` and `stats`.
 #[derive(Debug, serde::Serialize)]
@@ -75,7 +45,8 @@ pub(crate) fn run(args: &ObserveArgs) -> anyhow::Result<Exit> {
 }
 
 fn stored(args: &ObserveArgs) -> anyhow::Result<Exit> {
-    if args.verdict == Some(VerdictFilter::Dropped) {
+    let filter = args.filter();
+    if filter.verdict == Some(VerdictFilter::Dropped) {
         output::note(
             "history holds what policies denied; for what kernels drop, ask without --since",
         );
@@ -83,8 +54,7 @@ fn stored(args: &ObserveArgs) -> anyhow::Result<Exit> {
     let range = args.history.range(history::now());
     let history = history::load_all(&args.history, range, Step::Minute)?;
     let form = Form { output: args.output, clusters: history.mixed };
-    let mut rows: Vec<_> =
-        history.rows.iter().filter(|row| matches(args, &row.key, None)).collect();
+    let mut rows: Vec<_> = history.rows.iter().filter(|row| filter.takes_edge(&row.key)).collect();
     rows.sort_by_key(|row| row.stats.last_seen);
     let skip = args.last.map_or(0, |last| rows.len().saturating_sub(last));
     for row in rows.into_iter().skip(skip) {
@@ -101,6 +71,7 @@ fn stored(args: &ObserveArgs) -> anyhow::Result<Exit> {
 
 fn live(args: &ObserveArgs) -> anyhow::Result<Exit> {
     let client = args.history.server.connect()?;
+    let filter = args.filter();
     let names = match &args.history.cluster {
         Some(name) => vec![name.clone()],
         None => history::call(client.clusters())?,
@@ -113,11 +84,11 @@ fn live(args: &ObserveArgs) -> anyhow::Result<Exit> {
         let (mut missed, mut merged) = (0, 0);
         for place in &mut places {
             let before = lines.len();
-            missed += read_flows(args, &client, place, &mut lines)?;
+            missed += read_flows(&filter, &client, place, &mut lines)?;
             merged += usize::from(lines.len() > before);
-            if wants_drops(args) {
+            if filter.wants_dropped() {
                 let before = lines.len();
-                missed += read_drops(args, &client, place, &mut lines)?;
+                missed += read_drops(&filter, &client, place, &mut lines)?;
                 merged += usize::from(lines.len() > before);
             }
         }
@@ -169,7 +140,7 @@ struct Form {
 
 /// Appends the flows of `place` since, as far as they are asked for; gives how many were missed.
 fn read_flows(
-    args: &ObserveArgs,
+    filter: &FlowFilter,
     client: &Client,
     place: &mut Place,
     lines: &mut Vec<Line>,
@@ -182,15 +153,13 @@ fn read_flows(
         if page.flows.is_empty() {
             return Ok(missed);
         }
-        let wanted =
-            |flow: &Flow| matches(args, &flow.key, Some((flow.source.ip(), flow.destination.ip())));
-        lines.extend(page.flows.into_iter().filter(wanted).map(Line::Flow));
+        lines.extend(page.flows.into_iter().filter(|flow| filter.takes(flow)).map(Line::Flow));
     }
 }
 
 /// As [`read_flows`], for packets that kernels dropped.
 fn read_drops(
-    args: &ObserveArgs,
+    filter: &FlowFilter,
     client: &Client,
     place: &mut Place,
     lines: &mut Vec<Line>,
@@ -203,16 +172,9 @@ fn read_drops(
         if page.drops.is_empty() {
             return Ok(missed);
         }
-        let wanted = |dropped: &Dropped| matches_ends(args, &ends_of(dropped));
-        lines.extend(page.drops.into_iter().filter(wanted).map(Line::Dropped));
+        let taken = page.drops.into_iter().filter(|dropped| filter.takes_dropped(dropped));
+        lines.extend(taken.map(Line::Dropped));
     }
-}
-
-/// Nobody knows which process a dropped packet was for, and no policy decided.
-fn wants_drops(args: &ObserveArgs) -> bool {
-    args.verdict.is_none_or(|wanted| wanted == VerdictFilter::Dropped)
-        && args.process.is_none()
-        && args.decided_by.is_none()
 }
 
 fn print(
@@ -305,136 +267,4 @@ fn compact(key: &EdgeKey, stats: &EdgeStats) -> String {
         stats.bytes_sent,
         stats.bytes_received,
     )
-}
-
-type Addresses = Option<(std::net::IpAddr, std::net::IpAddr)>;
-
-/// What flows and dropped packets have in common.
-struct Ends<'a> {
-    source: &'a Party,
-    destination: &'a Party,
-    addresses: Addresses,
-    port: u16,
-    protocol: Option<Protocol>,
-}
-
-fn ends_of(dropped: &Dropped) -> Ends<'_> {
-    Ends {
-        source: &dropped.key.source,
-        destination: &dropped.key.destination,
-        addresses: Some((dropped.source.ip(), dropped.destination.ip())),
-        port: dropped.key.port,
-        protocol: dropped.key.protocol,
-    }
-}
-
-fn matches(args: &ObserveArgs, key: &EdgeKey, addresses: Addresses) -> bool {
-    let ends = Ends {
-        source: &key.source,
-        destination: &key.destination,
-        addresses,
-        port: key.port,
-        protocol: Some(key.protocol),
-    };
-    let asked = |wanted: &Option<String>, test: &dyn Fn(&str) -> bool| {
-        wanted.as_ref().is_none_or(|wanted| test(wanted))
-    };
-    matches_ends(args, &ends)
-        && args.verdict.is_none_or(|wanted| wanted.takes(key.verdict))
-        && asked(&args.process, &|name| {
-            let ends = [&key.source_process, &key.destination_process];
-            ends.into_iter().flatten().any(|process| is_process(process, name))
-        })
-        && asked(&args.decided_by, &|name| {
-            key.decided_by.as_ref().is_some_and(|decided| decided.policy == name)
-        })
-}
-
-fn matches_ends(args: &ObserveArgs, ends: &Ends<'_>) -> bool {
-    let (source, destination) = (ends.source, ends.destination);
-    let asked = |wanted: &Option<String>, test: &dyn Fn(&str) -> bool| {
-        wanted.as_ref().is_none_or(|wanted| test(wanted))
-    };
-    let either = |test: &dyn Fn(&Party) -> bool| test(source) || test(destination);
-    let source_ip = ends.addresses.map(|(ip, _)| ip).or(source.address);
-    let destination_ip = ends.addresses.map(|(_, ip)| ip).or(destination.address);
-    asked(&args.from_pod, &|name| is_pod(source, name))
-        && asked(&args.to_pod, &|name| is_pod(destination, name))
-        && asked(&args.pod, &|name| either(&|party| is_pod(party, name)))
-        && asked(&args.from_namespace, &|name| source.workload.namespace == name)
-        && asked(&args.to_namespace, &|name| destination.workload.namespace == name)
-        && asked(&args.namespace, &|name| either(&|party| party.workload.namespace == name))
-        && asked(&args.from_workload, &|name| is_workload(source, name))
-        && asked(&args.to_workload, &|name| is_workload(destination, name))
-        && args.from_ip.is_none_or(|ip| source_ip == Some(ip))
-        && args.to_ip.is_none_or(|ip| destination_ip == Some(ip))
-        && asked(&args.to_fqdn, &|name| {
-            destination.dns_name.as_deref().is_some_and(|dns| glob(name, dns))
-        })
-        && args.to_port.is_none_or(|port| ends.port == port)
-        && args.protocol.is_none_or(|protocol| ends.protocol == Some(protocol))
-}
-
-/// As `hubble observe --pod`: `namespace/prefix`, or a prefix of the name.
-fn is_pod(party: &Party, wanted: &str) -> bool {
-    match wanted.split_once('/') {
-        Some((namespace, name)) => {
-            party.workload.namespace == namespace
-                && party.pod.starts_with(name)
-                && !party.pod.is_empty()
-        }
-        None => !party.pod.is_empty() && party.pod.starts_with(wanted),
-    }
-}
-
-fn is_workload(party: &Party, wanted: &str) -> bool {
-    match wanted.split_once('/') {
-        Some((namespace, name)) => {
-            party.workload.namespace == namespace && party.workload.name == name
-        }
-        None => party.workload.name == wanted,
-    }
-}
-
-fn is_process(process: &Process, wanted: &str) -> bool {
-    let base = process.exe.rsplit('/').next().unwrap_or_default();
-    [process.exe.as_str(), base, process.comm.as_str()].into_iter().any(|name| glob(wanted, name))
-}
-
-/// Whether `text` fits `pattern`, in which `*` stands for any characters, none included.
-fn glob(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        let Some((_, after)) = rest.split_once(part) else { return false };
-        rest = after;
-    }
-    rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_glob_matches_whole_texts_only() {
-        for (pattern, text) in [
-            ("redis", "redis"),
-            ("redis*", "redis-server"),
-            ("*.example", "api.pay.example"),
-            ("a*b*c", "axxbyyc"),
-            ("*", ""),
-        ] {
-            assert!(glob(pattern, text), "{pattern} {text}");
-        }
-        for (pattern, text) in
-            [("redis", "redis-server"), ("*.example", "example"), ("a*b*c", "acb"), ("", "x")]
-        {
-            assert!(!glob(pattern, text), "{pattern} {text}");
-        }
-    }
 }

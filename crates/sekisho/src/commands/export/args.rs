@@ -24,8 +24,8 @@ pub(crate) struct ExportArgs {
     #[arg(short, long, value_name = "NS")]
     pub(crate) namespace: Vec<String>,
     /// Only these verdicts: allowed, denied, would_deny, unknown; may be given again.
-    #[arg(long, value_name = "V", value_parser = crate::commands::observe::verdict)]
-    pub(crate) verdict: Vec<crate::commands::observe::VerdictFilter>,
+    #[arg(long, value_name = "V")]
+    pub(crate) verdict: Vec<sekisho_flow::VerdictFilter>,
     /// Write to this file, whole or not at all; standard output if absent, or `-`.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
