@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sekisho_api::{ImageChange, VerifiedImages, WorkloadImages};
 use sekisho_inventory::cri::pinned;
 use sekisho_manifest::{Object, Pod, PodPhase};
-use sekisho_model::{EdgeDay, EdgeKey, Timestamp, Verdict};
+use sekisho_model::{EdgeDay, EdgeKey, Labels, Party, PartyKind, Timestamp, Verdict};
 use sekisho_policy::{Cluster, Endpoint, RuleSet};
 use sekisho_verify::{EdgeReport, Limits};
 
@@ -15,14 +15,14 @@ use crate::pipeline::{self, History};
 /// Images of the running pods of one workload, each with when the first pod that has it started.
 type Running = BTreeMap<String, BTreeMap<String, Timestamp>>;
 
-/// Images of the running pods that are wanted, by workload.
+/// Images of the pods in `phase` that are wanted, by workload.
 fn running<'a>(
-    objects: impl IntoIterator<Item = &'a Object>,
+    (objects, phase): (impl IntoIterator<Item = &'a Object>, PodPhase),
     cluster: &Cluster,
     is_wanted: impl Fn(&Endpoint) -> bool,
 ) -> Running {
     let pods = objects.into_iter().filter_map(|object| match object {
-        Object::Pod(pod) if pod.status.phase == PodPhase::Running => {
+        Object::Pod(pod) if pod.status.phase == phase => {
             Some(((pod.meta.namespace.as_str(), pod.meta.name.as_str()), pod))
         }
         _other => None,
@@ -53,13 +53,13 @@ fn of_pod(pod: &Pod) -> impl Iterator<Item = String> {
     })
 }
 
-/// What a revision notes of the cluster that it was verified for, by workload.
+/// The images of the pods in `phase` that `rules` select, by workload.
 pub(crate) fn note<'a>(
-    objects: impl IntoIterator<Item = &'a Object>,
+    (objects, phase): (impl IntoIterator<Item = &'a Object>, PodPhase),
     cluster: &Cluster,
     rules: &RuleSet,
 ) -> Vec<WorkloadImages> {
-    let found = running(objects, cluster, |one| rules.selects(cluster, one)).into_iter();
+    let found = running((objects, phase), cluster, |one| rules.selects(cluster, one)).into_iter();
     let noted = |(workload, images): (String, BTreeMap<String, Timestamp>)| WorkloadImages {
         workload,
         images: images.into_keys().collect(),
@@ -67,8 +67,59 @@ pub(crate) fn note<'a>(
     found.map(noted).collect()
 }
 
+/// The images whose processes were seen to talk, of what `rules` select, by workload.
+pub(crate) fn note_seen(
+    rows: &[EdgeDay],
+    cluster: &Cluster,
+    rules: &RuleSet,
+) -> Vec<WorkloadImages> {
+    let mut found: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    let mut selected: BTreeMap<(String, &Labels), bool> = BTreeMap::new();
+    for key in rows.iter().map(|row| &row.key) {
+        let ends = [
+            (&key.source, key.source_process.as_deref()),
+            (&key.destination, key.destination_process.as_deref()),
+        ];
+        for (party, process) in ends {
+            let Some(container) = process.and_then(|process| process.container.as_ref()) else {
+                continue;
+            };
+            if party.kind != PartyKind::Pod || container.image.is_empty() {
+                continue;
+            }
+            let is_selected = *selected
+                .entry((party.id(), &party.labels))
+                .or_insert_with(|| rules.selects(cluster, &endpoint_of(party)));
+            if is_selected {
+                found.entry(party.id()).or_default().insert(&container.image);
+            }
+        }
+    }
+    let noted = |(workload, images): (String, BTreeSet<&str>)| WorkloadImages {
+        workload,
+        images: images.into_iter().map(str::to_owned).collect(),
+    };
+    found.into_iter().map(noted).collect()
+}
+
+/// A pod that may be gone, as far as policies tell subjects apart.
+fn endpoint_of(party: &Party) -> Endpoint {
+    Endpoint {
+        namespace: party.workload.namespace.clone(),
+        name: party.pod.clone(),
+        workload: party.workload.clone(),
+        kind: party.kind,
+        labels: party.labels.clone(),
+        addresses: party.address.into_iter().collect(),
+        ports: Vec::new(),
+        host_network: false,
+        node: None,
+        service_account: None,
+    }
+}
+
 /// The workloads that run an image which they did not run when the policies were verified. One that
-/// ran no pod then is none of them: nothing is known of it to compare with.
+/// had no pod then, and none in the history, is none of them: nothing is known of it to compare with.
 pub(crate) fn changes<'a>(
     verified: &VerifiedImages,
     objects: impl IntoIterator<Item = &'a Object>,
@@ -78,7 +129,9 @@ pub(crate) fn changes<'a>(
     if known.is_empty() {
         return Vec::new();
     }
-    let now = running(objects, cluster, |one| known.contains(one.workload.to_string().as_str()));
+    let now = running((objects, PodPhase::Running), cluster, |one| {
+        known.contains(one.workload.to_string().as_str())
+    });
     let change = |then: &WorkloadImages| {
         let images = now.get(&then.workload)?;
         let is_new = |image: &&String| !then.images.iter().any(|old| is_same(old, image));
@@ -198,7 +251,7 @@ pub(crate) fn words(change: &ImageChange, revision: u64) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use sekisho_model::{Completeness, EdgeStats, TimeRange};
+    use sekisho_model::{Completeness, Container, EdgeStats, Process, TimeRange};
     use sekisho_policy::Dialect;
 
     use super::*;
@@ -225,7 +278,10 @@ mod tests {
 
     fn verified(objects: &[Object]) -> VerifiedImages {
         let cluster = Cluster::from_objects(objects);
-        VerifiedImages { revision: 3, images: note(objects, &cluster, &rules()) }
+        VerifiedImages {
+            revision: 3,
+            images: note((objects, PodPhase::Running), &cluster, &rules()),
+        }
     }
 
     fn changed(then: &[Object], now: &[Object]) -> Vec<ImageChange> {
@@ -238,6 +294,36 @@ mod tests {
         let names: Vec<&str> = noted.iter().map(|one| one.workload.as_str()).collect();
         assert_eq!(names, ["shop/web[Pod]"]);
         assert_eq!(noted[0].images, ["web:1@sha256:01"]);
+    }
+
+    #[test]
+    fn a_pod_that_starts_just_now_is_noted_as_what_it_was_asked_to_run() {
+        let mut all = objects("web:1", "");
+        for object in &mut all {
+            if let Object::Pod(pod) = object {
+                pod.status.phase = PodPhase::Pending;
+            }
+        }
+        let cluster = Cluster::from_objects(&all);
+        assert!(note((&all, PodPhase::Running), &cluster, &rules()).is_empty());
+        assert_eq!(note((&all, PodPhase::Pending), &cluster, &rules())[0].images, ["web:1"]);
+    }
+
+    #[test]
+    fn what_history_saw_is_noted_of_what_the_policies_select_only() {
+        let by = |row: &mut EdgeDay, image: &str| {
+            let container = Container { name: "a".to_owned(), image: image.to_owned() };
+            let (exe, comm) = ("/web".to_owned(), "web".to_owned());
+            let process = Process { exe, comm, uid: 0, container: Some(container) };
+            row.key_mut().source_process = Some(Arc::new(process.clone()));
+            row.key_mut().destination_process = Some(Arc::new(process));
+        };
+        let mut rows = vec![row(("db", 2), 5432, 100), row(("db", 2), 22, 100)];
+        by(&mut rows[0], "one:1@sha256:01");
+        let noted = note_seen(&rows, &Cluster::default(), &rules());
+        assert_eq!(noted.len(), 1, "the policy selects web and not db: {noted:?}");
+        assert_eq!(noted[0].workload, "shop/web[Pod]");
+        assert_eq!(noted[0].images, ["one:1@sha256:01"]);
     }
 
     #[test]

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sekisho_api::{ImageChange, ImageReview, Status, VerifiedImages, WorkloadImages};
-use sekisho_manifest::Object;
+use sekisho_manifest::{Object, PodPhase};
 use sekisho_model::{TimeRange, Timestamp};
 use sekisho_policy::{Cluster, RuleSet};
 
 use super::core::Core;
 use super::metrics::Text;
 use super::service::ClusterServer;
-use crate::images::{changes, known_edges, note, verify_again};
+use crate::images::{changes, known_edges, note, note_seen, verify_again};
 use crate::pipeline::History;
 
 /// Between two looks, seconds.
@@ -55,16 +55,26 @@ impl Reviewed {
 }
 
 impl Core {
-    /// The images of what `rules` select at the end of this history; of what had no running pod
-    /// then, the images that it runs now.
+    /// The images of what `rules` select: those that ran at the end of this history. Of a workload
+    /// that had no running pod then (a CronJob between two runs, a pod that starts just now), those
+    /// that the history saw talk; without any, those that run or start now.
     pub(crate) fn images(&self, history: &History, rules: &RuleSet) -> Vec<WorkloadImages> {
-        let noted = |objects: Vec<Arc<Object>>, cluster: &Cluster| {
-            note(objects.iter().map(AsRef::as_ref), cluster, rules)
+        let noted = |objects: &[Arc<Object>], cluster: &Cluster, phase: PodPhase| {
+            note((objects.iter().map(AsRef::as_ref), phase), cluster, rules)
         };
-        let mut images = noted(self.inventory.shared_now(), &self.cluster);
-        let then = noted(self.inventory.shared_at(history.window.to), &history.cluster);
-        images.retain(|one| !then.iter().any(|known| known.workload == one.workload));
-        images.extend(then);
+        let then = self.inventory.shared_at(history.window.to);
+        let now = self.inventory.shared_now();
+        let mut images: Vec<WorkloadImages> = Vec::new();
+        for source in [
+            noted(&then, &history.cluster, PodPhase::Running),
+            note_seen(&history.rows, &history.cluster, rules),
+            noted(&now, &self.cluster, PodPhase::Running),
+            noted(&now, &self.cluster, PodPhase::Pending),
+        ] {
+            let is_new = |one: &WorkloadImages| images.iter().all(|of| of.workload != one.workload);
+            let fresh: Vec<WorkloadImages> = source.into_iter().filter(is_new).collect();
+            images.extend(fresh);
+        }
         images.sort_unstable_by(|one, other| one.workload.cmp(&other.workload));
         images
     }

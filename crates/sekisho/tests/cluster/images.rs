@@ -52,7 +52,6 @@ fn seen(product: &Product, to: &str, verdict: &str) {
 }
 
 #[test]
-#[ignore = "fails about every second time on a quiet machine: the change is not noticed; why is open"]
 fn a_new_image_that_opens_a_connection_is_noticed_and_amended_and_a_restart_is_not() {
     let cluster = Cluster::find();
     let space = cluster.namespace("images");
