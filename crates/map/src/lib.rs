@@ -1,7 +1,8 @@
 //! Flows to a dependency graph by namespace, workload, pod, process.
 //!
 //! [`build`] sums stored rows into a [`Map`]; [`completeness`] says how much of the truth it holds;
-//! [`compare`] says what two of them differ in; [`table`], [`json`], [`dot`], [`mermaid`] and [`svg`] print it. Everything here is a pure
+//! [`compare`] says what two of them differ in; [`table`], [`json`], [`dot`], [`mermaid`] and [`svg`]
+//! print it; [`scene`] gives it the places that it has on a screen. Everything here is a pure
 //! function of its input: the same rows in any order give the same bytes.
 
 mod build;
@@ -13,6 +14,7 @@ mod group;
 mod mermaid;
 mod place;
 mod plan;
+mod scene;
 mod sheet;
 mod svg;
 mod table;
@@ -26,5 +28,8 @@ pub use dot::dot;
 pub use graph::{Hidden, Map, MapEdge, MapNode, ProcessPair, json};
 pub use group::{Grouping, GroupingError, MapOptions, Order, Top};
 pub use mermaid::mermaid;
+pub use scene::{
+    Area, AreaKind, Glyph, GlyphState, Partial, Scene, SceneEdge, SceneOptions, ScenePort, scene,
+};
 pub use svg::svg;
 pub use table::table;

@@ -12,3 +12,5 @@ mod hostile;
 mod pictures;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod scene;

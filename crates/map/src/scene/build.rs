@@ -1,0 +1,288 @@
+//! Lays a map out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sekisho_model::PartyKind;
+
+use super::joined::joined;
+use super::lattice::{hash, mixed, seats};
+use super::pack::{Growth, HEAD, PAD, Parcel, Seating, pack};
+use super::shape::{Area, AreaKind, Glyph, GlyphState, Partial, Scene, SceneOptions};
+use crate::{Grouping, Map, MapNode};
+
+/// Room between a cluster and what stands outside it, and between clusters.
+const CLUSTER_GAP: i32 = 96;
+/// Room between a cluster's frame and its namespaces.
+const FRAME: i32 = 28;
+const RADIUS_MIN: i32 = 9;
+const RADIUS_MAX: i32 = 20;
+
+/// Lays `map` out: the same map gives the same scene, on every machine.
+///
+/// Time and memory are linear in nodes and edges, but for sorting.
+#[must_use]
+pub fn scene(map: &Map, options: &SceneOptions) -> Scene {
+    let nodes = shown_nodes(map, options.glyphs_max);
+    let ids: BTreeSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
+    let (edges, edges_total) = joined(map, &ids, options.edges_max);
+    let mut clusters: BTreeMap<Option<&str>, BTreeMap<Room<'_>, Vec<&MapNode>>> = BTreeMap::new();
+    for node in &nodes {
+        let rooms = clusters.entry(node.cluster.as_deref()).or_default();
+        rooms.entry(room(map.grouping, node)).or_default().push(node);
+    }
+    let mut drawing = Drawing { options, areas: Vec::new(), glyphs: Vec::new() };
+    let mut top = 0;
+    for (cluster, rooms) in &clusters {
+        top = drawing.cluster(cluster.unwrap_or_default(), rooms, top);
+    }
+    let Drawing { areas, mut glyphs, .. } = drawing;
+    glyphs.sort_by(|a, b| a.id.cmp(&b.id));
+    let left = areas.iter().map(|area| area.x).min().unwrap_or(0);
+    let right = areas.iter().map(|area| area.x.saturating_add(area.w)).max().unwrap_or(0);
+    let upper = areas.iter().map(|area| area.y).min().unwrap_or(0);
+    let lower = areas.iter().map(|area| area.y.saturating_add(area.h)).max().unwrap_or(0);
+    let all = glyphs.len() == map.nodes.len() && edges.len() == edges_total;
+    let partial = (!all).then_some(Partial {
+        glyphs_shown: glyphs.len(),
+        glyphs_total: map.nodes.len(),
+        edges_shown: edges.len(),
+        edges_total,
+    });
+    Scene {
+        window: map.window,
+        completeness: map.completeness.ratio,
+        gaps: map.completeness.gaps.clone(),
+        generation: format!("{:016x}", generation(&areas, &glyphs)),
+        x: left,
+        y: upper,
+        width: right.saturating_sub(left),
+        height: lower.saturating_sub(upper),
+        areas,
+        glyphs,
+        edges,
+        partial,
+    }
+}
+
+/// All nodes, or the `most` with the most connections.
+fn shown_nodes(map: &Map, most: usize) -> Vec<&MapNode> {
+    let mut nodes: Vec<&MapNode> = map.nodes.iter().collect();
+    if nodes.len() > most {
+        let mut weight: BTreeMap<&str, u64> = BTreeMap::new();
+        for edge in &map.edges {
+            for end in [&edge.source, &edge.destination] {
+                let sum = weight.entry(end).or_default();
+                *sum = sum.saturating_add(edge.connections);
+            }
+        }
+        nodes.sort_by_cached_key(|node| {
+            std::cmp::Reverse(weight.get(node.id.as_str()).copied().unwrap_or(0))
+        });
+        nodes.truncate(most);
+        nodes.sort_by(|a, b| a.id.cmp(&b.id));
+    }
+    nodes
+}
+
+/// Which box of its cluster a node stands in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Room<'a> {
+    /// In the cluster's own: it is a namespace itself.
+    Cluster,
+    Namespace(&'a str),
+    External,
+    Machines,
+}
+
+fn room(grouping: Grouping, node: &MapNode) -> Room<'_> {
+    if !node.namespace.is_empty() {
+        return match grouping {
+            Grouping::Namespace => Room::Cluster,
+            Grouping::Workload | Grouping::Pod | Grouping::Process => {
+                Room::Namespace(&node.namespace)
+            }
+        };
+    }
+    match node.party {
+        PartyKind::Node | PartyKind::Host => Room::Machines,
+        PartyKind::External | PartyKind::Unknown | PartyKind::Pod | PartyKind::Service => {
+            Room::External
+        }
+    }
+}
+
+struct Drawing<'a> {
+    options: &'a SceneOptions,
+    areas: Vec<Area>,
+    glyphs: Vec<Glyph>,
+}
+
+impl Drawing<'_> {
+    /// Draws one cluster below `top`; returns where the next one may begin.
+    fn cluster(&mut self, name: &str, rooms: &BTreeMap<Room<'_>, Vec<&MapNode>>, top: i32) -> i32 {
+        let id = if name.is_empty() { "cluster".to_owned() } else { name.to_owned() };
+        let machines = rooms
+            .get(&Room::Machines)
+            .map(|nodes| (nodes, Seating::holding(nodes.len(), Growth::Up)));
+        let above = machines.as_ref().map_or(0, |(_, seating)| seating.height() + CLUSTER_GAP);
+        let origin = top.saturating_add(above);
+        let frame = self.areas.len();
+        let area = |kind, name: &str, (x, y): (i32, i32), nodes| Area {
+            id: id.clone(),
+            parent: None,
+            kind,
+            name: name.to_owned(),
+            x,
+            y,
+            w: 0,
+            h: 0,
+            nodes,
+        };
+        let inside = rooms.iter().filter(|(room, _)| match room {
+            Room::Cluster | Room::Namespace(_) => true,
+            Room::External | Room::Machines => false,
+        });
+        let nodes = inside.map(|(_, nodes)| nodes.len()).sum();
+        self.areas.push(area(AreaKind::Cluster, name, (0, origin), nodes));
+        let (w, h) = self.inside(&id, rooms, origin);
+        if let Some(area) = self.areas.get_mut(frame) {
+            (area.w, area.h) = (w, h);
+        }
+        let mut bottom = origin.saturating_add(h);
+        if let Some((nodes, seating)) = machines {
+            let area = area(AreaKind::Host, "", (0, top), nodes.len());
+            let area = Area { id: format!("{id}/[Host]"), ..area };
+            self.room(area, nodes, &seating, Growth::Up);
+        }
+        if let Some(nodes) = rooms.get(&Room::External) {
+            let seating = Seating::holding(nodes.len(), Growth::Left);
+            let x = 0_i32.saturating_sub(CLUSTER_GAP).saturating_sub(seating.width());
+            let area = area(AreaKind::External, "", (x, origin), nodes.len());
+            let area = Area { id: format!("{id}/[External]"), ..area };
+            bottom = bottom.max(origin.saturating_add(seating.height()));
+            self.room(area, nodes, &seating, Growth::Left);
+        }
+        bottom.saturating_add(CLUSTER_GAP)
+    }
+
+    /// Draws what is inside a cluster's frame; returns the size of the frame.
+    fn inside(
+        &mut self,
+        id: &str,
+        rooms: &BTreeMap<Room<'_>, Vec<&MapNode>>,
+        top: i32,
+    ) -> (i32, i32) {
+        if let Some(nodes) = rooms.get(&Room::Cluster) {
+            let seating = Seating::holding(nodes.len(), Growth::Inside);
+            self.seat(id, (0, top), nodes, (&seating, Growth::Inside));
+            return (seating.width(), seating.height());
+        }
+        let boxes: Vec<(&str, &Vec<&MapNode>, Seating)> = rooms
+            .iter()
+            .filter_map(|(room, nodes)| match room {
+                Room::Namespace(name) => {
+                    Some((*name, nodes, Seating::holding(nodes.len(), Growth::Inside)))
+                }
+                Room::Cluster | Room::External | Room::Machines => None,
+            })
+            .collect();
+        let parcels: Vec<Parcel> = boxes
+            .iter()
+            .map(|(name, _, seating)| Parcel {
+                key: hash(name.as_bytes()),
+                across: seating.across,
+                down: seating.down,
+            })
+            .collect();
+        let ground = pack(&parcels);
+        for (number, (name, nodes, seating)) in boxes.iter().enumerate() {
+            let (x, y) = ground.corner(number);
+            let hosts = nodes.iter().all(|node| node.party == PartyKind::Host);
+            let area = Area {
+                id: format!("{id}/{name}"),
+                parent: Some(id.to_owned()),
+                kind: if hosts { AreaKind::Host } else { AreaKind::Namespace },
+                name: (*name).to_owned(),
+                x: FRAME.saturating_add(x),
+                y: top.saturating_add(HEAD + PAD).saturating_add(y),
+                w: 0,
+                h: 0,
+                nodes: nodes.len(),
+            };
+            self.room(area, nodes, seating, Growth::Inside);
+        }
+        let (w, h) = ground.size();
+        (w.saturating_add(2 * FRAME), h.saturating_add(HEAD + PAD + FRAME))
+    }
+
+    fn room(&mut self, mut area: Area, nodes: &[&MapNode], seating: &Seating, growth: Growth) {
+        (area.w, area.h) = (seating.width(), seating.height());
+        self.seat(&area.id, (area.x, area.y), nodes, (seating, growth));
+        self.areas.push(area);
+    }
+
+    fn seat(
+        &mut self,
+        area: &str,
+        (x, y): (i32, i32),
+        nodes: &[&MapNode],
+        (seating, growth): (&Seating, Growth),
+    ) {
+        let keys: Vec<u64> = nodes.iter().map(|node| hash(node.id.as_bytes())).collect();
+        let seats = seats(&keys, seating.cells.len());
+        for (node, seat) in nodes.iter().zip(seats) {
+            let (dx, dy) = seating.middle(seat, growth);
+            self.glyphs.push(Glyph {
+                id: node.id.clone(),
+                area: area.to_owned(),
+                kind: node.kind.clone(),
+                name: node.process.clone().unwrap_or_else(|| node.name.clone()),
+                namespace: node.namespace.clone(),
+                x: x.saturating_add(dx),
+                y: y.saturating_add(dy),
+                r: radius(node.pods),
+                pods: node.pods,
+                state: state(node, self.options),
+                labels: node.labels.clone(),
+            });
+        }
+    }
+}
+
+fn state(node: &MapNode, options: &SceneOptions) -> GlyphState {
+    match node.party {
+        PartyKind::External | PartyKind::Unknown => GlyphState::External,
+        PartyKind::Pod | PartyKind::Service | PartyKind::Host | PartyKind::Node => {
+            options.states.get(&node.id).copied().unwrap_or(GlyphState::Unknown)
+        }
+    }
+}
+
+/// One more for each doubling of pods: a glyph must be seen at one pod and fit its seat at 10,000.
+fn radius(pods: usize) -> i32 {
+    let doublings = i32::try_from(pods.checked_ilog2().unwrap_or(0)).unwrap_or(RADIUS_MAX);
+    RADIUS_MIN.saturating_add(2 * doublings).min(RADIUS_MAX)
+}
+
+fn generation(areas: &[Area], glyphs: &[Glyph]) -> u64 {
+    let areas = areas.iter().map(|area| (area.id.as_str(), [area.x, area.y, area.w, area.h]));
+    let glyphs = glyphs.iter().map(|glyph| (glyph.id.as_str(), [glyph.x, glyph.y, glyph.r, 0]));
+    areas.chain(glyphs).fold(0, |sum, (id, numbers)| {
+        numbers.iter().fold(mixed(sum ^ hash(id.as_bytes())), |sum, number| {
+            mixed(sum ^ u64::from(number.cast_unsigned()))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glyph_grows_with_its_pods_and_fits_its_seat() {
+        assert_eq!(radius(0), radius(1));
+        assert!(radius(4) > radius(1));
+        assert_eq!(radius(usize::MAX), RADIUS_MAX);
+        const { assert!(2 * RADIUS_MAX + 24 < super::super::pack::SEAT_H) };
+    }
+}

@@ -1,0 +1,212 @@
+//! What a scene promises: everything has a place of its own, and keeps it.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use sekisho_map::{
+    Area, AreaKind, GlyphState, Grouping, Map, MapOptions, Scene, SceneOptions, build, scene,
+};
+use sekisho_model::{EdgeDay, Verdict};
+
+use crate::samples::{complete, row, rows, shop, with_verdict};
+
+fn map(rows: &[EdgeDay], grouping: Grouping) -> Map {
+    build(rows, &MapOptions { grouping, ..MapOptions::default() }, complete())
+}
+
+fn laid(rows: &[EdgeDay]) -> Scene {
+    scene(&map(rows, Grouping::Workload), &SceneOptions::default())
+}
+
+/// `count` workloads in namespaces of very different sizes, each calling the next.
+fn large(count: usize) -> Vec<EdgeDay> {
+    let name = |number: usize| {
+        let namespace = (number * number) % 97 % 41;
+        format!("team-{namespace}/service-{number}")
+    };
+    (0..count).map(|number| row(&name(number), &name((number + 1) % count), 80, 1)).collect()
+}
+
+fn places(scene: &Scene) -> BTreeMap<&str, (i32, i32)> {
+    scene.glyphs.iter().map(|glyph| (glyph.id.as_str(), (glyph.x, glyph.y))).collect()
+}
+
+/// Glyphs of both scenes that stand elsewhere in the second.
+fn moved(before: &Scene, after: &Scene) -> usize {
+    let after = places(after);
+    let both = places(before);
+    both.iter().filter(|(id, place)| after.get(*id).is_some_and(|other| other != *place)).count()
+}
+
+fn inside(inner: &Area, outer: &Area) -> bool {
+    inner.x >= outer.x
+        && inner.y >= outer.y
+        && inner.x + inner.w <= outer.x + outer.w
+        && inner.y + inner.h <= outer.y + outer.h
+}
+
+fn apart(a: &Area, b: &Area) -> bool {
+    a.x + a.w <= b.x || b.x + b.w <= a.x || a.y + a.h <= b.y || b.y + b.h <= a.y
+}
+
+fn check_places(scene: &Scene) {
+    let areas: BTreeMap<&str, &Area> = scene.areas.iter().map(|a| (a.id.as_str(), a)).collect();
+    assert_eq!(areas.len(), scene.areas.len(), "ids of areas are unique");
+    for area in &scene.areas {
+        let parent = area.parent.as_deref().map(|parent| areas[parent]);
+        assert!(parent.is_none_or(|parent| inside(area, parent)), "{area:?} in {parent:?}");
+        assert!(area.x >= scene.x && area.x + area.w <= scene.x + scene.width);
+        assert!(area.y >= scene.y && area.y + area.h <= scene.y + scene.height);
+        let siblings = scene.areas.iter().filter(|other| other.parent == area.parent);
+        for other in siblings.filter(|other| other.id != area.id) {
+            assert!(apart(area, other), "{area:?} and {other:?}");
+        }
+    }
+    let mut seats = BTreeMap::new();
+    for glyph in &scene.glyphs {
+        let area = areas[glyph.area.as_str()];
+        assert!(glyph.x - glyph.r >= area.x && glyph.x + glyph.r <= area.x + area.w, "{glyph:?}");
+        assert!(glyph.y - glyph.r >= area.y && glyph.y + glyph.r <= area.y + area.h, "{glyph:?}");
+        let other = seats.insert((glyph.x, glyph.y), &glyph.id);
+        assert_eq!(other, None, "{} has the place of another", glyph.id);
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_node_has_a_place_of_its_own_in_its_area(rows in rows(), clusters in any::<bool>()) {
+        for grouping in
+            [Grouping::Namespace, Grouping::Workload, Grouping::Pod, Grouping::Process]
+        {
+            let options = MapOptions { grouping, clusters, ..MapOptions::default() };
+            let map = build(&rows, &options, complete());
+            let scene = scene(&map, &SceneOptions::default());
+            check_places(&scene);
+            prop_assert_eq!(scene.glyphs.len(), map.nodes.len());
+            prop_assert_eq!(scene.partial, None);
+        }
+    }
+
+    #[test]
+    fn joined_edges_lose_no_connection_and_no_row(rows in rows()) {
+        let map = map(&rows, Grouping::Workload);
+        let scene = scene(&map, &SceneOptions::default());
+        let sum = |verdict| -> (u64, usize) {
+            let edges = scene.edges.iter().filter(|edge| edge.verdict == verdict);
+            edges.fold((0, 0), |sum, edge| (sum.0 + edge.connections, sum.1 + edge.rows))
+        };
+        for verdict in [Verdict::Allowed, Verdict::Denied, Verdict::WouldDeny, Verdict::Unknown] {
+            let rows: Vec<_> = map.edges.iter().filter(|edge| edge.verdict == verdict).collect();
+            let connections = rows.iter().map(|edge| edge.connections).sum::<u64>();
+            prop_assert_eq!(sum(verdict), (connections, rows.len()));
+        }
+    }
+}
+
+#[test]
+fn the_same_map_gives_the_same_bytes() {
+    let mut rows = shop();
+    let first = serde_json::to_string(&laid(&rows)).unwrap();
+    rows.reverse();
+    assert_eq!(first, serde_json::to_string(&laid(&rows)).unwrap());
+}
+
+#[test]
+fn what_is_outside_stands_left_and_machines_above_the_cluster() {
+    let scene = laid(&shop());
+    let area = |id: &str| scene.areas.iter().find(|area| area.id == id).unwrap();
+    let cluster = area("cluster");
+    assert_eq!((cluster.x, cluster.kind), (0, AreaKind::Cluster));
+    assert!(area("cluster/[External]").x + area("cluster/[External]").w < 0);
+    assert!(area("cluster/[Host]").y + area("cluster/[Host]").h < cluster.y);
+    assert_eq!(area("cluster/shop").parent.as_deref(), Some("cluster"));
+    assert_eq!(area("cluster/hosts").kind, AreaKind::Host);
+}
+
+#[test]
+fn thousands_of_nodes_have_places_of_their_own() {
+    let scene = laid(&large(5_000));
+    assert_eq!(scene.glyphs.len(), 5_000);
+    check_places(&scene);
+}
+
+#[test]
+fn a_namespace_of_thousands_has_a_place_for_each() {
+    let rows: Vec<EdgeDay> =
+        (0..3_000).map(|number| row(&format!("one/s{number}"), "one/s0", 80, 1)).collect();
+    check_places(&laid(&rows));
+}
+
+#[test]
+fn a_node_that_comes_or_goes_moves_almost_nobody() {
+    let rows = large(600);
+    let before = laid(&rows);
+    let moves: Vec<usize> = (0..20)
+        .map(|number| {
+            let mut more = rows.clone();
+            more.push(row(&format!("team-{number}/newcomer"), "team-1/service-1", 443, 1));
+            moved(&before, &laid(&more))
+        })
+        .collect();
+    // Most namespaces have a free seat. One that outgrows its box takes another place on the ground.
+    assert!(moves.iter().filter(|&&moved| moved <= 3).count() >= 16, "{moves:?}");
+    assert!(moves.iter().all(|&moved| moved <= 120), "{moves:?}");
+}
+
+#[test]
+fn what_is_hidden_or_seen_at_another_time_moves_nobody_whose_area_is_as_full() {
+    let rows = shop();
+    let all = laid(&rows);
+    let hidden = MapOptions { hide_dns: true, hide_probes: true, ..MapOptions::default() };
+    let without = scene(&build(&rows, &hidden, complete()), &SceneOptions::default());
+    assert!(all.glyphs.len() > without.glyphs.len());
+    let (before, after) = (places(&all), places(&without));
+    for (id, place) in after.iter().filter(|(id, _)| id.starts_with("shop/")) {
+        let shift = (place.0 - before["shop/cart[Deployment]"].0, before[id].0);
+        let cart = after["shop/cart[Deployment]"].0;
+        assert_eq!(place.0 - cart, before[id].0 - before["shop/cart[Deployment]"].0, "{shift:?}");
+    }
+}
+
+#[test]
+fn externals_that_come_push_no_namespace() {
+    let mut rows = shop();
+    let before = laid(&rows);
+    for number in 0..50 {
+        rows.push(row("shop/cart", &format!("!peer-{number}.example"), 443, 1));
+    }
+    let after = laid(&rows);
+    let (old, new) = (places(&before), places(&after));
+    assert!(old.iter().filter(|(id, _)| !id.ends_with("[External]")).all(|(id, p)| new[id] == *p));
+}
+
+#[test]
+fn limits_keep_the_busiest_nodes_and_what_was_denied_and_are_said() {
+    let mut rows = large(60);
+    rows.push(with_verdict(row("team-1/service-1", "team-1/service-1", 22, 1), Verdict::Denied));
+    rows.extend((0..30).map(|port| row("busy/a", "busy/b", port, 1_000)));
+    let map = map(&rows, Grouping::Workload);
+    let few = SceneOptions { glyphs_max: 5, ..SceneOptions::default() };
+    let few = scene(&map, &few);
+    assert!(few.glyphs.iter().any(|glyph| glyph.id == "busy/a[Deployment]"));
+    let partial = few.partial.unwrap();
+    assert_eq!((partial.glyphs_shown, partial.glyphs_total), (5, 62));
+    let one = SceneOptions { edges_max: 1, ..SceneOptions::default() };
+    let one = scene(&map, &one);
+    assert_eq!(one.edges.iter().map(|edge| edge.verdict).collect::<Vec<_>>(), [Verdict::Denied]);
+    let all = scene(&map, &SceneOptions::default());
+    let busy = all.edges.iter().find(|edge| edge.source.starts_with("busy/")).unwrap();
+    assert_eq!((busy.rows, busy.ports.len(), busy.connections), (30, 16, 30_000));
+    assert_eq!(all.partial, None);
+}
+
+#[test]
+fn nobody_is_said_to_be_without_policy_unless_somebody_looked() {
+    let map = map(&shop(), Grouping::Workload);
+    let states = [("shop/cart[Deployment]".to_owned(), GlyphState::NoPolicy)].into();
+    let scene = scene(&map, &SceneOptions { states, ..SceneOptions::default() });
+    let state = |id: &str| scene.glyphs.iter().find(|glyph| glyph.id == id).unwrap().state;
+    assert_eq!(state("shop/cart[Deployment]"), GlyphState::NoPolicy);
+    assert_eq!(state("shop/checkout[Deployment]"), GlyphState::Unknown);
+    assert_eq!(state("smtp.mail.example[External]"), GlyphState::External);
+}
