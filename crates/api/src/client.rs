@@ -18,8 +18,9 @@ use crate::line::{Line, Unanswered};
 use crate::own::{Own, Proof};
 use crate::tls::{Cause, Material, explained};
 use crate::{
-    Ack, AgentReport, ApplyRequest, ApplyResponse, DropPage, FlowPage, MaterialError, Order,
-    Revision, RollbackRequest, ServerAddress, Snapshot, SnapshotQuery, Status, TlsFiles,
+    Ack, AgentReport, ApplyRequest, ApplyResponse, AuditPage, CreatedToken, DropPage, FlowPage,
+    MaterialError, NewToken, Order, Revision, RollbackRequest, ServerAddress, Snapshot,
+    SnapshotQuery, Status, TlsFiles, TokenInfo,
 };
 
 /// Longest wait for an answer; the server holds an order question for at most 10 s, and an apply
@@ -330,6 +331,46 @@ impl Client {
         json_answer(&self.call("POST", "/v1/rollback", json(request)?).await?)
     }
 
+    /// Asks for all tokens.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn tokens(&self) -> Result<Vec<TokenInfo>, CallError> {
+        json_answer(&self.call("GET", "/v1/tokens", Bytes::new()).await?)
+    }
+
+    /// Asks for a new token, in the name of `operator`, a plain word.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn create_token(
+        &self,
+        wanted: &NewToken,
+        operator: &str,
+    ) -> Result<CreatedToken, CallError> {
+        let path = format!("/v1/tokens?operator={}", word(operator));
+        json_answer(&self.call("POST", &path, json(wanted)?).await?)
+    }
+
+    /// Asks to end the token `name`, in the name of `operator`, a plain word.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn revoke_token(&self, name: &str, operator: &str) -> Result<(), CallError> {
+        let path = format!("/v1/tokens/{}?operator={}", word(name), word(operator));
+        self.call("DELETE", &path, Bytes::new()).await.map(drop)
+    }
+
+    /// Asks for at most `limit` entries of the audit log before number `before`, newest first.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn audit(&self, before: Option<u64>, limit: usize) -> Result<AuditPage, CallError> {
+        let before = before.map(|before| format!("&before={before}")).unwrap_or_default();
+        let path = format!("/v1/audit?limit={limit}{before}");
+        json_answer(&self.call("GET", &path, Bytes::new()).await?)
+    }
+
     /// Asks for the Prometheus text.
     ///
     /// # Errors
@@ -547,4 +588,10 @@ fn postcard_answer<T: DeserializeOwned>(body: Bytes) -> Result<T, CallError> {
 
 fn json_answer<T: DeserializeOwned>(body: &Bytes) -> Result<T, CallError> {
     serde_json::from_slice(body).map_err(|error| CallError::Decode(error.to_string()))
+}
+
+/// What may stand in an address as it is; other characters become `_`.
+fn word(text: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.@".contains(letter);
+    text.chars().map(|letter| if plain(letter) { letter } else { '_' }).collect()
 }

@@ -19,6 +19,7 @@ mod own;
 mod router;
 mod service;
 mod tls;
+mod web;
 mod wire;
 
 pub use address::{AddressError, ServerAddress};
@@ -34,6 +35,14 @@ pub use service::{Refusal, Service};
 pub use tls::{
     Authority, AuthorityError, Identity, IdentityError, Issued, Lifetime, ListenerFigures,
     ListenerStatus, MaterialError, Peer, Role, TlsFiles, TlsListenError, TlsListener,
+};
+pub use web::{
+    Access, AccessError, Account, ApplyQuestion, Asset, Assets, AuditEntry, AuditPage,
+    CreatedToken, EdgeQuestion, Endpoint, FlowsQuestion, MapQuestion, NewToken, NoRandomness,
+    Outcome, PageQuestion, Parameter, People, Problem, Question, RecommendQuestion,
+    RollbackQuestion, Secret, Template, TimelineQuestion, TokenError, TokenInfo, Tokens,
+    WebListenError, WebListener, WebTls, WhatIfQuestion, WorkloadQuestion, endpoints, openapi,
+    operators_router, web_router,
 };
 pub use wire::{
     Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, ClusterStatus, DatapathMode,

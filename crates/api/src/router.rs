@@ -277,7 +277,7 @@ async fn rollback(
 
 /// Who asks, for the record: the name in the certificate, where there is one, and not what the
 /// client claims.
-fn operator(peer: &Peer, claimed: String) -> String {
+pub(crate) fn operator(peer: &Peer, claimed: String) -> String {
     match peer {
         Peer::Certified { identity: Identity { role: Role::Operator(name), .. }, .. } => {
             name.clone()
@@ -313,7 +313,7 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-fn refused(refusal: &Refusal) -> Response {
+pub(crate) fn refused(refusal: &Refusal) -> Response {
     let status = match refusal {
         Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
         Refusal::Unknown(_) => StatusCode::NOT_FOUND,
@@ -338,7 +338,7 @@ fn from_postcard<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
         .map_err(|error| Refusal::Invalid(format!("unreadable body: {error}")))
 }
 
-fn from_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
+pub(crate) fn from_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
     serde_json::from_slice(body)
         .map_err(|error| Refusal::Invalid(format!("unreadable body: {error}")))
 }

@@ -190,6 +190,9 @@ pub struct Status {
     /// The listener that leaves the machine; None = there is none.
     #[serde(default)]
     pub listener: Option<crate::ListenerStatus>,
+    /// Address of the console and the HTTP API; None = they are not served.
+    #[serde(default)]
+    pub console: Option<String>,
     /// Who enforces what is applied.
     #[serde(default)]
     pub enforcement: Enforcement,

@@ -16,6 +16,7 @@ mod half;
 mod loss;
 mod party;
 mod time;
+mod when;
 mod words;
 
 pub use cluster::{ClusterName, ClusterNameError};
@@ -29,4 +30,5 @@ pub use half::{Batch, Half, HalfFlow, Outcome};
 pub use loss::{Completeness, LossMinute};
 pub use party::{Container, Labels, Party, PartyKind, Process, ServiceRef, WorkloadRef};
 pub use time::{TimeRange, Timestamp, TimestampError};
+pub use when::{When, WhenError};
 pub use words::{DecidedBy, Direction, Protocol, ProtocolError, Verdict};

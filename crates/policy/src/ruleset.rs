@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use sekisho_manifest::{NetworkPolicy, Object};
+use sekisho_model::Direction;
 use serde::{Deserialize, Serialize};
 
-use crate::ir::Rulebook;
+use crate::ir::{Policy, Rulebook};
 use crate::matching::{Facts, is_ordinary};
-use crate::{Cluster, Dialect, Endpoint, lower};
+use crate::{Cluster, Dialect, Endpoint, PolicyName, lower};
 
 /// Policies by kind, namespace and name; a later one of the same name replaces an earlier one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +119,31 @@ impl RuleSet {
         let mut policies = self.book.tiers.iter().flat_map(|tier| &tier.policies);
         is_ordinary(self.source.dialect, endpoint)
             && policies.any(|policy| policy.subject.matches(&subject))
+    }
+
+    /// The policies that speak about this pod or host as their subject, each with its directions; in
+    /// the order of tiers.
+    #[must_use]
+    pub fn selecting(
+        &self,
+        cluster: &Cluster,
+        endpoint: &Endpoint,
+    ) -> Vec<(&PolicyName, Vec<Direction>)> {
+        if !is_ordinary(self.source.dialect, endpoint) {
+            return Vec::new();
+        }
+        let facts = Facts::of(cluster, endpoint);
+        let subject = facts.subject();
+        let policies = self.book.tiers.iter().flat_map(|tier| &tier.policies);
+        let selecting = policies.filter(|policy| policy.subject.matches(&subject));
+        let directions = |policy: &Policy| {
+            let sides = [
+                (Direction::Ingress, policy.ingress.is_some()),
+                (Direction::Egress, policy.egress.is_some()),
+            ];
+            sides.into_iter().filter(|(_, speaks)| *speaks).map(|(way, _)| way).collect()
+        };
+        selecting.map(|policy| (&policy.name, directions(policy))).collect()
     }
 
     /// How the policies are read.

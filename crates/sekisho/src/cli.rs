@@ -4,16 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sekisho_api::ServerAddress;
-use sekisho_flow::{FlowFilter, VerdictFilter};
 use sekisho_model::{ClusterName, Timestamp};
 use sekisho_policy::Dialect;
 
+use crate::commands::audit::AuditArgs;
 use crate::commands::certificates::CertificatesCommand;
 use crate::commands::connect::{ServerArg, TlsArgs};
 use crate::commands::export::ExportArgs;
 use crate::commands::gitops::GitOpsArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::map::MapArgs;
+use crate::commands::observe::ObserveArgs;
+use crate::commands::token::TokenCommand;
 use crate::commands::{cluster, policy};
 use crate::config::{DEFAULT_LAB_STATE, DEFAULT_SOCKET};
 
@@ -102,6 +104,11 @@ pub(crate) enum Command {
     /// Certificates for servers and agents on different machines.
     #[command(subcommand)]
     Certificates(CertificatesCommand),
+    /// Tokens for the console and the HTTP API.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// The audit log: every change, and every call that was not permitted.
+    Audit(AuditArgs),
     /// Questions about policies, on files alone.
     Policy(PolicyArgs),
     /// A Kubernetes cluster: does its network plugin enforce?
@@ -137,11 +144,11 @@ pub(crate) struct HistoryArgs {
     #[arg(long, value_name = "FILE", requires = "store")]
     pub(crate) inventory: Option<PathBuf>,
     /// Start of the window: a duration back from now (15m, 24h, 14d) or an RFC 3339 time.
-    #[arg(long, value_name = "WHEN", value_parser = crate::when::parse)]
-    pub(crate) since: Option<crate::when::When>,
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<sekisho_model::When>,
     /// End of the window, in the same forms.
-    #[arg(long, value_name = "WHEN", value_parser = crate::when::parse)]
-    pub(crate) until: Option<crate::when::When>,
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) until: Option<sekisho_model::When>,
 }
 
 #[derive(Debug, Args)]
@@ -155,6 +162,9 @@ pub(crate) struct DemoArgs {
     /// Socket of the server.
     #[arg(long, default_value = DEFAULT_SOCKET, value_name = "SOCKET")]
     pub(crate) server: PathBuf,
+    /// Address of the console; another port is taken if this one is in use.
+    #[arg(long, default_value = "127.0.0.1:8484", value_name = "ADDRESS")]
+    pub(crate) web_listen: std::net::SocketAddr,
 }
 
 #[derive(Debug, Subcommand)]
@@ -290,6 +300,9 @@ pub(crate) struct ServerArgs {
     /// Address for probes: /healthz and /readyz over HTTP.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) health_listen: Option<String>,
+    /// Address of the console and the HTTP API, such as 127.0.0.1:8484; see `sekisho token`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) web_listen: Option<String>,
     /// Folder of history, revisions and inventory.
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -309,101 +322,6 @@ pub(crate) struct ServerArgs {
     /// End when the starting process ends.
     #[arg(long, hide = true)]
     pub(crate) die_with_parent: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ObserveArgs {
-    #[command(flatten)]
-    pub(crate) history: HistoryArgs,
-    /// Keep printing new flows.
-    #[arg(short, long)]
-    pub(crate) follow: bool,
-    /// At most this many of the newest.
-    #[arg(long, value_name = "N")]
-    pub(crate) last: Option<usize>,
-    /// Source pod, as `namespace/name` or `name`; a prefix will do.
-    #[arg(long, value_name = "POD")]
-    pub(crate) from_pod: Option<String>,
-    /// Destination pod.
-    #[arg(long, value_name = "POD")]
-    pub(crate) to_pod: Option<String>,
-    /// Pod at either end.
-    #[arg(long, value_name = "POD")]
-    pub(crate) pod: Option<String>,
-    /// Source namespace.
-    #[arg(long, value_name = "NS")]
-    pub(crate) from_namespace: Option<String>,
-    /// Destination namespace.
-    #[arg(long, value_name = "NS")]
-    pub(crate) to_namespace: Option<String>,
-    /// Namespace at either end.
-    #[arg(short, long, value_name = "NS")]
-    pub(crate) namespace: Option<String>,
-    /// Source workload, as `namespace/name` or `name`.
-    #[arg(long, value_name = "W")]
-    pub(crate) from_workload: Option<String>,
-    /// Destination workload.
-    #[arg(long, value_name = "W")]
-    pub(crate) to_workload: Option<String>,
-    /// Source address.
-    #[arg(long, value_name = "IP")]
-    pub(crate) from_ip: Option<std::net::IpAddr>,
-    /// Destination address.
-    #[arg(long, value_name = "IP")]
-    pub(crate) to_ip: Option<std::net::IpAddr>,
-    /// DNS name of the destination; `*` matches any characters.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) to_fqdn: Option<String>,
-    /// Destination port.
-    #[arg(long, value_name = "PORT")]
-    pub(crate) to_port: Option<u16>,
-    /// tcp, udp, sctp or icmp.
-    #[arg(long, value_name = "P")]
-    pub(crate) protocol: Option<sekisho_model::Protocol>,
-    /// allowed, denied, would_deny, unknown, or dropped: denied by a policy or dropped by the kernel
-    /// for another reason.
-    #[arg(long, value_name = "V")]
-    pub(crate) verdict: Option<VerdictFilter>,
-    /// Executable or command name at either end; `*` matches any characters.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) process: Option<String>,
-    /// Policy that decided, as `namespace/name`.
-    #[arg(long, value_name = "POLICY")]
-    pub(crate) decided_by: Option<String>,
-    /// Form of the answer.
-    #[arg(short, long, value_enum, default_value_t = FlowOutput::Compact)]
-    pub(crate) output: FlowOutput,
-}
-
-impl ObserveArgs {
-    /// Which flows are asked for.
-    pub(crate) fn filter(&self) -> FlowFilter {
-        FlowFilter {
-            from_pod: self.from_pod.clone(),
-            to_pod: self.to_pod.clone(),
-            pod: self.pod.clone(),
-            from_namespace: self.from_namespace.clone(),
-            to_namespace: self.to_namespace.clone(),
-            namespace: self.namespace.clone(),
-            from_workload: self.from_workload.clone(),
-            to_workload: self.to_workload.clone(),
-            workload: None,
-            from_ip: self.from_ip,
-            to_ip: self.to_ip,
-            to_fqdn: self.to_fqdn.clone(),
-            to_port: self.to_port,
-            protocol: self.protocol,
-            verdict: self.verdict,
-            process: self.process.clone(),
-            decided_by: self.decided_by.clone(),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FlowOutput {
-    Compact,
-    Json,
 }
 
 #[derive(Debug, Args)]
@@ -575,6 +493,8 @@ impl Command {
             Self::Verify(args) => Some(&mut args.history.server),
             Self::Stage(args) | Self::Apply { args, .. } => Some(&mut args.history.server),
             Self::Rollback(args) => Some(&mut args.server),
+            Self::Token(command) => Some(command.server_mut()),
+            Self::Audit(args) => Some(&mut args.server),
             Self::Demo(_)
             | Self::Import(_)
             | Self::Lab(_)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use sekisho_api::{Enforcement, ServerAddress, TlsFiles};
+use sekisho_api::{Enforcement, ServerAddress, TlsFiles, WebTls};
 use sekisho_inventory::attest::Account;
 use sekisho_inventory::watch::Cluster;
 use sekisho_model::ClusterName;
@@ -133,6 +133,12 @@ pub(crate) struct ServerConfig {
     pub(crate) data_dir: PathBuf,
     /// Loopback address for Prometheus; empty = none.
     pub(crate) metrics_listen: String,
+    /// Address of the console and the HTTP API: a loopback one without the two files; empty = none.
+    pub(crate) web_listen: String,
+    /// Certificate that browsers see (PEM).
+    pub(crate) web_cert: Option<PathBuf>,
+    /// Its key (PEM).
+    pub(crate) web_key: Option<PathBuf>,
     /// Days of history kept.
     pub(crate) retention_days: u64,
     /// Bytes of history kept.
@@ -253,6 +259,22 @@ impl ServerConfig {
     }
 }
 
+impl ServerConfig {
+    /// The certificate that browsers see.
+    pub(crate) fn web_tls(&self) -> anyhow::Result<Option<WebTls>> {
+        match (self.web_cert.clone(), self.web_key.clone()) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(WebTls { certificate, key })),
+            (Some(_), None) => {
+                anyhow::bail!("`server.web_cert` is set, and `server.web_key` is not")
+            }
+            (None, Some(_)) => {
+                anyhow::bail!("`server.web_key` is set, and `server.web_cert` is not")
+            }
+        }
+    }
+}
+
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
@@ -262,6 +284,9 @@ impl Default for ServerConfig {
             health_listen: String::new(),
             data_dir: PathBuf::from("/var/lib/sekisho"),
             metrics_listen: String::new(),
+            web_listen: String::new(),
+            web_cert: None,
+            web_key: None,
             retention_days: 30,
             retention_bytes: 20 << 30,
             rotate_s: 300,

@@ -44,7 +44,7 @@ fn running<'a>(
 }
 
 /// The images of a pod's containers and sidecars, as exactly as the kubelet says.
-fn of_pod(pod: &Pod) -> impl Iterator<Item = String> {
+pub(crate) fn of_pod(pod: &Pod) -> impl Iterator<Item = String> {
     let sidecars = pod.spec.init_containers.iter().filter(|container| container.sidecar);
     pod.spec.containers.iter().chain(sidecars).map(|container| {
         let ids = &pod.status.image_ids;

@@ -73,6 +73,8 @@ fn run(cli: &mut Cli) -> anyhow::Result<Exit> {
         Command::Apply { args, cut, .. } => commands::apply::apply(args, *cut),
         Command::Rollback(args) => commands::apply::rollback(args),
         Command::Certificates(command) => commands::certificates::run(command),
+        Command::Token(command) => commands::token::run(command),
+        Command::Audit(args) => commands::audit::run(args),
         Command::Policy(command) => commands::policy::run(command),
         Command::Cluster(command) => commands::cluster::run(command),
         // Answered before: it has its own arguments and exit codes.

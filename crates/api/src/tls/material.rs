@@ -217,6 +217,25 @@ impl Material {
     }
 }
 
+/// What a server needs that shows browsers a certificate, and asks them for none.
+pub(crate) fn server_of_people(
+    certificate: &Path,
+    key: &Path,
+) -> Result<Arc<ServerConfig>, MaterialError> {
+    let key_bytes = key_bytes(key)?;
+    let chain = certificates(certificate, &read(certificate)?)?;
+    let secret = PrivateKeyDer::from_pem_slice(&key_bytes)
+        .map_err(|_cause| content(key, &"no private key in PEM form in it"))?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| content(certificate, &error))?
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)
+        .map_err(|error| content(certificate, &mismatch(&error)))?;
+    config.alpn_protocols = vec![HTTP.to_vec()];
+    Ok(Arc::new(config))
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
@@ -232,12 +251,18 @@ fn mismatch(error: &rustls::Error) -> String {
 }
 
 fn raw(files: &TlsFiles) -> Result<[Vec<u8>; 3], MaterialError> {
-    let failed = |cause| MaterialError::Read { path: files.key.clone(), cause };
-    let mode = std::fs::metadata(&files.key).map_err(failed)?.permissions().mode();
+    let key = key_bytes(&files.key)?;
+    Ok([read(&files.ca)?, read(&files.certificate)?, key])
+}
+
+/// The bytes of a key, if not everybody may read it.
+fn key_bytes(path: &Path) -> Result<Vec<u8>, MaterialError> {
+    let failed = |cause| MaterialError::Read { path: path.to_owned(), cause };
+    let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
     if mode & 0o007 != 0 {
-        return Err(MaterialError::Open { path: files.key.clone() });
+        return Err(MaterialError::Open { path: path.to_owned() });
     }
-    Ok([read(&files.ca)?, read(&files.certificate)?, read(&files.key)?])
+    read(path)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, MaterialError> {

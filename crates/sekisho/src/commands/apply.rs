@@ -92,7 +92,8 @@ pub(crate) fn rollback(args: &RollbackArgs) -> anyhow::Result<Exit> {
     Ok(exit(&response, false))
 }
 
-fn operator() -> String {
+/// Who we are, for the record.
+pub(crate) fn operator() -> String {
     use std::os::unix::fs::MetadataExt;
     let named = std::env::var("SUDO_USER").or_else(|_unset| std::env::var("USER"));
     let number = || std::fs::metadata("/proc/self").map(|meta| format!("uid {}", meta.uid()));

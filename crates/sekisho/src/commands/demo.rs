@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use sekisho_api::{Client, SnapshotQuery, Status, Step};
+use sekisho_api::{Access, Client, NewToken, SnapshotQuery, Status, Step};
 use sekisho_map::{Map, MapOptions};
 use sekisho_model::TimeRange;
 use sekisho_recommend::{Proposal, Scope, Template};
@@ -36,8 +36,13 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     let stop = runtime.block_on(async { Stop::new() })?;
     let began = Instant::now();
     output::note("Bringing up the lab: 2 nodes, a VM, an internet, and a web shop ...");
-    let options =
-        StackOptions { state: &args.state, socket: &args.server, manifests: None, bare: false };
+    let options = StackOptions {
+        state: &args.state,
+        socket: &args.server,
+        manifests: None,
+        bare: false,
+        web: Some(args.web_listen),
+    };
     let stack = Stack::up(&options)?;
     let shown = show(&stack, args, &stop, began);
     output::note("Taking everything down ...");
@@ -66,6 +71,7 @@ fn show(stack: &Stack, args: &DemoArgs, stop: &Stop, began: Instant) -> anyhow::
     let proposal = pipeline::propose(&history, Scope::default(), Template::LeastPrivilege);
     output::print(&recommendation(&proposal))?;
     output::print(&next_steps(args, began.elapsed()))?;
+    output::print(&format!("The same in a browser, until Ctrl-C:\n  {}\n\n", view.door()?))?;
     if args.once {
         return Ok(Exit::Done);
     }
@@ -82,6 +88,15 @@ impl View {
     fn history(&self) -> anyhow::Result<History> {
         let query = SnapshotQuery { cluster: None, range: TimeRange::ALL, step: Step::Day };
         history::call(self.client.snapshot(query)).map(History::of)
+    }
+
+    /// The address of the console, with what opens it. A browser sends nobody what comes after `#`.
+    fn door(&self) -> anyhow::Result<String> {
+        let wanted =
+            NewToken { name: "demo".to_owned(), role: Access::Operator, ..NewToken::default() };
+        let made = history::call(self.client.create_token(&wanted, "demo"))?;
+        let url = history::call(self.client.status())?.console.unwrap_or_default();
+        Ok(format!("{url}#token={}", made.token.reveal()))
     }
 
     fn map(&self, history: &History) -> Map {

@@ -21,7 +21,13 @@ pub(crate) fn run(command: &LabCommand) -> anyhow::Result<Exit> {
     match command {
         LabCommand::Up { files, bare, server, state } => {
             let manifests = if files.is_empty() { None } else { Some(input::objects(files)?) };
-            up(&StackOptions { state: &state.state, socket: server, manifests, bare: *bare })
+            up(&StackOptions {
+                state: &state.state,
+                socket: server,
+                manifests,
+                bare: *bare,
+                web: None,
+            })
         }
         LabCommand::Down { state } => down(&state.state),
         LabCommand::Status { state, output } => status(&state.state, *output),

@@ -2,6 +2,7 @@
 
 pub(crate) mod amend;
 pub(crate) mod apply;
+pub(crate) mod audit;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod connect;
@@ -22,6 +23,7 @@ pub(crate) mod recommend;
 pub(crate) mod roles;
 pub(crate) mod stack;
 pub(crate) mod status;
+pub(crate) mod token;
 pub(crate) mod tunnel;
 pub(crate) mod verify;
 pub(crate) mod yaml;

@@ -41,6 +41,7 @@ pub(crate) fn server(args: &ServerArgs, config: &Config) -> anyhow::Result<Exit>
     options.listen = args.listen.clone().unwrap_or(options.listen);
     options.tls = args.tls.over(options.tls);
     options.health_listen = args.health_listen.clone().unwrap_or(options.health_listen);
+    options.web_listen = args.web_listen.clone().unwrap_or(options.web_listen);
     options.data_dir = args.data_dir.clone().unwrap_or(options.data_dir);
     for (name, mut source) in sources(args) {
         // The source that flags name holds instead of the one that is configured.

@@ -1,6 +1,7 @@
 //! Lab, server and agents together, and their orderly end.
 
 use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -33,6 +34,8 @@ pub(crate) struct StackOptions<'a> {
     /// None = the shop scenario.
     pub(crate) manifests: Option<Vec<Object>>,
     pub(crate) bare: bool,
+    /// Where the console is served; None = nowhere.
+    pub(crate) web: Option<SocketAddr>,
 }
 
 impl Stack {
@@ -73,8 +76,14 @@ impl Stack {
         };
         let data = state.join("history");
         let journal = state.join("journal.jsonl");
-        let server =
-            [("--socket", options.socket.to_owned()), ("--data-dir", data), ("--journal", journal)];
+        let mut server = vec![
+            ("--socket", options.socket.to_owned()),
+            ("--data-dir", data),
+            ("--journal", journal),
+        ];
+        if let Some(wanted) = options.web {
+            server.push(("--web-listen", free(wanted).to_string().into()));
+        }
         self.server = Some(role("server", &server, log("server")?)?);
         self.await_server(options.socket)?;
         let mount = sekisho_system::cgroup::mount_point()?;
@@ -146,6 +155,14 @@ impl Stack {
         if let Err(error) = self.lab.down() {
             output::note(&format!("sekisho: {}", sekisho_base::error_chain(&error)));
         }
+    }
+}
+
+/// The address, or another port of it where somebody has that one.
+fn free(wanted: SocketAddr) -> SocketAddr {
+    match TcpListener::bind(wanted) {
+        Ok(_free) => wanted,
+        Err(_in_use) => SocketAddr::new(wanted.ip(), 0),
     }
 }
 

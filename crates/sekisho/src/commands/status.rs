@@ -46,6 +46,9 @@ fn table(status: &Status) -> String {
             listener.address, listener.connections, listener.not_after
         ));
     }
+    if let Some(url) = &status.console {
+        text.push_str(&format!("console: {url}\n"));
+    }
     for of_cluster in status.all() {
         if !is_alone {
             text.push_str(&format!("\ncluster {}\n", of_cluster.cluster_name));

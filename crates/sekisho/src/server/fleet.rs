@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use anyhow::Context;
 use sekisho_api::{
     Ack, AgentReport, ApplyRequest, ApplyResponse, DropPage, FlowPage, Health, ListenerFigures,
-    Order, Refusal, Revision, RollbackRequest, Service, Snapshot, SnapshotQuery, Status,
+    Order, Refusal, Revision, RollbackRequest, Service, Snapshot, SnapshotQuery, Status, Tokens,
 };
 use sekisho_model::{Batch, ClusterName, Timestamp};
 
 use super::agents::is_node_name;
+use super::people::AuditLog;
 use super::service::{ClusterServer, now};
 use super::{metrics, problems};
 use crate::config::ServerConfig;
@@ -31,6 +32,10 @@ pub(crate) struct Fleet {
     /// The listener on the network, once there is one.
     listener: OnceLock<Arc<ListenerFigures>>,
     data_dir: PathBuf,
+    /// Where the console is, if it is served.
+    web: OnceLock<String>,
+    tokens: Tokens,
+    audit: AuditLog,
     /// Clusters that are none of ours, with the last of their agents that came.
     strangers: Mutex<BTreeMap<ClusterName, Stranger>>,
 }
@@ -98,12 +103,32 @@ impl Fleet {
             members.insert(name, Arc::new(server));
         }
         let (listener, strangers) = (OnceLock::new(), Mutex::default());
-        Ok(Self { members, listener, data_dir: config.data_dir.clone(), strangers })
+        let data_dir = config.data_dir.clone();
+        let tokens = Tokens::open(&data_dir.join("tokens.json"))?;
+        let audit = AuditLog::open(&data_dir)?;
+        let web = OnceLock::new();
+        Ok(Self { members, listener, data_dir, web, tokens, audit, strangers })
     }
 
     /// All clusters, by name.
     pub(crate) fn members(&self) -> impl Iterator<Item = &Arc<ClusterServer>> {
         self.members.values()
+    }
+
+    /// Learns where the console is.
+    pub(crate) fn shows(&self, url: String) {
+        // There is one at most, and it is told once.
+        self.web.set(url).ok();
+    }
+
+    /// The tokens of people and programs.
+    pub(crate) fn all_tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// The audit log.
+    pub(crate) fn audit(&self) -> &AuditLog {
+        &self.audit
     }
 
     /// Learns of the listener on the network.
@@ -117,7 +142,8 @@ impl Fleet {
         self.members().for_each(|member| member.close());
     }
 
-    fn pick(&self, wanted: Option<&ClusterName>) -> Result<&ClusterServer, Refusal> {
+    /// The cluster that is asked for, or the only one.
+    pub(crate) fn pick(&self, wanted: Option<&ClusterName>) -> Result<&ClusterServer, Refusal> {
         pick(&self.members, wanted).map(AsRef::as_ref)
     }
 
@@ -228,6 +254,7 @@ impl Service for Fleet {
         }
         let mut status = all.remove(0);
         status.problems.extend(self.problems(status.time));
+        status.console = self.web.get().cloned();
         status.listener = self.listener.get().map(|figures| figures.status());
         status.others = all;
         status
@@ -256,11 +283,11 @@ impl Service for Fleet {
     }
 
     fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Refusal> {
-        self.pick(request.cluster.as_ref())?.apply(request)
+        self.audited_apply(request)
     }
 
     fn rollback(&self, request: RollbackRequest) -> Result<ApplyResponse, Refusal> {
-        self.pick(request.cluster.as_ref())?.rollback(request)
+        self.audited_rollback(request)
     }
 
     fn revisions(&self, cluster: Option<&ClusterName>) -> Result<Vec<Revision>, Refusal> {

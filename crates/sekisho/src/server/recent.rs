@@ -44,6 +44,13 @@ impl<T> Recent<T> {
         self.added
     }
 
+    /// What was added before number `before`, newest first, each with its number: how many were added
+    /// before it.
+    pub(crate) fn before(&self, before: u64) -> impl Iterator<Item = (u64, &T)> {
+        let numbers = (0..self.added).rev();
+        numbers.zip(self.held.iter().rev()).filter(move |(number, _)| *number < before)
+    }
+
     /// At most `count` after `cursor`; a cursor of `u64::MAX` gives none and the newest one.
     pub(crate) fn page(&self, cursor: u64, count: usize) -> Page<'_, T> {
         let oldest = self.added - self.held.len() as u64;
@@ -74,6 +81,19 @@ mod tests {
         assert_eq!(page(&recent, 3, 3), (vec![3, 4], 5, 0));
         assert_eq!(page(&recent, 5, 3), (vec![], 5, 0));
         assert_eq!(page(&recent, u64::MAX, 3), (vec![], 5, 0));
+    }
+
+    #[test]
+    fn pages_back_in_time_stay_what_they_are_while_more_comes() {
+        let mut recent = Recent::new(4);
+        recent.extend(10..14);
+        let two = |recent: &Recent<u64>, before| -> Vec<(u64, u64)> {
+            recent.before(before).take(2).map(|(number, item)| (number, *item)).collect()
+        };
+        assert_eq!(two(&recent, u64::MAX), [(3, 13), (2, 12)]);
+        recent.extend(14..15);
+        assert_eq!(two(&recent, 2), [(1, 11)], "the oldest has gone");
+        assert_eq!(two(&recent, u64::MAX), [(4, 14), (3, 13)]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use sekisho_inventory::watch::Watch;
 use sekisho_model::Timestamp;
 use sekisho_system::SystemClock;
 
+use super::console::Console;
 use super::fleet::Fleet;
 use super::images;
 use super::service::ClusterServer;
@@ -52,6 +53,10 @@ async fn serve(config: &ServerConfig, fleet: &Arc<Fleet>) -> anyhow::Result<()> 
         address => Some(sekisho_api::MetricsListener::bind(address).await?),
     };
     let listener = network_listener(config).await?;
+    let web = match config.web_listen.as_str() {
+        "" => None,
+        address => Some(sekisho_api::WebListener::bind(address, config.web_tls()?).await?),
+    };
     let probes = match config.health_listen.as_str() {
         "" => None,
         address => Some(sekisho_api::HealthListener::bind(address).await?),
@@ -76,7 +81,17 @@ async fn serve(config: &ServerConfig, fleet: &Arc<Fleet>) -> anyhow::Result<()> 
         let stop = stop.clone();
         tasks.spawn(async move { listener.serve(shared, stop.wait()).await });
     }
-    let router = sekisho_api::router(Arc::clone(fleet) as _);
+    if let Some(web) = web {
+        fleet.shows(web.url());
+        tracing::info!(
+            url = web.url(),
+            "serving the console; `sekisho token create` lets people in"
+        );
+        let router = sekisho_api::web_router(Arc::clone(fleet) as _, Arc::new(Console));
+        tasks.spawn(web.serve(router, stop.wait()));
+    }
+    let router = sekisho_api::router(Arc::clone(fleet) as _)
+        .merge(sekisho_api::operators_router(Arc::clone(fleet) as _));
     if let Some(listener) = listener {
         fleet.listens(listener.figures());
         tracing::info!(address = %listener.address(), "serving on the network");

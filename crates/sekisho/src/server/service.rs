@@ -274,6 +274,7 @@ impl ClusterServer {
             cluster: core.feed.status(),
             problems,
             listener: None,
+            console: None,
             enforcement: match &self.native {
                 Some(_) => Enforcement::Native,
                 None => Enforcement::Datapath,

@@ -89,8 +89,7 @@ fn a_new_image_that_opens_a_connection_is_noticed_and_amended_and_a_restart_is_n
     let (code, text) = product.run(&["status"]);
     println!("{text}");
     assert_eq!(code, 3, "{text}");
-    let line =
-        format!("image of {CART} changed since revision 1: docker.io/library/busybox:local@");
+    let line = format!("image of {CART} changed since revision 1: docker.io/library/busybox:local");
     assert!(text.contains(&line) && text.contains("1 would block, 1 new edge\n"), "{text}");
 
     // What was stopped is told, and allowed only on somebody's word.

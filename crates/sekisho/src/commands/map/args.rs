@@ -9,8 +9,8 @@ pub(crate) struct MapArgs {
     #[command(flatten)]
     pub(crate) history: HistoryArgs,
     /// The map as it was at this time: the 15 minutes before it.
-    #[arg(long, value_name = "WHEN", value_parser = crate::when::parse, conflicts_with_all = ["since", "until"])]
-    pub(crate) at: Option<crate::when::When>,
+    #[arg(long, value_name = "WHEN", conflicts_with_all = ["since", "until"])]
+    pub(crate) at: Option<sekisho_model::When>,
     /// What one node of the map is.
     #[arg(long, value_enum, default_value_t = GroupBy::Workload)]
     pub(crate) by: GroupBy,

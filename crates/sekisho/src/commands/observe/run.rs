@@ -1,4 +1,4 @@
-//! `sekisho observe`: flows, past and live.
+//! Prints flows, past and live.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use sekisho_model::{
 };
 use sekisho_system::wait;
 
-use super::{history, output};
-use crate::cli::{FlowOutput, ObserveArgs};
+use super::args::{FlowOutput, ObserveArgs};
+use crate::commands::{history, output};
 use crate::exit::Exit;
 
 const FLOWS_PER_CALL: usize = 5_000;

@@ -1,0 +1,43 @@
+//! The HTTP API for people and their programs, and the console beside it.
+//!
+//! What may be asked is one table ([`endpoints`]): the routes, who may ask them, their parameters and
+//! the OpenAPI document are all made of it. A [`People`] answers; who asks is an [`Account`], known by
+//! a token or by the cookie that was had for one.
+
+mod account;
+mod answers;
+mod assets;
+mod audit;
+mod endpoints;
+mod listener;
+mod openapi;
+mod operators;
+mod parameters;
+mod people;
+mod problem;
+mod question;
+mod router;
+mod secret;
+mod session;
+mod sign_in;
+mod stream;
+mod throttle;
+mod tokens;
+
+pub use account::{Access, AccessError, Account};
+pub use assets::{Asset, Assets};
+pub use audit::{AuditEntry, AuditPage, Outcome};
+pub use endpoints::{Endpoint, Parameter, endpoints};
+pub use listener::{WebListenError, WebListener, WebTls};
+pub use openapi::openapi;
+pub use operators::operators_router;
+pub use people::People;
+pub use problem::Problem;
+pub use question::{
+    ApplyQuestion, EdgeQuestion, FlowsQuestion, MapQuestion, NewToken, PageQuestion, Question,
+    RecommendQuestion, RollbackQuestion, Template, TimelineQuestion, WhatIfQuestion,
+    WorkloadQuestion,
+};
+pub use router::web_router;
+pub use secret::{NoRandomness, Secret};
+pub use tokens::{CreatedToken, TokenError, TokenInfo, Tokens};

@@ -1,0 +1,219 @@
+//! What people ask, read and checked.
+
+use std::collections::BTreeSet;
+
+use sekisho_flow::FlowFilter;
+use sekisho_map::{Grouping, Order};
+use sekisho_model::{ClusterName, TimeRange, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::Access;
+use crate::PolicyFile;
+
+/// One question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Names of the clusters.
+    Clusters,
+    /// Health and figures of the server.
+    Status,
+    /// What matters first.
+    Summary(MapQuestion),
+    /// The dependency map.
+    Map(MapQuestion),
+    /// What it has other than at an earlier time.
+    MapCompare(MapQuestion, TimeRange),
+    /// The map, laid out.
+    Scene(MapQuestion),
+    /// Connections by time and verdict.
+    Timeline(TimelineQuestion),
+    /// One edge of the map.
+    Edge(EdgeQuestion),
+    /// One workload.
+    Workload(WorkloadQuestion),
+    /// Flows in memory, newest first.
+    Flows(Box<FlowsQuestion>),
+    /// Least-privilege policies.
+    Recommend(RecommendQuestion),
+    /// What policies would have done to history.
+    WhatIf(WhatIfQuestion),
+    /// Verify, and audit.
+    Stage(ApplyQuestion),
+    /// Verify, and put in force.
+    Apply(ApplyQuestion),
+    /// Go back.
+    Rollback(RollbackQuestion),
+    /// What was put in force, when and by whom.
+    Revisions(Option<ClusterName>),
+    /// Policies in force and staged.
+    Policies(Option<ClusterName>),
+    /// Tokens.
+    Tokens,
+    /// Make a token.
+    CreateToken(NewToken),
+    /// End a token.
+    RevokeToken(String),
+    /// The audit log, newest first.
+    Audit(PageQuestion),
+}
+
+/// A map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapQuestion {
+    /// Of which cluster; None = of all.
+    pub cluster: Option<ClusterName>,
+    /// Window; an open end is now.
+    pub range: TimeRange,
+    /// What a node stands for.
+    pub grouping: Grouping,
+    /// Without DNS inside the cluster.
+    pub hide_dns: bool,
+    /// Without probes of nodes.
+    pub hide_probes: bool,
+    /// Only edges with an end in these; empty = all.
+    pub namespaces: BTreeSet<String>,
+    /// Only the first so many edges.
+    pub top: Option<usize>,
+    /// By what they are the first; by connections if None.
+    pub order: Option<Order>,
+}
+
+/// Connections by time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimelineQuestion {
+    /// Which edges, and when.
+    pub map: MapQuestion,
+    /// Parts of the window, 1 to 240.
+    pub buckets: usize,
+    /// Only edges from this node of the map.
+    pub source: Option<String>,
+    /// Only edges to this node of the map.
+    pub destination: Option<String>,
+}
+
+/// One edge of the map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeQuestion {
+    /// The map it is an edge of.
+    pub map: MapQuestion,
+    /// Id of the initiator's node.
+    pub source: String,
+    /// Id of the responder's node.
+    pub destination: String,
+}
+
+/// One workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadQuestion {
+    /// The map it is a node of, by workload.
+    pub map: MapQuestion,
+    /// Its id, `namespace/name[Kind]`.
+    pub id: String,
+}
+
+/// Flows in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowsQuestion {
+    /// Of which cluster; None = of the only one.
+    pub cluster: Option<ClusterName>,
+    /// Which.
+    pub filter: FlowFilter,
+    /// Only those older than this one; None = from the newest.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Which template a recommendation is made by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Template {
+    /// What history saw, and nothing else.
+    #[default]
+    LeastPrivilege,
+    /// A fence around each namespace.
+    RingFenceNamespace,
+    /// A fence around each application, told by this label.
+    RingFenceApplication(String),
+}
+
+/// A recommendation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecommendQuestion {
+    /// Of which cluster; None = of the only one.
+    pub cluster: Option<ClusterName>,
+    /// History it is made of.
+    pub range: TimeRange,
+    /// For which namespaces; empty = for all.
+    pub namespaces: BTreeSet<String>,
+    /// For which workload only, `namespace/name`.
+    pub workload: Option<String>,
+    /// How.
+    pub template: Template,
+    /// As YAML to apply instead of JSON.
+    pub yaml: bool,
+}
+
+/// What policies would have done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WhatIfQuestion {
+    /// In which cluster; None = in the only one.
+    pub cluster: Option<ClusterName>,
+    /// History to replay.
+    pub range: TimeRange,
+    /// Policies to add or replace.
+    pub files: Vec<PolicyFile>,
+    /// Policies that are not in `files` end.
+    pub prune: bool,
+}
+
+/// Policies to put in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplyQuestion {
+    /// What they are, and against which history they are verified.
+    pub what_if: WhatIfQuestion,
+    /// Edges accepted by name.
+    pub accept: Vec<String>,
+    /// Edges that may be blocked without being accepted by name.
+    pub max_would_block: u64,
+    /// The same for edges of which nobody knows.
+    pub max_uncertain: u64,
+    /// Rules that can't be enforced as written are left out.
+    pub allow_partial: bool,
+    /// Established connections that are denied end.
+    pub cut: bool,
+}
+
+/// Which revision to go back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollbackQuestion {
+    /// In which cluster; None = in the only one.
+    pub cluster: Option<ClusterName>,
+    /// None = the one before; 0 = no policies.
+    pub revision: Option<u64>,
+}
+
+/// A token to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// Name: 1 to 64 letters, digits, `-`, `_`, `.` or `@`.
+    pub name: String,
+    /// What it opens; to look, if nothing is said.
+    #[serde(default)]
+    pub role: Access,
+    /// Of which namespaces; None = of all.
+    #[serde(default)]
+    pub namespaces: Option<BTreeSet<String>>,
+    /// When it ends; None = never.
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
+}
+
+/// A page of a list, newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageQuestion {
+    /// Only what is older than this number; None = from the newest.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
+}

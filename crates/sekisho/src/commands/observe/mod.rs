@@ -1,0 +1,7 @@
+//! `sekisho observe`.
+
+mod args;
+mod run;
+
+pub(crate) use args::ObserveArgs;
+pub(crate) use run::run;

@@ -1,0 +1,81 @@
+//! Each question to its answer.
+
+use bytes::Bytes;
+use sekisho_api::{Account, FlowPage, FlowsQuestion, People, Question, Refusal, Service, Tokens};
+use serde::Serialize;
+
+use super::audit::Call;
+use super::scope::whole;
+use crate::server::fleet::Fleet;
+use crate::server::service::now;
+
+/// Encodes an answer.
+pub(super) fn json(answer: &impl Serialize) -> Result<Bytes, Refusal> {
+    let text = serde_json::to_vec(answer);
+    text.map(Bytes::from).map_err(|error| Refusal::Unavailable(format!("not encoded: {error}")))
+}
+
+impl People for Fleet {
+    fn tokens(&self) -> &Tokens {
+        self.all_tokens()
+    }
+
+    fn answer(&self, account: &Account, question: &Question) -> Result<Bytes, Refusal> {
+        match question {
+            Question::Clusters => json(&self.clusters()),
+            Question::Status => {
+                whole(account, "the status")?;
+                json(&self.status())
+            }
+            Question::Summary(of) => json(&self.summary(account, of)?),
+            Question::Map(of) => json(&self.map(account, of)?),
+            Question::MapCompare(of, earlier) => self.compare(account, of, *earlier),
+            Question::Scene(of) => json(&self.scene(account, of)?),
+            Question::Timeline(of) => json(&self.timeline(account, of)?),
+            Question::Edge(of) => json(&self.edge(account, of)?),
+            Question::Workload(of) => json(&self.workload(account, of)?),
+            Question::Flows(of) => json(&self.page(account, of)?),
+            Question::Recommend(of) => self.recommend(account, of),
+            Question::WhatIf(of) => json(&self.what_if(account, of)?),
+            Question::Stage(of) => {
+                json(&self.put(account, of, sekisho_api::DatapathMode::Audit)?)
+            }
+            Question::Apply(of) => {
+                json(&self.put(account, of, sekisho_api::DatapathMode::Enforce)?)
+            }
+            Question::Rollback(of) => json(&self.go_back(account, of)?),
+            Question::Revisions(cluster) => json(&self.past(account, cluster.as_ref())?),
+            Question::Policies(cluster) => json(&self.policies(account, cluster.as_ref())?),
+            Question::Tokens => {
+                whole(account, "the list of tokens")?;
+                json(&self.tokens().list())
+            }
+            Question::CreateToken(wanted) => {
+                whole(account, "making tokens")?;
+                json(&self.create_token(wanted.clone(), &account.name)?)
+            }
+            Question::RevokeToken(name) => {
+                whole(account, "revoking tokens")?;
+                self.revoke_token(name, &account.name).map(|()| Bytes::new())
+            }
+            Question::Audit(of) => {
+                whole(account, "the audit log")?;
+                json(&self.audit().page(of.before, of.limit)?)
+            }
+        }
+    }
+
+    fn follow(
+        &self,
+        account: &Account,
+        question: &FlowsQuestion,
+        cursor: u64,
+    ) -> Result<FlowPage, Refusal> {
+        self.flows_after(account, question, cursor)
+    }
+
+    fn denied(&self, who: &str, action: &str, why: &str) {
+        let call = Call { who, action, target: "" };
+        self.audit().denied(&call, why, now());
+    }
+}

@@ -1,0 +1,16 @@
+//! What the server answers people: each question of the HTTP API, from the same pipeline as the
+//! command line, cut to what the asker may see.
+
+mod answer;
+mod audit;
+mod changes;
+mod edge;
+mod flows;
+mod look;
+mod policies;
+mod scope;
+mod summary;
+mod timeline;
+mod workload;
+
+pub(crate) use audit::AuditLog;
