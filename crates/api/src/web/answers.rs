@@ -22,6 +22,11 @@ type Cell = Arc<OnceCell<Result<Bytes, Problem>>>;
 pub(crate) struct Answers(Mutex<BTreeMap<String, (Instant, Cell)>>);
 
 impl Answers {
+    /// Forgets all of them.
+    pub(crate) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The answer to `question`: one of the last second, or the one that `work` gives. Who asks
     /// meanwhile waits for it.
     pub(crate) async fn get<F>(

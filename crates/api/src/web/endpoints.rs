@@ -38,6 +38,8 @@ pub struct Endpoint {
 /// How an endpoint is answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
+    /// As [`Kind::Ask`]; who asks the same within the second gets the same answer.
+    Look(fn(&Asked<'_>) -> Result<Question, Refusal>),
     /// Read to a question, and answered by [`super::People`].
     Ask(fn(&Asked<'_>) -> Result<Question, Refusal>),
     /// Flows as they come.
@@ -190,6 +192,17 @@ const fn get(
     Endpoint { method, path, access, summary, parameters, body: None, answer, kind }
 }
 
+/// As [`get`], of what many look at and takes long.
+const fn look_at(
+    path: &'static str,
+    access: Access,
+    words: (&'static str, &'static str),
+    parameters: &'static [&'static [Parameter]],
+    ask: fn(&Asked<'_>) -> Result<Question, Refusal>,
+) -> Endpoint {
+    Endpoint { kind: Kind::Look(ask), ..get(path, access, words, parameters, ask) }
+}
+
 const fn post(
     path: &'static str,
     access: Access,
@@ -247,21 +260,21 @@ fn look() -> [Endpoint; 6] {
             &[],
             |_asked| Ok(Question::Status),
         ),
-        get(
+        look_at(
             "/summary",
             viewer,
             ("What matters first: workloads by state, new edges, what to do next.", "Summary"),
             &[CLUSTER, WINDOW, NAMESPACE, NOISE],
             |asked| asked.map().map(Question::Summary),
         ),
-        get(
+        look_at(
             "/map",
             viewer,
             ("The dependency map.", "Map"),
             &[CLUSTER, WINDOW, GROUPING, NAMESPACE, NOISE, TOP],
             |asked| asked.map().map(Question::Map),
         ),
-        get(
+        look_at(
             "/map/compare",
             viewer,
             ("What the map has other than that of an earlier window.", "MapDiff"),
@@ -272,7 +285,7 @@ fn look() -> [Endpoint; 6] {
                 Ok(Question::MapCompare(map, earlier))
             },
         ),
-        get(
+        look_at(
             "/scene",
             viewer,
             ("The map with a place for each node.", "Scene"),
@@ -285,7 +298,7 @@ fn look() -> [Endpoint; 6] {
 fn details() -> [Endpoint; 3] {
     let viewer = Access::Viewer;
     [
-        get(
+        look_at(
             "/timeline",
             viewer,
             ("Connections by time and verdict.", "Timeline"),
@@ -300,7 +313,7 @@ fn details() -> [Endpoint; 3] {
                 }))
             },
         ),
-        get(
+        look_at(
             "/edge",
             viewer,
             ("One pair of nodes: processes, ports, who decided.", "Edge"),
@@ -313,7 +326,7 @@ fn details() -> [Endpoint; 3] {
                 }))
             },
         ),
-        get(
+        look_at(
             "/workload",
             viewer,
             ("One workload: pods, peers, policies.", "Workload"),

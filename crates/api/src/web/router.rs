@@ -21,9 +21,7 @@ use super::parameters::Asked;
 use super::session::Sessions;
 use super::sign_in::{Asker, Remote, asker, session, sign_in, sign_out};
 use super::throttle::Throttle;
-use super::{
-    Access, Assets, Endpoint, People, Problem, Question, assets, endpoints, openapi, stream,
-};
+use super::{Assets, Endpoint, People, Problem, Question, assets, endpoints, openapi, stream};
 use crate::Refusal;
 
 /// Before each path of the table.
@@ -176,7 +174,7 @@ async fn answer(
     let found = match (&endpoint.kind, found) {
         // Whoever signs in anew may come with an old cookie or a wrong token.
         (Kind::SignIn | Kind::SignOut | Kind::OpenApi, _) => None,
-        (Kind::Ask(_) | Kind::Stream | Kind::Session, found) => found?,
+        (Kind::Look(_) | Kind::Ask(_) | Kind::Stream | Kind::Session, found) => found?,
     };
     let asker = permitted(&context, &endpoint, found, remote)?;
     let body = read(body).await?;
@@ -197,20 +195,26 @@ async fn answer(
             let question = flows_question(&asked)?;
             Ok(stream::begin(context, asker, question, &parts.headers).await)
         }
+        (Kind::Look(ask), Some(asker)) => {
+            let question = ask(&asked)?;
+            // What is asked, and of what it may be cut.
+            let key = format!("{:?} {}", asker.account.namespaces, parts.uri);
+            asked_of(&context, asker, question, Some(key)).await
+        }
         (Kind::Ask(ask), Some(asker)) => {
             let question = ask(&asked)?;
-            let key = cacheable(&endpoint, &asker, &parts.uri);
-            asked_of(&context, asker, question, key).await
+            let answer = asked_of(&context, asker, question, None).await;
+            if endpoint.method != Method::GET {
+                // Who changed something looks at what it is now.
+                context.answers.forget();
+            }
+            answer
         }
         // Only of endpoints that everybody may ask, and these are above.
-        (Kind::Session | Kind::Stream | Kind::Ask(_), None) => Err(Problem::internal()),
+        (Kind::Session | Kind::Stream | Kind::Look(_) | Kind::Ask(_), None) => {
+            Err(Problem::internal())
+        }
     }
-}
-
-/// By what an answer is found again within the second; None = it is made for each.
-fn cacheable(endpoint: &Endpoint, asker: &Asker, uri: &Uri) -> Option<String> {
-    let is_look = endpoint.access == Some(Access::Viewer) && endpoint.method == Method::GET;
-    is_look.then(|| format!("{:?} {uri}", asker.account.namespaces))
 }
 
 async fn asked_of(

@@ -98,6 +98,7 @@ impl Service for Memory {
             cluster: None,
             problems: Vec::new(),
             listener: None,
+            console: None,
             enforcement: sekisho_api::Enforcement::default(),
             native: None,
             images: None,

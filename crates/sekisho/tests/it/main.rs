@@ -22,3 +22,5 @@ mod roles;
 mod run;
 #[cfg(test)]
 mod story;
+#[cfg(test)]
+mod web;

@@ -1,0 +1,186 @@
+//! Every answer of the API is as the OpenAPI document says.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::http::Web;
+use super::schema::check;
+
+const POLICY: &str = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db, \
+                      namespace: shop}, spec: {podSelector: {matchLabels: {app: db}}, ingress: \
+                      [{ports: [{port: 5432}]}]}}";
+
+/// The document, and what of it was asked.
+struct Document {
+    openapi: Value,
+    asked: BTreeSet<String>,
+}
+
+impl Document {
+    /// Holds an answer to `method path` against its schema.
+    #[track_caller]
+    fn holds(&mut self, (method, path): (&str, &str), answer: &Value) {
+        let all = &self.openapi["components"]["schemas"];
+        let operation = &self.openapi["paths"][path][method];
+        assert!(operation.is_object(), "{method} {path} is not in the document");
+        let content = &operation["responses"]["200"]["content"];
+        let schema = content.as_object().unwrap().values().next().unwrap();
+        check(answer, &schema["schema"], all, path);
+        self.asked.insert(format!("{method} {path}"));
+    }
+
+    /// All that has an answer in the document.
+    fn all(&self) -> BTreeSet<String> {
+        let paths = self.openapi["paths"].as_object().unwrap().iter();
+        let operations = paths.flat_map(|(path, methods)| {
+            let methods = methods.as_object().unwrap().iter();
+            methods.map(move |(method, operation)| (format!("{method} {path}"), operation))
+        });
+        let answered = operations.filter(|(_, of)| of["responses"]["200"].is_object());
+        answered.map(|(name, _)| name).collect()
+    }
+}
+
+#[test]
+fn every_answer_is_as_the_document_says() {
+    let web = Web::start();
+    let openapi = web.get("/openapi.json").with_status(200).json();
+    let mut document = Document { openapi, asked: BTreeSet::new() };
+    let files = json!({ "files": [{ "name": "db.yaml", "text": POLICY }], "since": "1h" });
+    for path in ["/what-if", "/stage", "/apply"] {
+        for node in ["node-a", "node-b"] {
+            web.served.obey(node);
+        }
+        document.holds(("post", path), &web.post(path, &files).with_status(200).json());
+    }
+    let made =
+        web.post("/tokens", &json!({ "name": "x", "role": "author", "namespaces": ["shop"] }));
+    document.holds(("post", "/tokens"), &made.with_status(200).json());
+    let (client, db) = ("shop%2Fclient-0%5BPod%5D", "shop%2Fdb%5BPod%5D");
+    for (path, query) in [
+        ("/session", String::new()),
+        ("/clusters", String::new()),
+        ("/status", String::new()),
+        ("/summary", String::new()),
+        ("/map", "?by=process&since=1h&hide_dns=true".to_owned()),
+        ("/map/compare", "?since=1h".to_owned()),
+        ("/scene", "?by=workload".to_owned()),
+        ("/timeline", "?since=1h&buckets=12".to_owned()),
+        ("/edge", format!("?source={client}&destination={db}")),
+        ("/workload", format!("?id={db}")),
+        ("/flows", "?limit=3&to_port=5432".to_owned()),
+        ("/recommendations", "?since=1h&namespace=shop".to_owned()),
+        ("/revisions", String::new()),
+        ("/policies", String::new()),
+        ("/tokens", String::new()),
+        ("/audit", String::new()),
+    ] {
+        let answer = web.get(&format!("{path}{query}")).with_status(200).json();
+        document.holds(("get", path), &answer);
+    }
+    let signed =
+        web.raw(("POST", "/api/v1/session"), &[], &json!({ "token": web.token }).to_string());
+    document.holds(("post", "/session"), &signed.with_status(200).json());
+    for node in ["node-a", "node-b"] {
+        web.served.obey(node);
+    }
+    let back = web.post("/rollback", &json!({})).with_status(200).json();
+    document.holds(("post", "/rollback"), &back);
+    let event = web.stream("/flows/stream", &["Last-Event-ID: 0"]);
+    let data = event.filter_map(|line| Some(line.strip_prefix("data: ")?.to_owned())).next();
+    let event: Value = serde_json::from_str(&data.unwrap()).unwrap();
+    document.holds(("get", "/flows/stream"), &event);
+    document.asked.insert("get /openapi.json".to_owned());
+    assert_eq!(document.asked, document.all(), "each was asked");
+}
+
+#[test]
+fn the_map_is_the_one_of_the_command_line() {
+    let web = Web::start();
+    let (mut asked, mut told) = (web.get("/map?since=all").json(), web.served.map("0s"));
+    for map in [&mut asked, &mut told] {
+        // Both end now, and that was at two moments.
+        map["window"]["to"] = Value::Null;
+        map["completeness"] = Value::Null;
+        map["completeness_detail"] = Value::Null;
+    }
+    assert_eq!(asked, told);
+    let workload = web.get("/workload?id=shop%2Fdb%5BPod%5D").json();
+    assert_eq!(workload["inbound"].as_array().unwrap().len(), 8);
+    assert_eq!(workload["state"], "no_policy");
+    let timeline = web.get("/timeline?since=1h&buckets=6").json();
+    let sum: u64 = timeline["buckets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|bucket| bucket["allowed"].as_u64().unwrap())
+        .sum();
+    assert_eq!(sum, 80, "{timeline:#}");
+}
+
+#[test]
+fn pages_of_flows_go_back_to_the_first_without_gap_or_repetition_while_more_come() {
+    let mut web = Web::start();
+    let mut numbers = Vec::new();
+    let mut page = web.get("/flows?limit=30").json();
+    for batch in web.pair.batches(8) {
+        web.served.send(&batch).unwrap();
+    }
+    loop {
+        let flows = page["flows"].as_array().unwrap();
+        numbers.extend(flows.iter().map(|flow| flow["number"].as_u64().unwrap()));
+        let Some(next) = page["next"].as_u64() else { break };
+        page = web.get(&format!("/flows?limit=30&before={next}")).json();
+    }
+    let expected: Vec<u64> = (0..80).rev().collect();
+    assert_eq!(numbers, expected);
+}
+
+#[test]
+fn a_stream_goes_on_where_it_ended() {
+    let mut web = Web::start();
+    let seen = |web: &Web, last: &str| {
+        let after = format!("Last-Event-ID: {last}");
+        let lines: Vec<String> = web
+            .stream("/flows/stream?from_workload=shop%2Fclient-0", &[&after])
+            .take_while(|line| !line.starts_with("id: "))
+            .collect();
+        lines.iter().filter(|line| line.starts_with("event: flow")).count()
+    };
+    assert_eq!(seen(&web, "0"), 10, "one in eight of eighty");
+    for batch in web.pair.batches(16) {
+        web.served.send(&batch).unwrap();
+    }
+    assert_eq!(seen(&web, "80"), 2);
+}
+
+#[test]
+fn what_is_wrong_is_a_problem_that_names_it() {
+    let web = Web::start();
+    for (path, status, code, words) in [
+        ("/map?buy=1", 400, "invalid", "parameter `buy`"),
+        ("/map?by=planet", 400, "invalid", "`planet` is not one of"),
+        ("/map?cluster=west", 404, "unknown", "there is no cluster `west`"),
+        ("/edge?source=a&destination=b", 404, "unknown", "from `a` to `b`"),
+        ("/workload?id=db", 400, "invalid", "no id of a workload"),
+        ("/workload?id=shop%2Fx%5BPod%5D", 404, "unknown", "no workload `shop/x[Pod]`"),
+        ("/planets", 404, "unknown_path", "openapi.json"),
+    ] {
+        let reply = web.get(path).with_status(status);
+        assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{path}");
+        let problem = reply.json();
+        assert_eq!(
+            (&problem["code"], &problem["status"]),
+            (&code.into(), &status.into()),
+            "{path}"
+        );
+        assert!(problem["detail"].as_str().unwrap().contains(words), "{problem}");
+    }
+    web.by(&web.token, ("PUT", "/map"), "").with_status(405);
+    let problem =
+        web.post("/what-if", &json!({ "files": [{ "name": "a.yaml", "text": "kind: [" }] }));
+    assert!(problem.with_status(400).body.contains("a.yaml:"));
+    let large = format!("{{\"files\":[{{\"name\":\"a\",\"text\":\"{}\"}}]}}", "x".repeat(9 << 20));
+    web.by(&web.token, ("POST", "/what-if"), &large).with_status(413);
+}

@@ -1,0 +1,102 @@
+//! Who may ask what: for each right one who has it and one who has not.
+
+use serde_json::json;
+
+use super::http::Web;
+
+const CHANGES: [(&str, &str); 3] = [("POST", "/apply"), ("POST", "/rollback"), ("POST", "/tokens")];
+
+#[test]
+fn each_role_may_what_it_may_and_no_more() {
+    let web = Web::start();
+    let [viewer, author] = ["viewer", "author"].map(|role| web.make_token(&[role, "--role", role]));
+    let status = |token: &str, asked| web.by(token, asked, "{}").status;
+    for token in [&viewer, &author, &web.token] {
+        assert_eq!(status(token, ("GET", "/map")), 200);
+        assert_eq!(status("skt_wrong", ("GET", "/map")), 401);
+    }
+    assert_eq!(status(&viewer, ("GET", "/recommendations")), 403);
+    assert_eq!(status(&author, ("GET", "/recommendations")), 200);
+    assert_eq!(status(&viewer, ("POST", "/what-if")), 403);
+    assert_eq!(status(&author, ("POST", "/what-if")), 400, "it may, but there are no files");
+    for asked in CHANGES {
+        assert_eq!(status(&viewer, asked), 403, "{asked:?}");
+        assert_eq!(status(&author, asked), 403, "{asked:?}");
+        assert_ne!(status(&web.token, asked), 403, "{asked:?}");
+    }
+    assert_eq!(status(&author, ("GET", "/audit")), 403);
+    assert_eq!(status(&web.token, ("GET", "/audit")), 200);
+    web.raw(("GET", "/api/v1/map"), &[], "").with_status(401);
+    web.raw(("GET", "/api/v1/openapi.json"), &[], "").with_status(200);
+}
+
+#[test]
+fn an_account_of_other_namespaces_sees_nothing_of_these_and_changes_nothing() {
+    let web = Web::start();
+    let own = web.make_token(&["own", "--role", "operator", "-n", "shop"]);
+    let other = web.make_token(&["other", "--role", "operator", "-n", "bank"]);
+    let edges = |token: &str| {
+        let map = web.by(token, ("GET", "/map"), "").with_status(200).json();
+        map["edges"].as_array().unwrap().len()
+    };
+    assert_eq!((edges(&own), edges(&other)), (8, 0));
+    let flows = |token: &str| {
+        let page = web.by(token, ("GET", "/flows"), "").with_status(200).json();
+        page["flows"].as_array().unwrap().len()
+    };
+    assert_eq!((flows(&own), flows(&other)), (80, 0));
+    let db = ("GET", "/workload?id=shop%2Fdb%5BPod%5D");
+    assert_eq!((web.by(&own, db, "").status, web.by(&other, db, "").status), (200, 404));
+    let rules = |token: &str| {
+        let proposal = web.by(token, ("GET", "/recommendations?since=1h"), "").with_status(200);
+        proposal.json()["policies"].as_array().unwrap().len()
+    };
+    assert!(rules(&own) > 0 && rules(&other) == 0);
+    let file = |namespace: &str| {
+        let text = format!(
+            "{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: a, \
+             namespace: {namespace}}}, spec: {{podSelector: {{}}}}}}"
+        );
+        json!({ "files": [{ "name": "a.yaml", "text": text }] }).to_string()
+    };
+    for path in ["/what-if", "/stage", "/apply"] {
+        let by = |token: &str| web.by(token, ("POST", path), &file("shop"));
+        assert_eq!(by(&other).status, 403, "{path}");
+        assert_ne!(by(&own).status, 403, "{path}");
+        let pruned = file("shop").replace("}]}", "}],\"prune\":true}");
+        assert_eq!(web.by(&own, ("POST", path), &pruned).status, 403, "{path}: it ends all others");
+    }
+    for path in ["/status", "/revisions", "/tokens", "/audit"] {
+        assert_eq!(web.by(&own, ("GET", path), "").status, 403, "{path}");
+        assert_eq!(web.get(path).status, 200, "{path}");
+    }
+    assert_eq!(web.by(&own, ("POST", "/rollback"), "{}").status, 403);
+}
+
+#[test]
+fn a_token_ends_when_it_is_revoked_and_so_do_its_session_and_its_stream() {
+    let web = Web::start();
+    let token = web.make_token(&["guest"]);
+    let sign_in = json!({ "token": token }).to_string();
+    let signed = web.raw(("POST", "/api/v1/session"), &[], &sign_in).with_status(200);
+    let cookie = signed.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let cookie = format!("Cookie: {cookie}");
+    let by_cookie = || web.raw(("GET", "/api/v1/map"), &[&cookie], "").status;
+    assert_eq!((by_cookie(), web.by(&token, ("GET", "/map"), "").status), (200, 200));
+    web.served.ask(&["token", "revoke", "guest"]).with_code(0);
+    assert_eq!((by_cookie(), web.by(&token, ("GET", "/map"), "").status), (401, 401));
+    let text = web.served.ask(&["token", "list"]).with_code(0).out;
+    assert!(text.contains("root") && !text.contains("guest"), "{text}");
+    assert!(!text.contains(&web.token), "secrets are not told again");
+    assert!(!web.served.log().contains(&web.token), "nor logged");
+}
+
+#[test]
+fn who_guesses_waits() {
+    let web = Web::start();
+    for _ in 0..10 {
+        web.by("skt_guess", ("GET", "/map"), "").with_status(401);
+    }
+    let reply = web.by("skt_guess", ("GET", "/map"), "").with_status(429);
+    assert!(reply.header("retry-after").unwrap().parse::<u64>().unwrap() <= 60);
+}
