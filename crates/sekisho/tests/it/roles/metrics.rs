@@ -128,3 +128,30 @@ fn every_line_of_a_json_log_is_one_object() {
         assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
     }
 }
+
+/// Names and labels of series that a query asks for: `sekisho_...`, and what stands in `by (...)` or
+/// `$labels.`.
+fn names_in(text: &str) -> BTreeSet<String> {
+    let is_part = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+    let words = text.split(|letter| !is_part(letter));
+    words.filter(|word| word.starts_with("sekisho_")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_dashboard_and_the_alerts_ask_for_series_that_there_are() {
+    let own = env!("CARGO_MANIFEST_DIR");
+    let files = std::fs::read_dir(format!("{own}/src/server")).unwrap();
+    let source: String =
+        files.filter_map(|file| std::fs::read_to_string(file.unwrap().path()).ok()).collect();
+    let known = names_in(&source);
+    assert!(known.len() > 40, "{known:?}");
+    for file in ["grafana/sekisho.json", "prometheus/alerts.yaml"] {
+        let text = std::fs::read_to_string(format!("{own}/../../deploy/{file}")).unwrap();
+        let asked = names_in(&text);
+        assert!(asked.len() > 5, "{file}");
+        assert!(asked.is_subset(&known), "{file}: {:?}", asked.difference(&known));
+    }
+    let text = std::fs::read_to_string(format!("{own}/../../deploy/grafana/sekisho.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    assert!(dashboard["panels"].as_array().unwrap().len() > 10);
+}
