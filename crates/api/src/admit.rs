@@ -132,7 +132,7 @@ fn may_speak_for(peer: &Peer, path: &AgentPath, shared: Shared) -> Result<(), St
     let node = path.node.as_str();
     match &identity.role {
         Role::Agent(_) => at_own_cluster(identity, home, &path.cluster)?,
-        Role::Operator(_) | Role::Monitor | Role::Server => {}
+        Role::Operator(_) | Role::Viewer(_) | Role::Monitor | Role::Server => {}
     }
     match &identity.role {
         Role::Agent(None) if shared == Shared::Speaks => Ok(()),
@@ -147,7 +147,7 @@ fn may_speak_for(peer: &Peer, path: &AgentPath, shared: Shared) -> Result<(), St
              a certificate of its own, or start the agent with --node {own}",
             sekisho_base::harmless(node)
         )),
-        Role::Operator(_) | Role::Monitor | Role::Server => Err(format!(
+        Role::Operator(_) | Role::Viewer(_) | Role::Monitor | Role::Server => Err(format!(
             "`{identity}` is no agent: only an agent's certificate may report and take orders"
         )),
     }
@@ -162,7 +162,7 @@ fn may_order(peer: &Peer) -> Result<(), String> {
     };
     match &identity.role {
         Role::Operator(_) => Ok(()),
-        Role::Agent(_) | Role::Monitor | Role::Server => Err(format!(
+        Role::Agent(_) | Role::Viewer(_) | Role::Monitor | Role::Server => Err(format!(
             "`{identity}` is no operator: use an operator's certificate (--tls-cert, --tls-key)"
         )),
     }
@@ -172,6 +172,16 @@ fn may_order(peer: &Peer) -> Result<(), String> {
 fn may_monitor(peer: &Peer) -> Result<(), String> {
     match peer {
         Peer::Certified { identity, home } if identity.role == Role::Monitor => {
+            at_home(identity, home).map(|_identity| ())
+        }
+        Peer::Local | Peer::Certified { .. } | Peer::Nameless(_) => may_order(peer),
+    }
+}
+
+/// Whether `peer` may look at flows.
+pub(crate) fn may_view(peer: &Peer) -> Result<(), String> {
+    match peer {
+        Peer::Certified { identity, home } if matches!(identity.role, Role::Viewer(_)) => {
             at_home(identity, home).map(|_identity| ())
         }
         Peer::Local | Peer::Certified { .. } | Peer::Nameless(_) => may_order(peer),
@@ -257,25 +267,28 @@ mod tests {
 
     #[test]
     fn each_role_may_do_its_own_and_nothing_else() {
-        // For node-1, as an operator, as a monitor.
+        // For node-1, as an operator, as a monitor, as a viewer.
         let cases = [
-            (Peer::Local, [true, true, true]),
-            (peer("spiffe://a/agent"), [true, false, false]),
-            (peer("spiffe://a/agent/node-1"), [true, false, false]),
-            (peer("spiffe://a/agent/node-10"), [false, false, false]),
-            (peer("spiffe://a/operator/ann"), [false, true, true]),
-            (peer("spiffe://a/monitor"), [false, false, true]),
-            (peer("spiffe://a/server"), [false, false, false]),
-            (peer("spiffe://b/agent"), [false, false, false]),
-            (peer("spiffe://b/operator/ann"), [false, false, false]),
-            (peer("spiffe://b/monitor"), [false, false, false]),
-            (Peer::Nameless("why".to_owned()), [false, false, false]),
+            (Peer::Local, [true, true, true, true]),
+            (peer("spiffe://a/agent"), [true, false, false, false]),
+            (peer("spiffe://a/agent/node-1"), [true, false, false, false]),
+            (peer("spiffe://a/agent/node-10"), [false, false, false, false]),
+            (peer("spiffe://a/operator/ann"), [false, true, true, true]),
+            (peer("spiffe://a/monitor"), [false, false, true, false]),
+            (peer("spiffe://a/viewer/ui"), [false, false, false, true]),
+            (peer("spiffe://b/viewer/ui"), [false, false, false, false]),
+            (peer("spiffe://a/server"), [false, false, false, false]),
+            (peer("spiffe://b/agent"), [false, false, false, false]),
+            (peer("spiffe://b/operator/ann"), [false, false, false, false]),
+            (peer("spiffe://b/monitor"), [false, false, false, false]),
+            (Peer::Nameless("why".to_owned()), [false, false, false, false]),
         ];
         for (peer, expected) in cases {
             let found = [
                 may_speak_for(&peer, &path("default"), Shared::Speaks).is_ok(),
                 may_order(&peer).is_ok(),
                 may_monitor(&peer).is_ok(),
+                may_view(&peer).is_ok(),
             ];
             assert_eq!(found, expected, "{peer:?}");
         }

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::line::{Line, Unanswered};
 use crate::own::{Own, Proof};
-use crate::tls::{Cause, Material, explained};
+use crate::tls::{Cause, Material, Speech, explained};
 use crate::{
     Ack, AgentReport, ApplyRequest, ApplyResponse, AuditPage, CreatedToken, DropPage, FlowPage,
     MaterialError, NewToken, Order, Revision, RollbackRequest, ServerAddress, Snapshot,
@@ -479,7 +479,7 @@ impl Client {
         (host, port, tls): (&str, u16, &Tls),
         material: &Material,
     ) -> Result<Line, CallError> {
-        let config = material.client().map_err(|cause| self.unusable(cause))?;
+        let config = material.client(Speech::Http1).map_err(|cause| self.unusable(cause))?;
         let opened = Line::tls(host, port, tls.name.clone(), config).await;
         opened.map_err(|cause| match Cause::of(&cause) {
             Some(found) => self.distrust(&found),

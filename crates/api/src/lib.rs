@@ -6,11 +6,15 @@
 //!
 //! The socket's file mode (0600) is the access control on one machine. What leaves it is TLS 1.3 with
 //! a certificate at both ends, whose name says what its holder may do ([`Role`]).
+//!
+//! Hubble's clients are served by its Observer API ([`HubbleListener`]), which only reads; where somebody
+//! else has it, [`Relay`] follows.
 
 mod address;
 mod admit;
 mod client;
 mod health;
+mod hubble;
 mod images;
 mod line;
 mod listen;
@@ -25,6 +29,9 @@ mod wire;
 pub use address::{AddressError, ServerAddress};
 pub use client::{CallError, Client, ClientError};
 pub use health::{Health, HealthListenError, HealthListener};
+pub use hubble::{
+    HubbleListenError, HubbleListener, Relay, RelayError, RelayFlows, RelayTls, hubble_router,
+};
 pub use images::{ImageChange, ImageReview, VerifiedImages, WorkloadImages};
 pub use listen::{ListenError, MetricsListenError, MetricsListener, UnixSocket, serve};
 pub use native::{
@@ -45,7 +52,7 @@ pub use web::{
     operators_router, web_router,
 };
 pub use wire::{
-    Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, ClusterStatus, DatapathMode,
-    DropPage, EstablishedReport, FlowPage, IngestFigures, KindFigures, Order, PolicyFile, Revision,
-    RollbackRequest, Snapshot, SnapshotQuery, Status, Step, StoreFigures,
+    AGENT_SILENT_S, Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, ClusterStatus,
+    DatapathMode, DropPage, EstablishedReport, FlowPage, IngestFigures, KindFigures, Order,
+    PolicyFile, Revision, RollbackRequest, Snapshot, SnapshotQuery, Status, Step, StoreFigures,
 };

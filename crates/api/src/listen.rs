@@ -210,3 +210,59 @@ pub(crate) async fn converse<S>(
         tracing::debug!(%error, "connection ended early");
     }
 }
+
+/// Requests at one time on a connection of gRPC.
+const CALLS_PER_CONNECTION_MAX: u32 = 32;
+/// How often a client of gRPC that says nothing is asked whether it is there, and how long it has.
+const PING_PERIOD: Duration = Duration::from_secs(30);
+const PING_WAIT: Duration = Duration::from_secs(20);
+/// How long the calls on a connection that is to end may take.
+const CALLS_WAIT: Duration = Duration::from_secs(1);
+
+/// As [`converse`], with HTTP/2, for gRPC. Streams of answers may last as long as the connection: they
+/// find a [`Closed`] among the request's extensions, which tells them when it ends.
+pub(crate) async fn converse_grpc<S>(
+    stream: S,
+    router: Router,
+    mut closed: Closed,
+    age_max: Option<Duration>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (ending, ended) = tokio::sync::watch::channel(false);
+    let router = router.layer(axum::Extension::<Closed>(ended));
+    let service = hyper_util::service::TowerToHyperService::new(router);
+    let io = hyper_util::rt::TokioIo::new(stream);
+    // Its tasks answer single requests; without the connection they have nobody to answer.
+    let connection = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new())
+        .timer(hyper_util::rt::TokioTimer::new())
+        .max_concurrent_streams(CALLS_PER_CONNECTION_MAX)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING_PERIOD)
+        .keep_alive_timeout(PING_WAIT)
+        .serve_connection(io, service);
+    let mut connection = std::pin::pin!(connection);
+    let closing = async move { closed.wait_for(|closed| *closed).await.is_ok() };
+    let aged = async {
+        match age_max {
+            Some(age) => tokio::time::sleep(age).await,
+            None => std::future::pending().await,
+        }
+    };
+    let over = tokio::select! {
+        over = &mut connection => Some(over),
+        _closing = closing => None,
+        () = aged => None,
+    };
+    let over = match over {
+        Some(over) => over,
+        None => {
+            ending.send_replace(true);
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(CALLS_WAIT, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = over {
+        tracing::debug!(%error, "connection ended early");
+    }
+}

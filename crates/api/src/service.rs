@@ -84,6 +84,10 @@ pub trait Service: Send + Sync + 'static {
         count: usize,
     ) -> Result<DropPage, Refusal>;
 
+    /// The nodes that pods of `cluster`, each a namespace and a name, are on now; None = not known.
+    /// As many as `pods`, in their order.
+    fn nodes_of(&self, cluster: &ClusterName, pods: &[(&str, &str)]) -> Vec<Option<String>>;
+
     /// Verifies and, if that holds, puts in force.
     ///
     /// # Errors

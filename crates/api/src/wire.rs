@@ -99,6 +99,9 @@ pub struct AgentReport {
     pub certificate_old: bool,
 }
 
+/// An agent that was silent for so long is called lost, seconds.
+pub const AGENT_SILENT_S: u64 = 15;
+
 /// An agent as the server sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentStatus {
@@ -164,6 +167,12 @@ pub struct Status {
     pub gaps: Vec<String>,
     /// Flows recorded since the start.
     pub flows: u64,
+    /// Flows in memory, for `observe` and for Hubble's clients.
+    #[serde(default)]
+    pub flows_held: u64,
+    /// Flows that are held there at most.
+    #[serde(default)]
+    pub flows_held_max: u64,
     /// Revision enforced; 0 = none.
     pub revision: u64,
     /// Revision audited; 0 = none.

@@ -61,6 +61,9 @@ pub enum FormatError {
         /// What was asked for.
         name: String,
     },
+    /// It does not come in datagrams.
+    #[error("`{0}` does not come in datagrams; `netflow` does")]
+    Datagrams(Format),
     /// No format begins like this.
     #[error("no known format begins like this; --format says which one it is: {}", names())]
     Content,
@@ -98,6 +101,34 @@ impl Format {
             Self::Envoy => envoy::looks_like(head),
         };
         Self::all().find(is).ok_or(FormatError::Content)
+    }
+
+    /// Whether it is lines, each of which can be read by itself: what a syslog message can carry.
+    #[must_use]
+    pub fn is_lines(self) -> bool {
+        match self {
+            Self::Hubble | Self::AwsVpc | Self::Zeek | Self::Conntrack | Self::Envoy => true,
+            // Objects of JSON, of which each stands in a line where a log is followed.
+            Self::Gcp | Self::Azure | Self::Calico | Self::NetObserv => true,
+            Self::Pcap | Self::Netflow => false,
+        }
+    }
+
+    /// What reads its datagrams; None = it does not come in such.
+    pub(crate) fn datagrams(self) -> Option<Box<dyn Reader>> {
+        match self {
+            Self::Netflow => Some(Box::new(netflow::Datagrams::default())),
+            Self::Hubble
+            | Self::AwsVpc
+            | Self::Zeek
+            | Self::Conntrack
+            | Self::Pcap
+            | Self::Gcp
+            | Self::Azure
+            | Self::Calico
+            | Self::NetObserv
+            | Self::Envoy => None,
+        }
     }
 
     /// What reads it; `now` is when what has no time of its own was seen.

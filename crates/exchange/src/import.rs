@@ -1,11 +1,12 @@
 //! One import: bytes in, flows and losses out, everything counted.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use sekisho_flow::Directory;
 use sekisho_model::{ClusterName, Flow, LossMinute, Timestamp};
 
-use crate::format::Format;
+use crate::format::{Format, FormatError};
 use crate::reader::{Reader, Told};
 use crate::record::{Item, Reject};
 use crate::resolve::Resolver;
@@ -148,10 +149,46 @@ impl Import {
         reader.feed(piece, &mut |told| books.take(told, directory, flows));
     }
 
+    /// Takes a unit that was read elsewhere: a message, of which `sample` is shown if it is rejected.
+    pub fn take(
+        &mut self,
+        sample: &[u8],
+        says: Result<Option<Item>, Reject>,
+        directory: &dyn Directory,
+        flows: &mut Vec<Flow>,
+    ) {
+        self.books.take(Told::Unit(sample, says), directory, flows);
+    }
+
+    /// Reads a datagram, which begins and ends with what it holds; for formats that come in such.
+    pub fn datagram(
+        &mut self,
+        (sender, payload): (SocketAddr, &[u8]),
+        directory: &dyn Directory,
+        flows: &mut Vec<Flow>,
+    ) {
+        let Self { reader, books, .. } = self;
+        reader.datagram(sender, payload, &mut |told| books.take(told, directory, flows));
+    }
+
+    /// Learns what time it is: an import that goes on for long takes what came since it began.
+    pub fn tell_time(&mut self, now: Timestamp) {
+        self.books.now = now;
+    }
+
     /// Reads what is held back; appends the flows that the end of the input completes.
     pub fn end(&mut self, directory: &dyn Directory, flows: &mut Vec<Flow>) {
         let Self { reader, books, .. } = self;
         reader.end(&mut |told| books.take(told, directory, flows));
+    }
+
+    /// An import of datagrams that come over the network, each with its sender.
+    ///
+    /// # Errors
+    /// [`FormatError::Datagrams`] if `format` does not come in datagrams.
+    pub fn listening(format: Format, now: Timestamp) -> Result<Self, FormatError> {
+        let reader = format.datagrams().ok_or(FormatError::Datagrams(format))?;
+        Ok(Self { reader, ..Self::new(format, now) })
     }
 
     /// Units read so far.

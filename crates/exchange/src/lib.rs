@@ -14,6 +14,7 @@ mod frames;
 mod import;
 mod lines;
 mod networks;
+pub mod observer;
 mod reader;
 mod record;
 mod resolve;

@@ -1,5 +1,7 @@
 //! What reads bytes of one format: lines, elements of JSON documents, or frames of its own.
 
+use std::net::SocketAddr;
+
 use crate::elements::{Element, Elements};
 use crate::lines::{Line, Lines};
 use crate::record::{Item, Reject};
@@ -23,6 +25,10 @@ pub(crate) enum Told<'a> {
 pub(crate) trait Reader: Send {
     /// Reads a piece.
     fn feed(&mut self, piece: &[u8], tell: &mut dyn FnMut(Told<'_>));
+    /// Reads a datagram, which is whole; a format that does not care who sent it reads a piece.
+    fn datagram(&mut self, _sender: SocketAddr, payload: &[u8], tell: &mut dyn FnMut(Told<'_>)) {
+        self.feed(payload, tell);
+    }
     /// Reads what is held back, at the end of the input.
     fn end(&mut self, tell: &mut dyn FnMut(Told<'_>));
 }

@@ -139,6 +139,8 @@ pub(crate) struct ServerConfig {
     pub(crate) web_cert: Option<PathBuf>,
     /// Its key (PEM).
     pub(crate) web_key: Option<PathBuf>,
+    /// Address for clients of Hubble's Observer API; empty = none.
+    pub(crate) hubble_listen: String,
     /// Days of history kept.
     pub(crate) retention_days: u64,
     /// Bytes of history kept.
@@ -287,6 +289,7 @@ impl Default for ServerConfig {
             web_listen: String::new(),
             web_cert: None,
             web_key: None,
+            hubble_listen: String::new(),
             retention_days: 30,
             retention_bytes: 20 << 30,
             rotate_s: 300,

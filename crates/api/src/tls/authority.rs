@@ -203,7 +203,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let usage = match identity.role {
             Role::Server => ExtendedKeyUsagePurpose::ServerAuth,
-            Role::Agent(_) | Role::Operator(_) | Role::Monitor => {
+            Role::Agent(_) | Role::Operator(_) | Role::Viewer(_) | Role::Monitor => {
                 ExtendedKeyUsagePurpose::ClientAuth
             }
         };

@@ -5,6 +5,7 @@
 //! | `spiffe://CLUSTER/agent/NODE` | send batches and reports of NODE, ask for its orders |
 //! | `spiffe://CLUSTER/agent` | the same for every node: what a DaemonSet's one Secret can hold |
 //! | `spiffe://CLUSTER/operator/NAME` | everything that people do; NAME is written into revisions |
+//! | `spiffe://CLUSTER/viewer/NAME` | look at flows with Hubble's clients |
 //! | `spiffe://CLUSTER/monitor` | read the metrics |
 //! | `spiffe://CLUSTER/server` | be the server; opens nothing |
 //!
@@ -34,6 +35,8 @@ pub enum Role {
     Agent(Option<String>),
     /// A person or program that asks and orders, by name.
     Operator(String),
+    /// A person or program that looks at flows, by name.
+    Viewer(String),
     /// Reads the metrics.
     Monitor,
     /// The server itself.
@@ -65,7 +68,7 @@ pub enum Peer {
     Nameless(String),
 }
 
-/// A name is none of the five.
+/// A name is none of those.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// Not readable as X.509.
@@ -75,7 +78,9 @@ pub enum IdentityError {
     #[error("the certificate has {0} URI names, and must have one: spiffe://CLUSTER/ROLE")]
     Uris(usize),
     /// The URI is none of ours.
-    #[error("`{0}` is none of spiffe://CLUSTER/agent[/NODE], /operator/NAME, /monitor and /server")]
+    #[error(
+        "`{0}` is none of spiffe://CLUSTER/agent[/NODE], /operator/NAME, /viewer/NAME, /monitor and /server"
+    )]
     Form(String),
 }
 
@@ -166,6 +171,7 @@ impl FromStr for Identity {
             ["agent"] => Role::Agent(None),
             ["agent", node] if is_name(node) => Role::Agent(Some((*node).to_owned())),
             ["operator", name] if is_name(name) => Role::Operator((*name).to_owned()),
+            ["viewer", name] if is_name(name) => Role::Viewer((*name).to_owned()),
             ["monitor"] => Role::Monitor,
             ["server"] => Role::Server,
             _ => return Err(wrong()),
@@ -190,6 +196,7 @@ impl fmt::Display for Role {
             Self::Agent(None) => formatter.write_str("agent"),
             Self::Agent(Some(node)) => write!(formatter, "agent/{node}"),
             Self::Operator(name) => write!(formatter, "operator/{name}"),
+            Self::Viewer(name) => write!(formatter, "viewer/{name}"),
             Self::Monitor => formatter.write_str("monitor"),
             Self::Server => formatter.write_str("server"),
         }
@@ -220,6 +227,7 @@ mod tests {
             ("spiffe://prod.example/agent", Role::Agent(None)),
             ("spiffe://prod/agent/node-1.zone_b", Role::Agent(Some("node-1.zone_b".to_owned()))),
             ("spiffe://a/operator/Ann", Role::Operator("Ann".to_owned())),
+            ("spiffe://a/viewer/ui", Role::Viewer("ui".to_owned())),
             ("spiffe://a/monitor", Role::Monitor),
             ("spiffe://a/server", Role::Server),
         ] {
@@ -244,6 +252,7 @@ mod tests {
             "spiffe://a/agents",
             "spiffe://a/operator",
             "spiffe://a/operator/a b",
+            "spiffe://a/viewer",
             "spiffe://a/server/x",
             "spiffe://a/Monitor",
             "spiffe://a/agent?x",

@@ -28,9 +28,10 @@ use tokio_rustls::server::TlsStream;
 use super::identity::validity;
 use super::slots::{Slot, Slots};
 use super::{
-    AuthorityError, Identity, Lifetime, Material, MaterialError, Peer, Role, Signer, TlsFiles,
+    AuthorityError, Identity, Lifetime, Material, MaterialError, Peer, Role, Signer, Speech,
+    TlsFiles,
 };
-use crate::listen::{Closed, converse};
+use crate::listen::{Closed, converse, converse_grpc};
 
 /// Connections that shake hands at one time, altogether and of one address.
 const HANDSHAKES_MAX: usize = 512;
@@ -59,6 +60,7 @@ pub struct TlsListener {
     listener: TcpListener,
     address: SocketAddr,
     signer: Arc<Signer>,
+    speech: Speech,
     current: Current,
     figures: Arc<ListenerFigures>,
 }
@@ -138,7 +140,7 @@ struct Current {
 }
 
 impl Current {
-    fn load(files: &TlsFiles, signer: &Signer) -> Result<Self, TlsListenError> {
+    fn load(files: &TlsFiles, signer: &Signer, speech: Speech) -> Result<Self, TlsListenError> {
         let material = Material::load(files)?;
         let identity = material.identity()?;
         if identity.role != Role::Server {
@@ -147,7 +149,7 @@ impl Current {
                 identity: identity.to_string(),
             });
         }
-        let server = Arc::new(material.server(signer.root())?);
+        let server = Arc::new(material.server(signer.root(), speech)?);
         Ok(Self { material, server, home: identity.cluster })
     }
 }
@@ -161,7 +163,8 @@ impl TlsListener {
         let wanted: SocketAddr =
             address.parse().map_err(|_cause| TlsListenError::Address(address.to_owned()))?;
         let signer = Arc::new(Signer::make(now())?);
-        let current = Current::load(files, &signer)?;
+        let speech = Speech::Http1;
+        let current = Current::load(files, &signer, speech)?;
         let failed = |cause| TlsListenError::Bind { address: address.to_owned(), cause };
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -174,7 +177,7 @@ impl TlsListener {
             refused: AtomicU64::new(0),
             certificate: Mutex::new((current.material.lifetime, String::new())),
         });
-        Ok(Self { listener, address, signer, current, figures })
+        Ok(Self { listener, address, signer, speech, current, figures })
     }
 
     /// Where it listens.
@@ -191,6 +194,14 @@ impl TlsListener {
             signer.life_s = life_s;
         }
         self
+    }
+
+    /// Makes it speak HTTP/2 for gRPC, and nothing else.
+    pub(crate) fn for_grpc(mut self) -> Result<Self, TlsListenError> {
+        self.speech = Speech::Grpc;
+        let files = self.current.material.files().clone();
+        self.current = Current::load(&files, &self.signer, self.speech)?;
+        Ok(self)
     }
 
     /// Its figures, from now on.
@@ -245,6 +256,7 @@ impl TlsListener {
             slot,
             acceptor: TlsAcceptor::from(Arc::clone(&self.current.server)),
             home: self.current.home.clone(),
+            speech: self.speech,
             figures: Arc::clone(&self.figures),
         })
     }
@@ -254,7 +266,7 @@ impl TlsListener {
         let files = self.current.material.files().clone();
         let loaded = match self.current.material.has_changed() {
             Ok(false) => return self.figures.certificate().1.clear(),
-            Ok(true) => Current::load(&files, &self.signer),
+            Ok(true) => Current::load(&files, &self.signer, self.speech),
             Err(error) => Err(TlsListenError::from(error)),
         };
         match loaded {
@@ -341,12 +353,13 @@ struct Guest {
     slot: Slot<IpAddr>,
     acceptor: TlsAcceptor,
     home: String,
+    speech: Speech,
     figures: Arc<ListenerFigures>,
 }
 
 impl Guest {
     async fn serve(self, router: Router, closed: Closed) {
-        let Self { stream, from, slot, acceptor, home, figures } = self;
+        let Self { stream, from, slot, acceptor, home, speech, figures } = self;
         // Small answers must not wait for a full packet; without it they are only later.
         stream.set_nodelay(true).ok();
         let shaking = acceptor.accept(stream).into_fallible();
@@ -371,7 +384,10 @@ impl Guest {
         };
         figures.accepted.fetch_add(1, Ordering::Relaxed);
         let router = router.layer(axum::Extension(peer));
-        converse(tls, router, closed, Some(age)).await;
+        match speech {
+            Speech::Http1 => converse(tls, router, closed, Some(age)).await,
+            Speech::Grpc => converse_grpc(tls, router, closed, Some(age)).await,
+        }
     }
 }
 

@@ -24,7 +24,24 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 const OLD_PART: u64 = 5;
 /// ... or less than this, if the part is longer: two weeks, seconds.
 const OLD_S_MAX: u64 = 14 * 86_400;
-const HTTP: &[u8] = b"http/1.1";
+/// What is spoken on a connection (RFC 7301, IANA's names).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// Our own API.
+    Http1,
+    /// gRPC, which is HTTP/2.
+    Grpc,
+}
+
+impl Speech {
+    fn names(self) -> Vec<Vec<u8>> {
+        let name: &[u8] = match self {
+            Self::Http1 => b"http/1.1",
+            Self::Grpc => b"h2",
+        };
+        vec![name.to_vec()]
+    }
+}
 
 /// Where the files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,6 +200,7 @@ impl Material {
     pub(crate) fn server(
         &self,
         root: &CertificateDer<'static>,
+        speech: Speech,
     ) -> Result<ServerConfig, MaterialError> {
         let provider = provider();
         let mut roots = RootCertStore::clone(&self.roots);
@@ -199,12 +217,12 @@ impl Material {
             .map_err(|error| content(&self.files.certificate, &mismatch(&error)))?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        config.alpn_protocols = vec![HTTP.to_vec()];
+        config.alpn_protocols = speech.names();
         Ok(config)
     }
 
     /// What a client needs.
-    pub(crate) fn client(&self) -> Result<ClientConfig, MaterialError> {
+    pub(crate) fn client(&self, speech: Speech) -> Result<ClientConfig, MaterialError> {
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| content(&self.files.certificate, &error))?
@@ -212,7 +230,7 @@ impl Material {
             .with_client_auth_cert(self.chain.clone(), self.key.clone_key())
             .map_err(|error| content(&self.files.certificate, &mismatch(&error)))?;
         config.resumption = rustls::client::Resumption::disabled();
-        config.alpn_protocols = vec![HTTP.to_vec()];
+        config.alpn_protocols = speech.names();
         Ok(config)
     }
 }
@@ -232,8 +250,23 @@ pub(crate) fn server_of_people(
         .with_no_client_auth()
         .with_single_cert(chain, secret)
         .map_err(|error| content(certificate, &mismatch(&error)))?;
-    config.alpn_protocols = vec![HTTP.to_vec()];
+    config.alpn_protocols = Speech::Http1.names();
     Ok(Arc::new(config))
+}
+
+/// What a client needs that proves nothing: who it asks lets anybody ask.
+pub(crate) fn nameless_client(ca: &Path, speech: Speech) -> Result<ClientConfig, MaterialError> {
+    let mut roots = RootCertStore::empty();
+    for root in certificates(ca, &read(ca)?)? {
+        roots.add(root).map_err(|error| content(ca, &error))?;
+    }
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| content(ca, &error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = speech.names();
+    Ok(config)
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -86,6 +86,8 @@ impl Service for Memory {
             completeness: 0.5,
             gaps: Vec::new(),
             flows: 3,
+            flows_held: 2,
+            flows_held_max: 10,
             revision: 0,
             staged: 0,
             objects: 0,
@@ -126,6 +128,10 @@ impl Service for Memory {
         count: usize,
     ) -> Result<DropPage, Refusal> {
         Ok(DropPage { cursor: cursor + count as u64, missed: 0, drops: Vec::new() })
+    }
+
+    fn nodes_of(&self, _cluster: &ClusterName, pods: &[(&str, &str)]) -> Vec<Option<String>> {
+        pods.iter().map(|(_, pod)| pod.starts_with("cart").then(|| "node-1".to_owned())).collect()
     }
 
     fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Refusal> {

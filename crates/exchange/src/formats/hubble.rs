@@ -5,6 +5,8 @@
 //! connections: many records are one connection, at both ends and at several points of a node. It
 //! counts no bytes and knows no process.
 
+mod message;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 
@@ -71,8 +73,9 @@ enum Number {
     Text(String),
 }
 
-#[derive(Deserialize)]
-struct Flow<'a> {
+/// A flow, whichever form it came in.
+#[derive(Default, Deserialize)]
+pub(crate) struct Flow<'a> {
     #[serde(borrow)]
     time: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -118,7 +121,7 @@ struct Ip<'a> {
     destination: Cow<'a, str>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct L4 {
     #[serde(rename = "TCP", alias = "tcp")]
     tcp: Option<Ports>,
@@ -127,10 +130,14 @@ struct L4 {
     #[serde(rename = "SCTP", alias = "sctp")]
     sctp: Option<Ports>,
     #[serde(rename = "ICMPv4", alias = "icmpv4")]
-    icmp: Option<serde::de::IgnoredAny>,
+    icmp: Option<Icmp>,
     #[serde(rename = "ICMPv6", alias = "icmpv6")]
-    icmp6: Option<serde::de::IgnoredAny>,
+    icmp6: Option<Icmp>,
 }
+
+/// Of which only matters that it is there.
+#[derive(Deserialize)]
+struct Icmp {}
 
 #[derive(Default, Deserialize)]
 struct Ports {
@@ -228,7 +235,8 @@ impl Lost {
 }
 
 impl Flow<'_> {
-    fn item(&self) -> Result<Item, Reject> {
+    /// What it tells.
+    pub(crate) fn item(&self) -> Result<Item, Reject> {
         if self.kind.as_deref() == Some("SOCK") || self.verdict.as_deref() == Some("TRANSLATED") {
             return Ok(Item::Skipped("a translation at a socket, whose packets are told apart"));
         }

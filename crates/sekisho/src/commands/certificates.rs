@@ -30,7 +30,7 @@ pub(crate) enum CertificatesCommand {
     Add {
         /// The folder.
         folder: PathBuf,
-        /// `agent`, `agent/NODE`, `operator/NAME`, `monitor` or `server`.
+        /// `agent`, `agent/NODE`, `operator/NAME`, `viewer/NAME`, `monitor` or `server`.
         holder: String,
         /// For an agent: its cluster, where the server has several. Absent: the one that the server
         /// is at home in, which its agents call `default`.
@@ -205,7 +205,7 @@ fn make(args: &MakeArgs) -> anyhow::Result<Exit> {
 fn names_for<'a>(identity: &Identity, names: &'a [String]) -> &'a [String] {
     match identity.role {
         Role::Server => names,
-        Role::Agent(_) | Role::Operator(_) | Role::Monitor => &[],
+        Role::Agent(_) | Role::Operator(_) | Role::Viewer(_) | Role::Monitor => &[],
     }
 }
 

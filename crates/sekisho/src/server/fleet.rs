@@ -282,6 +282,13 @@ impl Service for Fleet {
         Ok(self.pick(cluster)?.drops(cursor, count))
     }
 
+    fn nodes_of(&self, cluster: &ClusterName, pods: &[(&str, &str)]) -> Vec<Option<String>> {
+        match self.members.get(cluster) {
+            Some(member) => member.nodes_of(pods),
+            None => vec![None; pods.len()],
+        }
+    }
+
     fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Refusal> {
         self.audited_apply(request)
     }

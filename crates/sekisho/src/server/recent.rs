@@ -51,6 +51,16 @@ impl<T> Recent<T> {
         numbers.zip(self.held.iter().rev()).filter(move |(number, _)| *number < before)
     }
 
+    /// In memory now.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// In memory at most.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// At most `count` after `cursor`; a cursor of `u64::MAX` gives none and the newest one.
     pub(crate) fn page(&self, cursor: u64, count: usize) -> Page<'_, T> {
         let oldest = self.added - self.held.len() as u64;

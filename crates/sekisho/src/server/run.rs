@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use sekisho_api::{TlsListener, UnixSocket};
+use sekisho_api::{HubbleListener, TlsListener, UnixSocket};
 use sekisho_base::Clock;
 use sekisho_inventory::attest::Attestor;
 use sekisho_inventory::watch::Watch;
@@ -57,6 +57,10 @@ async fn serve(config: &ServerConfig, fleet: &Arc<Fleet>) -> anyhow::Result<()> 
         "" => None,
         address => Some(sekisho_api::WebListener::bind(address, config.web_tls()?).await?),
     };
+    let hubble = match config.hubble_listen.as_str() {
+        "" => None,
+        address => Some(HubbleListener::bind(address, config.tls.files()?.as_ref()).await?),
+    };
     let probes = match config.health_listen.as_str() {
         "" => None,
         address => Some(sekisho_api::HealthListener::bind(address).await?),
@@ -80,6 +84,11 @@ async fn serve(config: &ServerConfig, fleet: &Arc<Fleet>) -> anyhow::Result<()> 
         let shared: Arc<dyn sekisho_api::Service> = Arc::clone(fleet) as _;
         let stop = stop.clone();
         tasks.spawn(async move { listener.serve(shared, stop.wait()).await });
+    }
+    if let Some(hubble) = hubble {
+        let address = hubble.address().map(|address| address.to_string()).unwrap_or_default();
+        tracing::info!(address, "serving Hubble's Observer API");
+        tasks.spawn(hubble.serve(Arc::clone(fleet) as _, stop.wait()));
     }
     if let Some(web) = web {
         fleet.shows(web.url());

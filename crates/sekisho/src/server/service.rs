@@ -36,7 +36,7 @@ const STATUS_WINDOW_S: u64 = 900;
 /// How often history is asked again whose files went while it was read.
 const ASKED_AGAIN_MAX: u32 = 3;
 /// An agent that was silent for so long is called lost, seconds.
-pub(crate) const SILENT_S: u64 = 15;
+pub(crate) const SILENT_S: u64 = sekisho_api::AGENT_SILENT_S;
 
 /// History, policies, orders and native enforcement of one cluster. It knows of no other: addresses
 /// and names of two clusters may be the same.
@@ -253,6 +253,8 @@ impl ClusterServer {
             completeness: completeness.ratio,
             gaps: completeness.gaps,
             flows: core.recent.added(),
+            flows_held: core.recent.held() as u64,
+            flows_held_max: core.recent.capacity() as u64,
             revision: core.enforced(),
             staged: core.staged(),
             objects: core.objects as u64,
@@ -341,6 +343,13 @@ impl ClusterServer {
         };
         let drops = page.items.into_iter().map(name).collect();
         DropPage { cursor: page.cursor, missed: page.missed, drops }
+    }
+
+    /// See [`sekisho_api::Service::nodes_of`].
+    pub(crate) fn nodes_of(&self, pods: &[(&str, &str)]) -> Vec<Option<String>> {
+        let core = self.core();
+        let node = |(namespace, pod): &(&str, &str)| core.inventory.node_of_pod(namespace, pod);
+        pods.iter().map(node).collect()
     }
 
     /// See [`sekisho_api::Service::apply`].

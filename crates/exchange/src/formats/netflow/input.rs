@@ -10,7 +10,7 @@ use super::super::pcap::capture::{Capture, Packets, Seen};
 use super::super::pcap::packet::{Decoded, decode};
 use super::message::{Messages, begins};
 use crate::frames::{FrameFormat, Step, from, hex};
-use crate::reader::Told;
+use crate::reader::{Reader, Told};
 use crate::record::{Item, Reject};
 
 /// Exporters that are told apart.
@@ -80,13 +80,42 @@ impl Packets for Datagrams {
         if !begins(segment.payload) {
             return other(tell);
         }
-        if self.exporters.len() >= EXPORTERS_MAX {
-            self.exporters.clear();
+        self.messages(segment.from.into(), segment.payload, tell);
+    }
+
+    fn end(&mut self, _tell: &mut dyn FnMut(Told<'_>)) {}
+}
+
+/// Datagrams of a socket.
+impl Reader for Datagrams {
+    fn feed(&mut self, piece: &[u8], tell: &mut dyn FnMut(Told<'_>)) {
+        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+        self.datagram(nobody, piece, tell);
+    }
+
+    fn datagram(&mut self, sender: SocketAddr, payload: &[u8], tell: &mut dyn FnMut(Told<'_>)) {
+        if begins(payload) {
+            return self.messages(sender, payload, tell);
         }
-        let number = self.exporters.insert_full(segment.from.into()).0;
+        let reject = Reject::new("a datagram that is no NetFlow 5 or 9, nor IPFIX");
+        tell(Told::Unit(hex(payload).as_bytes(), Err(reject)));
+    }
+
+    fn end(&mut self, _tell: &mut dyn FnMut(Told<'_>)) {}
+}
+
+impl Datagrams {
+    /// Reads the messages of one datagram.
+    fn messages(&mut self, sender: SocketAddr, payload: &[u8], tell: &mut dyn FnMut(Told<'_>)) {
+        if self.exporters.len() >= EXPORTERS_MAX && !self.exporters.contains(&sender) {
+            // Numbers are given anew: what was learnt of earlier exporters is not theirs any more.
+            self.exporters.clear();
+            self.messages = Messages::default();
+        }
+        let number = self.exporters.insert_full(sender).0;
         self.messages.exporter = u32::try_from(number).unwrap_or(u32::MAX);
         self.messages.cut();
-        let mut rest = segment.payload;
+        let mut rest = payload;
         while !rest.is_empty() {
             match self.messages.frame(rest, tell) {
                 Step::Took(bytes) => rest = from(rest, bytes.max(1)),
@@ -98,8 +127,6 @@ impl Packets for Datagrams {
             }
         }
     }
-
-    fn end(&mut self, _tell: &mut dyn FnMut(Told<'_>)) {}
 }
 
 fn other(tell: &mut dyn FnMut(Told<'_>)) {

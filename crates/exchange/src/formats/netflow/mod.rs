@@ -9,4 +9,4 @@ pub(crate) mod input;
 pub(crate) mod message;
 pub(crate) mod template;
 
-pub(crate) use input::{Netflow, looks_like};
+pub(crate) use input::{Datagrams, Netflow, looks_like};
