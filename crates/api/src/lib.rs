@@ -54,5 +54,6 @@ pub use web::{
 pub use wire::{
     AGENT_SILENT_S, Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, ClusterStatus,
     DatapathMode, DropPage, EstablishedReport, FlowPage, IngestFigures, KindFigures, Order,
-    PolicyFile, Revision, RollbackRequest, Snapshot, SnapshotQuery, Status, Step, StoreFigures,
+    PolicyFile, RejectFigures, Revision, RollbackRequest, Snapshot, SnapshotQuery, SourceStatus,
+    Status, Step, StoreFigures,
 };

@@ -194,6 +194,9 @@ pub struct Status {
     /// The live cluster; None if none is watched.
     #[serde(default)]
     pub cluster: Option<ClusterStatus>,
+    /// Live sources besides the agents, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceStatus>,
     /// What is wrong now, each with what to do.
     pub problems: Vec<String>,
     /// The listener that leaves the machine; None = there is none.
@@ -222,6 +225,52 @@ impl Status {
     pub fn all(&self) -> impl Iterator<Item = &Self> {
         std::iter::once(self).chain(&self.others)
     }
+}
+
+/// A live source: flows of another tool, read as they come. Counts are since the server started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Where flows come from.
+    pub from: String,
+    /// `starting`, `following`, `listening` or `waiting`.
+    pub state: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why it waits; empty = it does not.
+    pub problem: String,
+    /// Time of its latest flow.
+    pub last: Option<Timestamp>,
+    /// Units read: lines, messages, records.
+    pub units: u64,
+    /// Flows that they gave.
+    pub records: u64,
+    /// Connections that began.
+    pub connections: u64,
+    /// Understood and left out.
+    pub skipped: u64,
+    /// Not understood.
+    pub rejected: u64,
+    /// The most frequent reasons.
+    pub reasons: Vec<RejectFigures>,
+    /// Records that the source says, or its numbers show, were lost.
+    pub lost: u64,
+    /// Datagrams and connections of senders that may not send, or were too many.
+    pub refused: u64,
+    /// Connections made again; files that were rotated or cut off.
+    pub restarts: u64,
+}
+
+/// Units that were not understood for one reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectFigures {
+    /// Why.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
+    /// Beginning of the first.
+    pub sample: String,
 }
 
 /// How a live cluster is followed.

@@ -191,6 +191,12 @@ impl Import {
         Ok(Self { reader, ..Self::new(format, now) })
     }
 
+    /// The format that is read.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
     /// Units read so far.
     #[must_use]
     pub fn lines(&self) -> u64 {

@@ -13,6 +13,7 @@ use sekisho_model::ClusterName;
 use serde::Deserialize;
 
 use crate::commands::tunnel::Place;
+use crate::server::{SourceConfig, check_sources};
 
 /// Socket of the server where nothing else is said.
 pub(crate) const DEFAULT_SOCKET: &str = "/run/sekisho/server.sock";
@@ -162,6 +163,8 @@ pub(crate) struct ServerConfig {
     /// Who enforces: `datapath` (our agents) or `native` (the cluster's network plugin, from policies
     /// that the server applies to the cluster that it watches).
     pub(crate) enforcement: Enforcement,
+    /// Live sources besides the agents.
+    pub(crate) sources: Vec<SourceConfig>,
     /// Native: which Sekisho this is, where several share a cluster; each changes its own policies.
     pub(crate) installation: String,
     /// Native: seconds between two comparisons of the cluster with the revision in force.
@@ -298,6 +301,7 @@ impl Default for ServerConfig {
             agent_account: None,
             agent_certificate_s: 86_400,
             clusters: BTreeMap::new(),
+            sources: Vec::new(),
             enforcement: Enforcement::Datapath,
             installation: "sekisho".to_owned(),
             drift_check_s: 15,
@@ -373,7 +377,8 @@ impl Config {
             life_s >= AGENT_CERTIFICATE_S_MIN,
             "`server.agent_certificate_s` is {life_s}, it must be at least {AGENT_CERTIFICATE_S_MIN}"
         );
-        self.server.clusters()?;
+        let clusters = self.server.clusters()?;
+        check_sources(&self.server.sources, clusters.keys())?;
         let bytes = self.agent.ring_bytes;
         anyhow::ensure!(
             bytes.is_power_of_two() && bytes >= RING_BYTES_MIN,

@@ -33,8 +33,9 @@ use crate::{Peer, Refusal, Service};
 const STREAMS_MAX: usize = 64;
 /// Largest question, bytes.
 const QUESTION_BYTES_MAX: usize = 1 << 20;
-/// The service that `hubble status` asks the health of.
-const OBSERVER: &str = "observer.Observer";
+/// What clients ask the health of: `hubble status` calls it otherwise than its proto (cilium
+/// pkg/hubble/api/v1, ObserverServiceName).
+const SERVED: [&str; 3] = ["", "hubble.server.Observer", "observer.Observer"];
 /// `HealthCheckResponse.ServingStatus.SERVING`.
 const SERVING: i32 = 1;
 
@@ -137,9 +138,9 @@ async fn get_namespaces(State(observer): State<Observer>, request: Request) -> R
 
 async fn check(State(observer): State<Observer>, request: Request) -> Response {
     let answer: Answerer<HealthCheckRequest, _> =
-        |_service, question| match question.service.as_str() {
-            "" | OBSERVER => Ok(HealthCheckResponse { status: SERVING }),
-            _ => Err(Status::not_found("there is the service observer.Observer alone")),
+        |_service, question| match SERVED.contains(&question.service.as_str()) {
+            true => Ok(HealthCheckResponse { status: SERVING }),
+            false => Err(Status::not_found("there is the service observer.Observer alone")),
         };
     once(observer, request, answer).await
 }

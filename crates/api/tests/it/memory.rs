@@ -98,6 +98,7 @@ impl Service for Memory {
             ingest: sekisho_api::IngestFigures::default(),
             generation: 0,
             cluster: None,
+            sources: Vec::new(),
             problems: Vec::new(),
             listener: None,
             console: None,

@@ -6,7 +6,7 @@ use super::messages::{FieldMask, Flow};
 use super::wire;
 
 /// Fields of `flow.Flow` by name. What we never fill is known all the same: wanting it is no mistake.
-const FIELDS: [(&str, u64); 39] = [
+const FIELDS: [(&str, u64); 45] = [
     ("time", 1),
     ("verdict", 2),
     ("drop_reason", 3),
@@ -40,12 +40,18 @@ const FIELDS: [(&str, u64); 39] = [
     ("auth_type", 35),
     ("trace_reason", 36),
     ("node_labels", 37),
+    ("file", 38),
     ("tunnel", 39),
+    ("ip_trace_id", 40),
+    ("emitter", 41),
     ("egress_allowed_by", 21_001),
     ("ingress_allowed_by", 21_002),
     ("egress_denied_by", 21_004),
     ("ingress_denied_by", 21_005),
+    ("policy_log", 21_006),
+    ("aggregate", 21_007),
     ("Summary", 100_000),
+    ("extensions", 150_000),
 ];
 
 /// The fields that are wanted.

@@ -78,6 +78,7 @@ fn of_one(status: &Status) -> String {
     text.push('\n');
     text.push_str(&agents(status));
     text.push_str(&cluster(status));
+    text.push_str(&sources(status));
     text.push_str(&kernel_drops(status));
     for gap in &status.gaps {
         text.push_str(&format!("gap: {gap}\n"));
@@ -149,6 +150,35 @@ fn cluster(status: &Status) -> String {
     }
     text.push_str(&output::columns(&rows, &[false, true, true, true, true, true, false]));
     text
+}
+
+/// A line for each live source, and one for each reason for which it rejected something.
+fn sources(status: &Status) -> String {
+    if status.sources.is_empty() {
+        return String::new();
+    }
+    let head = ["source", "from", "state", "records", "rejected", "lost", "refused", "last flow"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let mut notes = String::new();
+    for source in &status.sources {
+        rows.push(vec![
+            source.name.clone(),
+            harmless(&source.from),
+            source.state.clone(),
+            source.records.to_string(),
+            source.rejected.to_string(),
+            source.lost.to_string(),
+            source.refused.to_string(),
+            source.last.map_or_else(|| "-".to_owned(), |last| last.to_string()),
+        ]);
+        for one in &source.reasons {
+            let (name, count, reason) = (&source.name, one.count, &one.reason);
+            let line = format!("{name}: {count} rejected: {reason}, first: {}", one.sample);
+            notes.push_str(&format!("{}\n", harmless(&line)));
+        }
+    }
+    let right = [false, false, false, true, true, true, true, false];
+    format!("\n{}{notes}", output::columns(&rows, &right))
 }
 
 /// A line for each node whose kernel dropped packets, the most frequent reason first.

@@ -16,10 +16,11 @@ use super::agents::Arrival;
 use super::cluster_feed::ClusterFeed;
 use super::damage::{self, Damaged};
 use super::derive::{Derivation, Derived};
-use super::entry;
+use super::entry::{self, Told};
 use super::problems::{Duty, Troubles};
 use super::recent::Recent;
 use super::revisions::Revisions;
+use super::sources::Resume;
 
 /// Flows kept for `observe`.
 const RECENT_FLOWS_MAX: usize = 65_536;
@@ -63,6 +64,8 @@ pub(crate) struct Core {
     pub(crate) log_damage: Vec<String>,
     pub(crate) damaged: Vec<Damaged>,
     pub(crate) counts: IngestCounts,
+    /// How far live sources came.
+    pub(crate) resume: Resume,
     data_dir: PathBuf,
     inventory_generation: u64,
     /// The cluster is not made anew before.
@@ -116,12 +119,16 @@ impl Core {
             log_damage: Vec::new(),
             damaged: damage::set_aside(data_dir),
             counts: IngestCounts::default(),
+            resume: Resume::open(data_dir)?,
             data_dir: data_dir.to_owned(),
             inventory_generation: u64::MAX,
             refresh_after: Timestamp::EPOCH,
             rotated: now,
         };
         core.log_damage = core.derivation.replay(&logs, &core.inventory, &mut core.store)?;
+        for (source, position) in core.derivation.take_positions() {
+            core.resume.note(&source, position);
+        }
         core.refresh_cluster(now);
         Ok(core)
     }
@@ -151,6 +158,23 @@ impl Core {
         self.drops.extend(dropped);
         let derived = self.derivation.take(received, batch, &self.inventory);
         self.record(&derived);
+        Ok(())
+    }
+
+    /// Makes durable what a live source told, then takes it; gives it back if that fails.
+    pub(crate) fn take_told(
+        &mut self,
+        told: Told,
+        received: Timestamp,
+    ) -> Result<(), (Told, anyhow::Error)> {
+        let durable = entry::encode_told(received, &told).and_then(|frame| self.append(&frame));
+        if let Err(error) = durable {
+            return Err((told, error));
+        }
+        if let Some(position) = told.position {
+            self.resume.note(&told.source, position);
+        }
+        self.record(&Derived { flows: told.flows, losses: told.losses });
         Ok(())
     }
 
@@ -206,7 +230,9 @@ impl Core {
 
     /// Seals what is in memory. On failure everything stays where it is and the next one retries.
     pub(crate) fn rotate(&mut self) {
-        let checkpoint = self.derivation.checkpoint();
+        // Positions first: the log that has them goes with the rotation.
+        let kept = self.resume.keep();
+        let checkpoint = kept.and_then(|()| self.derivation.checkpoint());
         let sealed = checkpoint.and_then(|bytes| Ok(self.store.rotate(&bytes)?));
         self.troubles.note(Duty::Seal, &sealed);
     }

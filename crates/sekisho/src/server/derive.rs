@@ -1,6 +1,8 @@
 //! From logged entries to flows and losses. Driven by the log alone, receive times included, so
 //! that a replay gives what was recorded before the restart.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
 use sekisho_flow::{Directory, JoinCheckpoint, JoinLimits, Joiner};
 use sekisho_model::{Batch, ClusterName, Flow, LossMinute, Timestamp};
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::agents::{Agents, Arrival};
 use super::entry;
 use super::losses::LossMeter;
+use super::sources::Position;
 
 /// Joiner, loss meter and agents: all state between log and history.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct Derivation {
     pub(crate) agents: Agents,
     /// Receive time of the last entry.
     told: Timestamp,
+    /// How far live sources came, as far as a replay tells.
+    positions: BTreeMap<String, Position>,
 }
 
 /// What a log begins with: the state after all logs before it.
@@ -49,7 +54,13 @@ impl Derivation {
             losses: LossMeter::default(),
             agents: Agents::default(),
             told: Timestamp::EPOCH,
+            positions: BTreeMap::new(),
         }
+    }
+
+    /// How far live sources came, as the replay told it.
+    pub(crate) fn take_positions(&mut self) -> BTreeMap<String, Position> {
+        std::mem::take(&mut self.positions)
     }
 
     /// Takes a durable batch that the server got at `received`; one that was taken before gives
@@ -113,6 +124,11 @@ impl Derivation {
                     FrameKind::Checkpoint => self.restore(&frame.payload)?,
                     FrameKind::Batch => {
                         let entry = entry::decode(&frame.payload)?;
+                        if let Some(told) = entry.told {
+                            store.record(&told.flows, &told.losses);
+                            self.positions.extend(told.position.map(|at| (told.source, at)));
+                            continue;
+                        }
                         let derived = match entry.batch {
                             Some(batch) => self.take(entry.received, batch, directory),
                             None => self.pass(entry.received, directory),

@@ -1,12 +1,18 @@
 //! What a frame of the ingest log holds: when the server received it, and the batch as it came
-//! over the wire. Without a batch it only tells the time. The receive time stands beside the batch,
+//! over the wire. Without a batch it only tells the time. What a live source told stands in frames of
+//! another form, already as flows. The receive time stands beside the batch,
 //! so that a replay tells the joiner the same times in the same order as the first run did.
 
 use anyhow::{Context, bail};
-use sekisho_model::{Batch, Timestamp};
+use sekisho_model::{Batch, Flow, LossMinute, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::sources::Position;
 
 /// First byte of a frame; another one is of another version of sekisho.
 const FORM: u8 = 1;
+/// First byte of a frame of a live source.
+const TOLD_FORM: u8 = 2;
 const HEADER_BYTES: usize = 9;
 
 /// A decoded frame.
@@ -16,6 +22,18 @@ pub(crate) struct Entry {
     pub(crate) received: Timestamp,
     /// None: only time passed.
     pub(crate) batch: Option<Batch>,
+    /// What a live source told; then there is no batch.
+    pub(crate) told: Option<Told>,
+}
+
+/// What a live source told, and how far it came with it.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// Name of the source.
+    pub(crate) source: String,
+    pub(crate) position: Option<Position>,
+    pub(crate) flows: Vec<Flow>,
+    pub(crate) losses: Vec<LossMinute>,
 }
 
 /// Encodes a frame; an empty `batch` only tells the time.
@@ -27,19 +45,32 @@ pub(crate) fn encode(received: Timestamp, batch: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// Encodes a frame of what a live source told.
+pub(crate) fn encode_told(received: Timestamp, told: &Told) -> anyhow::Result<Vec<u8>> {
+    let mut frame = encode(received, &postcard::to_stdvec(told).context("encode flows")?);
+    if let Some(form) = frame.first_mut() {
+        *form = TOLD_FORM;
+    }
+    Ok(frame)
+}
+
 /// Decodes a frame.
 pub(crate) fn decode(frame: &[u8]) -> anyhow::Result<Entry> {
-    let Some((&FORM, rest)) = frame.split_first() else {
+    let Some((&form @ (FORM | TOLD_FORM), rest)) = frame.split_first() else {
         bail!("a logged batch is of another version of sekisho");
     };
     let (time, batch) = rest.split_first_chunk().context("a logged batch is cut short")?;
     let received = Timestamp::from_nanos(u64::from_le_bytes(*time));
-    if batch.is_empty() {
-        return Ok(Entry { received, batch: None });
+    let another = "a logged batch is of another version of sekisho";
+    if form == TOLD_FORM {
+        let told = postcard::from_bytes(batch).context(another)?;
+        return Ok(Entry { received, batch: None, told: Some(told) });
     }
-    let batch =
-        postcard::from_bytes(batch).context("a logged batch is of another version of sekisho")?;
-    Ok(Entry { received, batch: Some(batch) })
+    if batch.is_empty() {
+        return Ok(Entry { received, batch: None, told: None });
+    }
+    let batch = postcard::from_bytes(batch).context(another)?;
+    Ok(Entry { received, batch: Some(batch), told: None })
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! Prometheus text (exposition format 0.0.4). Labels are clusters, nodes, hooks, states and the
+//! Prometheus text (exposition format 0.0.4). Labels are clusters, nodes, sources, hooks, states and the
 //! kernel's drop reasons only, so that the number of series is bounded by the number of agents. Where
 //! the server has one cluster only, the label `cluster` is left out.
 
 use std::fmt::{Display, Write};
 
-use sekisho_api::{AgentStatus, Status};
+use sekisho_api::{AgentStatus, SourceStatus, Status};
 
 use super::service::SILENT_S;
 
@@ -52,11 +52,47 @@ fn cluster(text: &mut Text, status: &Status) {
     }
     store(text, status);
     super::metrics_cluster::cluster(text, status);
+    sources(text, status);
     agents(text, status);
     certificates(text, status);
     kernel_drops(text, status);
     super::native_words::metrics(text, status);
     super::images::metrics(text, status);
+}
+
+fn sources(text: &mut Text, status: &Status) {
+    type Figure = fn(&SourceStatus) -> u64;
+    let figures: [(&str, &str, &str, Figure); 6] = [
+        ("sekisho_source_up", "gauge", "1 if the live source works.", |source| {
+            u64::from(source.problem.is_empty() && source.state != "starting")
+        }),
+        ("sekisho_source_units_total", "counter", "Lines, messages and records read.", |source| {
+            source.units
+        }),
+        ("sekisho_source_records_total", "counter", "Flows that they gave.", |source| {
+            source.records
+        }),
+        ("sekisho_source_rejected_total", "counter", "Units not understood.", |source| {
+            source.rejected
+        }),
+        ("sekisho_source_lost_total", "counter", "Records that were lost before.", |source| {
+            source.lost
+        }),
+        (
+            "sekisho_source_refused_total",
+            "counter",
+            "Datagrams and connections of senders that may not send.",
+            |source| source.refused,
+        ),
+    ];
+    for (name, kind, help, figure) in figures {
+        if !status.sources.is_empty() {
+            text.family(name, kind, help);
+        }
+        for source in &status.sources {
+            text.value(name, &[("source", &source.name)], figure(source));
+        }
+    }
 }
 
 fn store(text: &mut Text, status: &Status) {

@@ -15,6 +15,7 @@ use super::console::Console;
 use super::fleet::Fleet;
 use super::images;
 use super::service::ClusterServer;
+use super::sources;
 use crate::config::{ClusterConfig, ServerConfig};
 use crate::signals;
 
@@ -79,6 +80,11 @@ async fn serve(config: &ServerConfig, fleet: &Arc<Fleet>) -> anyhow::Result<()> 
         tasks.spawn(repeat(Arc::clone(member), MERGE_S, stop.clone(), work));
         let work = ("a look at images", review as fn(&ClusterServer));
         tasks.spawn(repeat(Arc::clone(member), images::LOOK_S, stop.clone(), work));
+    }
+    for source in &config.sources {
+        let member = fleet.members().find(|member| *member.name() == source.cluster);
+        let member = member.context("the cluster of a source is checked")?;
+        tasks.spawn(sources::follow(source, member, stop.clone()).await?);
     }
     if let Some(listener) = metrics {
         let shared: Arc<dyn sekisho_api::Service> = Arc::clone(fleet) as _;

@@ -22,6 +22,7 @@ use super::images::Reviewed;
 use super::native::Native;
 use super::policies::read_objects;
 use super::problems::Duty;
+use super::sources::Followed;
 use super::ticked::Ticked;
 use super::window::{Asked, Sources};
 use super::witness::Witness;
@@ -50,6 +51,8 @@ pub(crate) struct ClusterServer {
     reviewed: Mutex<Reviewed>,
     /// Who tells which node an agent is on; None: nobody asks.
     witness: Option<Witness>,
+    /// Flows that come from elsewhere than from agents.
+    sources: Followed,
 }
 
 impl ClusterServer {
@@ -71,6 +74,7 @@ impl ClusterServer {
             native,
             reviewed: Mutex::default(),
             witness: source.agent_account.as_ref().map(|_| Witness::default()),
+            sources: Followed::default(),
         })
     }
 
@@ -92,6 +96,11 @@ impl ClusterServer {
     /// Who tells which node an agent is on; None: nobody asks.
     pub(crate) fn witness(&self) -> Option<&Witness> {
         self.witness.as_ref()
+    }
+
+    /// Its live sources.
+    pub(crate) fn sources(&self) -> &Followed {
+        &self.sources
     }
 
     /// The state; a panic of another thread does not lock everybody out.
@@ -229,11 +238,13 @@ impl ClusterServer {
         // Before the core is locked: whoever judges flows locks these the other way round.
         let native = self.native.as_ref().map(Native::status);
         let images = self.reviewed().status();
+        let sources = self.sources.status();
         let core = self.core();
         let range = TimeRange { from: time.minus_seconds(STATUS_WINDOW_S), to: time };
         let mut problems = core.problems(time);
         problems.extend(native.iter().flat_map(super::native_words::problems));
         problems.extend(images.iter().filter_map(super::images::problem));
+        problems.extend(super::sources::problems(&sources));
         problems.extend(self.witness.iter().filter_map(|witness| witness.problem(time)));
         let mut losses = core.store.losses(range).unwrap_or_else(|error| {
             problems.push(format!("history can't be read: {}", error_chain(&error)));
@@ -274,6 +285,7 @@ impl ClusterServer {
             },
             generation: core.generation,
             cluster: core.feed.status(),
+            sources,
             problems,
             listener: None,
             console: None,
