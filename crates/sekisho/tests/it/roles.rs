@@ -8,4 +8,5 @@ pub(crate) mod halves;
 mod input;
 mod metrics;
 pub(crate) mod served;
+mod sources;
 mod tls;

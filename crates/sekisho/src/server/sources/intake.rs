@@ -185,6 +185,7 @@ impl Intake {
     /// silence is no gap. On failure everything is kept for the next try.
     pub(super) fn record(&mut self, there: bool) -> anyhow::Result<()> {
         let now = now();
+        self.show();
         let mut losses = std::mem::take(&mut self.losses);
         losses.extend(self.fresh_losses());
         if there && self.attended != now.minute() {
@@ -205,7 +206,6 @@ impl Intake {
         for import in [&mut self.strays].into_iter().chain(&mut self.import) {
             import.tell_time(now);
         }
-        self.show();
         done.map_err(|(told, error)| {
             let Told { flows, losses, position, .. } = told;
             (self.flows, self.losses, self.position) = (flows, losses, position);
