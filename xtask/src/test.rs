@@ -22,6 +22,9 @@ pub(crate) const ROOT_PACKAGES: &[&str] =
 
 /// The test programs that need a cluster, in any package.
 const CLUSTER: &str = "cluster";
+/// The test program that needs the `hubble` command, and what tells it where that is.
+const HUBBLE: &str = "hubble";
+const HUBBLE_VARIABLE: &str = "SEKISHO_TEST_HUBBLE";
 /// What tells those programs where the cluster's state is.
 pub(crate) const CLUSTER_VARIABLE: &str = "SEKISHO_TEST_CLUSTER";
 /// What tells them who can stop and start parts of it: this program.
@@ -97,7 +100,9 @@ pub(crate) fn run_all(root: &Path, options: Options, steps: &mut Steps) {
         programs = artifact::build(root, &words)?;
         // Those that a plain `cargo test` leaves out have to be asked for by name.
         programs.retain(|artifact| !needs_cluster(artifact));
-        programs.extend(artifact::build(root, &[&words[..], &["--test", CLUSTER]].concat())?);
+        for target in [CLUSTER, HUBBLE] {
+            programs.extend(artifact::build(root, &[&words[..], &["--test", target]].concat())?);
+        }
         Ok(())
     });
     if built {
@@ -117,6 +122,13 @@ fn run_programs(root: &Path, options: Options, mut programs: Vec<Artifact>, step
         python = Some(python::ensure()?);
         Ok(())
     });
+    let mut hubble = None;
+    if !options.quick {
+        steps.check("hubble command", || {
+            hubble = Some(cluster::hubble(root)?);
+            Ok(())
+        });
+    }
     for artifact in &others {
         steps.run(&name(artifact), || run_program(artifact, UNIT_LIMIT, false));
     }
@@ -129,6 +141,9 @@ fn run_programs(root: &Path, options: Options, mut programs: Vec<Artifact>, step
             steps.run(&name(artifact), || {
                 let mut program = program(artifact, true);
                 program.envs(python.iter().map(|path| (python::VARIABLE, path)));
+                if artifact.target == HUBBLE {
+                    program.envs(hubble.iter().map(|path| (HUBBLE_VARIABLE, path)));
+                }
                 watch_program(artifact, &mut program, ROOT_LIMIT)
             });
         }

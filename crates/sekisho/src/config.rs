@@ -351,7 +351,8 @@ pub(crate) fn load(named: Option<&Path>) -> anyhow::Result<Config> {
     parse(&text).with_context(|| format!("config file `{}`", path.display()))
 }
 
-fn parse(text: &str) -> anyhow::Result<Config> {
+/// Reads and checks a configuration.
+pub(crate) fn parse(text: &str) -> anyhow::Result<Config> {
     let config: Config = toml::from_str(text)?;
     config.check()?;
     Ok(config)

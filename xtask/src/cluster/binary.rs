@@ -91,6 +91,17 @@ pub(crate) fn helm(root: &Path) -> Result<PathBuf> {
     Source { name, module, modfile, package: ".", upstream }.built()
 }
 
+/// The `hubble` command, built now if it never was: for the tests of our Observer API.
+///
+/// # Errors
+/// Without a Go toolchain, or if the build fails.
+pub(crate) fn hubble(root: &Path) -> Result<PathBuf> {
+    let module = root.join("testing/hubble");
+    let modfile = module.join("go.mod");
+    let (name, upstream) = ("hubble", "github.com/cilium/cilium");
+    Source { name, module, modfile, package: ".", upstream }.built()
+}
+
 impl Source {
     fn version(&self) -> Result<String> {
         let file = &self.modfile;

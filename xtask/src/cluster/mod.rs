@@ -23,6 +23,6 @@ mod suite;
 mod up;
 mod verb;
 
-pub(crate) use binary::helm;
+pub(crate) use binary::{helm, hubble};
 pub(crate) use suite::{run as suite, with_control_plane};
 pub(crate) use verb::run;

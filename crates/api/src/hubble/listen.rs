@@ -14,7 +14,7 @@ use crate::listen::{converse_grpc, drain};
 use crate::{Peer, Service, TlsFiles, TlsListenError, TlsListener};
 
 /// Connections without TLS at one time.
-const CONNECTIONS_MAX: usize = 64;
+const CONNECTIONS_MAX: usize = 128;
 /// Pause after a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod hubble;
+#[cfg(test)]
 mod listen;
 #[cfg(test)]
 mod memory;

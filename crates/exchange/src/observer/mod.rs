@@ -12,5 +12,5 @@ mod wire;
 
 pub use filter::{Filters, RefusedFilter};
 pub use mask::{Mask, UnknownPath};
-pub use read::{read, time};
+pub use read::{digest, read, time};
 pub use tell::{Stand, flow, instant, kernel_drop, lost, stand};

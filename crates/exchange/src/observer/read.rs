@@ -1,8 +1,11 @@
 //! What a Hubble server tells, as the importer of Hubble's JSON reads it: one meaning for both forms.
 
+use std::hash::BuildHasher as _;
+
+use prost::Message as _;
 use sekisho_model::Timestamp;
 
-use super::messages::{GetFlowsResponse, Time, Told};
+use super::messages::{Flow, GetFlowsResponse, Time, Told};
 use crate::formats::hubble;
 use crate::record::{Item, Reject};
 
@@ -30,4 +33,10 @@ pub fn time(time: &Time) -> Option<Timestamp> {
     let nanos = u64::try_from(time.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
     let all = seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?;
     Some(Timestamp::from_nanos(all)).filter(|at| *at <= Timestamp::MAX)
+}
+
+/// A number by which a flow is known again: equal flows have the same, others most likely another.
+#[must_use]
+pub fn digest(flow: &Flow) -> u64 {
+    foldhash::quality::FixedState::default().hash_one(flow.encode_to_vec())
 }

@@ -19,6 +19,8 @@ mod json;
 #[cfg(test)]
 mod netflow;
 #[cfg(test)]
+mod observer;
+#[cfg(test)]
 mod pcap;
 #[cfg(test)]
 mod samples;

@@ -163,6 +163,13 @@ impl Intake {
         self.strays.take(sample, says, &core.inventory, &mut self.flows);
     }
 
+    /// Counts records that never came to be read.
+    pub(super) fn lose(&mut self, records: u64) {
+        if records > 0 {
+            self.take(b"", Ok(Some(Item::Lost { at: Some(now()), records })));
+        }
+    }
+
     /// Throws away what was read again only to know what came before.
     pub(super) fn forget(&mut self) {
         self.flows.clear();

@@ -33,7 +33,9 @@ pub(super) async fn run(socket: UdpSocket, senders: Vec<IpNet>, mut worker: Work
             batch = datagrams.next() => (batch, false),
         };
         let due = batch.is_empty();
+        let dropped = if due { datagrams.newly_dropped() } else { 0 };
         let read = worker.run(move |intake| {
+            intake.lose(dropped);
             batch.iter().for_each(|(sender, payload)| intake.datagram(*sender, payload));
             intake.is_full()
         });

@@ -323,4 +323,29 @@ mod tests {
             source(text).unwrap();
         }
     }
+
+    #[test]
+    fn the_examples_of_the_manual_are_good_and_its_table_and_the_schema_have_every_key() {
+        for text in [
+            include_str!("../../../../../docs/sources.md"),
+            include_str!("../../../../../docs/hubble.md"),
+        ] {
+            let example = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+            crate::config::parse(example).unwrap();
+        }
+        let schema = include_str!("../../../../../deploy/config.schema.json");
+        let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+        let items = &schema["properties"]["server"]["properties"]["sources"]["items"];
+        assert_eq!(items["additionalProperties"], false);
+        let manual = include_str!("../../../../../docs/config.md");
+        let manual = manual.split("\n## ").find(|part| part.starts_with("[[server.sources]]"));
+        let source: SourceConfig = toml::from_str("name = 'a'\nfrom = 'file:///x'").unwrap();
+        let keys = serde_json::to_value(&source).unwrap();
+        let keys: Vec<&String> = keys.as_object().unwrap().keys().collect();
+        for key in &keys {
+            assert!(items["properties"][key.as_str()].is_object(), "{key} is not in the schema");
+            assert!(manual.unwrap().contains(&format!("| `{key}` |")), "{key} is not in config.md");
+        }
+        assert_eq!(items["properties"].as_object().unwrap().len(), keys.len());
+    }
 }

@@ -5,13 +5,12 @@
 //! known by its bytes. After a restart of the server it goes on right after the last flow in history.
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
 use sekisho_api::{Relay, RelayError, RelayFlows};
 use sekisho_base::error_chain;
 use sekisho_exchange::observer::messages::{GetFlowsResponse, Told};
-use sekisho_exchange::observer::{read, time};
+use sekisho_exchange::observer::{digest, read, time};
 use sekisho_exchange::{Format, Import};
 use sekisho_model::Timestamp;
 
@@ -60,13 +59,11 @@ impl Seen {
     fn is_new(&mut self, response: &GetFlowsResponse) -> bool {
         let Some(Told::Flow(flow)) = &response.told else { return true };
         let Some(at) = flow.time.as_ref().and_then(time) else { return true };
-        // Without a key: the same in each run, and no secret. A clock that is ahead moves nothing.
-        let mut hasher = DefaultHasher::new();
-        format!("{flow:?}").hash(&mut hasher);
-        let name = (at, hasher.finish());
+        let name = (at, digest(flow));
         if self.again_to.is_some_and(|to| at <= to) && self.flows.contains(&name) {
             return false;
         }
+        // A clock that is ahead moves nothing.
         let at = at.min(now());
         let last = self.last.map_or(at, |last| last.max(at));
         self.last = Some(last);

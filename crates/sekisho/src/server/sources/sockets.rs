@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -23,6 +24,8 @@ pub(super) struct Datagrams {
     senders: Vec<IpNet>,
     buffer: Vec<u8>,
     shown: Shown,
+    /// What the kernel had dropped at the last look.
+    dropped: u64,
 }
 
 /// A datagram and its sender.
@@ -36,7 +39,7 @@ pub(super) fn may_send(senders: &[IpNet], address: IpAddr) -> bool {
 
 impl Datagrams {
     pub(super) fn new(socket: UdpSocket, senders: Vec<IpNet>, shown: Shown) -> Self {
-        Self { socket, senders, buffer: vec![0; DATAGRAM_BYTES_MAX], shown }
+        Self { socket, senders, buffer: vec![0; DATAGRAM_BYTES_MAX], shown, dropped: 0 }
     }
 
     /// Waits for datagrams; gives all that are there, up to a bound, and none if the read failed.
@@ -58,9 +61,30 @@ impl Datagrams {
         batch
     }
 
+    /// Datagrams that the kernel dropped since the last call, because they came faster than they were
+    /// read.
+    pub(super) fn newly_dropped(&mut self) -> u64 {
+        let Some(dropped) = dropped_by_kernel(&self.socket) else { return 0 };
+        let new = dropped.saturating_sub(self.dropped);
+        self.dropped = dropped;
+        new
+    }
+
     async fn failed(&self, error: &io::Error) -> Vec<Datagram> {
         self.shown.say("waiting", &format!("read a datagram: {error}"));
         tokio::time::sleep(READ_PAUSE).await;
         Vec::new()
     }
+}
+
+/// What the kernel dropped of a socket's datagrams since it was opened (linux v6.18
+/// Documentation/networking/proc_net_udp: last column; the tenth is the socket's inode).
+fn dropped_by_kernel(socket: &UdpSocket) -> Option<u64> {
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).ok()?;
+    let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+    let table = if socket.local_addr().ok()?.is_ipv4() { "udp" } else { "udp6" };
+    let text = std::fs::read_to_string(format!("/proc/net/{table}")).ok()?;
+    let mut rows = text.lines().map(|line| line.split_ascii_whitespace());
+    let row = rows.find(|row| row.clone().nth(9) == Some(inode))?;
+    row.last()?.parse().ok()
 }

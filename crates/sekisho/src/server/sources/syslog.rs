@@ -44,6 +44,10 @@ pub(super) async fn run_udp(socket: UdpSocket, terms: Terms, mut worker: Worker,
             batch = datagrams.next() => (batch, false),
         };
         let due = over || batch.is_empty();
+        let dropped = if due { datagrams.newly_dropped() } else { 0 };
+        if worker.run(move |intake| intake.lose(dropped)).await.is_none() {
+            return;
+        }
         let messages = batch.into_iter().map(|(_sender, message)| Ok(message)).collect();
         if work(&mut worker, (messages, format), due, &stop).await.is_none() || over {
             return;

@@ -1,7 +1,7 @@
 //! Follows a file of lines as it grows, is rotated (another file takes its name) or cut off.
 //!
-//! It begins at the file's beginning. After a restart of the server it goes on where it was, and reads
-//! what stands before that again, without recording it, for heads and for connections that go on.
+//! It begins at the file's beginning. After a restart of the server it goes on where it was, also if the
+//! file was renamed within its folder meanwhile, and reads what stands before that again, without recording it, for heads and for connections that go on.
 //! A file that is cut off and grows beyond where it was between two looks (half a second) is taken for
 //! the same one: rotate by renaming where that matters.
 
@@ -28,6 +28,8 @@ const LINE_BYTES_MAX: usize = 2 << 20;
 /// Bytes at the beginning of a file that are read again after a restart; of a longer part only the head.
 const AGAIN_BYTES_MAX: u64 = 64 << 20;
 const HEAD_BYTES: u64 = 64 << 10;
+/// Files beside it that are looked at for one that was renamed.
+const NEIGHBOURS_MAX: usize = 10_000;
 
 /// A file that is followed.
 struct Tail {
@@ -37,6 +39,8 @@ struct Tail {
     reads: Option<Format>,
     open: Option<Open>,
     resume: Option<Position>,
+    /// Why the file at hand can't be read; empty = it can.
+    unread: String,
 }
 
 struct Open {
@@ -65,7 +69,8 @@ enum Look {
 pub(super) async fn run(path: PathBuf, format: Option<Format>, mut worker: Worker, stop: Stop) {
     let begin = |intake: &mut Intake| (intake.resumes_at(), intake.shown.clone());
     let Some((resume, shown)) = worker.run(begin).await else { return };
-    let mut tail = Tail { path, format, reads: None, open: None, resume };
+    let unread = String::new();
+    let mut tail = Tail { path, format, reads: None, open: None, resume, unread };
     loop {
         let looked = worker.run(move |intake| (tail.look(intake), tail)).await;
         let Some((look, back)) = looked else { return };
@@ -125,8 +130,10 @@ impl Tail {
         if !known && let Err(why) = begin(intake, (self.format, &mut self.reads), &open.held) {
             // What is read later may tell; until then no more than a line is held.
             open.held.truncate(LINE_BYTES_MAX);
+            self.unread.clone_from(&why);
             return Look::Waiting(why);
         }
+        self.unread.clear();
         let lines: Vec<u8> = open.held.drain(..lines).collect();
         intake.piece(&lines);
         let reached = open.offset - open.held.len() as u64;
@@ -146,12 +153,14 @@ impl Tail {
         let same =
             now.as_ref().is_ok_and(|now| (now.dev(), now.ino()) == (open.device, open.inode));
         let cut_off = same && now.as_ref().is_ok_and(|now| now.len() < open.offset);
-        match now {
-            // Renamed, and the next one is not there yet.
-            Err(_) => return Look::End,
-            Ok(_) if same && !cut_off => return Look::End,
-            Ok(_) => {}
+        // Renamed, and the next one is not there yet; or nothing happened.
+        if now.is_err() || (same && !cut_off) {
+            return match self.unread.as_str() {
+                "" => Look::End,
+                why => Look::Waiting(why.to_owned()),
+            };
         }
+        self.unread.clear();
         if self.reads.is_some() {
             intake.piece(&std::mem::take(&mut open.held));
             intake.end_of_file();
@@ -186,7 +195,9 @@ fn begin(
 
 impl Open {
     fn at(path: &Path, resume: Option<Position>) -> io::Result<Self> {
-        let file = File::open(path)?;
+        // Rotated while nobody looked: what is left of the old one comes first.
+        let renamed = resume.and_then(|at| renamed(path, at));
+        let file = File::open(renamed.as_deref().unwrap_or(path))?;
         let about = file.metadata()?;
         if !about.is_file() {
             return Err(io::Error::other("it is no regular file"));
@@ -220,4 +231,17 @@ impl Open {
         self.offset += read as u64;
         Ok(read)
     }
+}
+
+/// Where the file of `position` is now, if it lies beside `path` under another name.
+fn renamed(path: &Path, position: Position) -> Option<PathBuf> {
+    let Position::File { device, inode, .. } = position else { return None };
+    let is = |path: &Path| {
+        std::fs::metadata(path).is_ok_and(|about| (about.dev(), about.ino()) == (device, inode))
+    };
+    if is(path) {
+        return None;
+    }
+    let entries = std::fs::read_dir(path.parent()?).ok()?.take(NEIGHBOURS_MAX).flatten();
+    entries.map(|entry| entry.path()).find(|path| is(path))
 }

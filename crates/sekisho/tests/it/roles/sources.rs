@@ -156,8 +156,11 @@ fn a_file_is_followed_through_growth_rotation_truncation_and_a_restart() {
     let status = await_source(&served, |source| source.records == 23 && source.rejected == 1);
     assert!(status.reasons.iter().any(|one| one.sample.contains("what is this")), "{status:?}");
     assert_eq!(connections(&served.map(&tomorrow())), 23);
+    // It grows and is rotated while nobody follows.
     served.kill();
-    append(&path, &lines(23..30));
+    append(&path, &lines(23..27));
+    std::fs::rename(&path, folder.path().join("flows.log.2")).unwrap();
+    append(&path, &lines(27..30));
     served.up();
     let all = || connections(&served.map(&tomorrow()));
     let came = wait::until(Duration::from_secs(20), || (all() >= 30).then_some(()));
