@@ -200,16 +200,6 @@ impl Inventory {
         live.map(|(key, _)| (key.1.clone(), key.2.clone())).collect()
     }
 
-    /// The node that a pod which is there now was put on; None = there is no such pod, or it waits.
-    #[must_use]
-    pub fn node_of_pod(&self, namespace: &str, name: &str) -> Option<String> {
-        let key = ("Pod".to_owned(), namespace.to_owned(), name.to_owned());
-        match self.history.objects.get(&key)?.current()?.as_ref() {
-            Object::Pod(pod) => pod.spec.node_name.clone(),
-            _ => None,
-        }
-    }
-
     /// The objects that were there at `at`, pods that had ended left out, by kind, namespace, name.
     #[must_use]
     pub fn objects_at(&self, at: Timestamp) -> Vec<Object> {

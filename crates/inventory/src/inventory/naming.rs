@@ -79,6 +79,16 @@ impl Owners for Inventory {
 }
 
 impl Inventory {
+    /// The node that a pod which is there now was put on; None = there is no such pod, or it waits.
+    #[must_use]
+    pub fn node_of_pod(&self, namespace: &str, name: &str) -> Option<String> {
+        let key = ("Pod".to_owned(), namespace.to_owned(), name.to_owned());
+        match self.history.objects.get(&key)?.current()?.as_ref() {
+            Object::Pod(pod) => pod.spec.node_name.clone(),
+            _ => None,
+        }
+    }
+
     /// The owner of the object `key` as it was known before a change of it; None = the object was
     /// not known.
     pub(super) fn known_owner(&self, key: &ObjectKey) -> Option<Option<OwnerRef>> {
