@@ -69,17 +69,8 @@ async fn serve(config: &ServerConfig, fleet: &Arc<Fleet>) -> anyhow::Result<()> 
     tracing::info!(socket = %config.socket.display(), data = %config.data_dir.display(), "serving");
     let stop = signals::Stop::new()?;
     let mut tasks = tokio::task::JoinSet::new();
-    // Each on its own: what one waits for, others need not.
     for member in fleet.members() {
-        tasks.spawn(tick(Arc::clone(member), config.clone(), stop.clone()));
-        if member.native().is_some() {
-            let work = ("a look at the cluster", look as fn(&ClusterServer));
-            tasks.spawn(repeat(Arc::clone(member), config.drift_check_s, stop.clone(), work));
-        }
-        let work = ("merging history", merge as fn(&ClusterServer));
-        tasks.spawn(repeat(Arc::clone(member), MERGE_S, stop.clone(), work));
-        let work = ("a look at images", review as fn(&ClusterServer));
-        tasks.spawn(repeat(Arc::clone(member), images::LOOK_S, stop.clone(), work));
+        begin_work(&mut tasks, member, config, &stop);
     }
     for source in &config.sources {
         let member = fleet.members().find(|member| *member.name() == source.cluster);
@@ -118,6 +109,25 @@ async fn serve(config: &ServerConfig, fleet: &Arc<Fleet>) -> anyhow::Result<()> 
     sekisho_api::serve(socket, router, stop.wait()).await;
     while tasks.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Starts what the server does for a cluster beside answering, each on its own: what one waits for,
+/// others need not.
+fn begin_work(
+    tasks: &mut tokio::task::JoinSet<()>,
+    member: &Arc<ClusterServer>,
+    config: &ServerConfig,
+    stop: &signals::Stop,
+) {
+    tasks.spawn(tick(Arc::clone(member), config.clone(), stop.clone()));
+    if member.native().is_some() {
+        let work = ("a look at the cluster", look as fn(&ClusterServer));
+        tasks.spawn(repeat(Arc::clone(member), config.drift_check_s, stop.clone(), work));
+    }
+    let work = ("merging history", merge as fn(&ClusterServer));
+    tasks.spawn(repeat(Arc::clone(member), MERGE_S, stop.clone(), work));
+    let work = ("a look at images", review as fn(&ClusterServer));
+    tasks.spawn(repeat(Arc::clone(member), images::LOOK_S, stop.clone(), work));
 }
 
 /// Starts to watch the API server of each cluster that has one.
