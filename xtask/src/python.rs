@@ -9,7 +9,7 @@ use crate::{run, workspace};
 /// Names the Python to test programs.
 pub(crate) const VARIABLE: &str = "SEKISHO_TEST_PYTHON";
 /// Exactly these, so that a test means the same next year.
-const LIBRARIES: &[&str] = &["duckdb==2.0.0", "pytz==2025.2"];
+const LIBRARIES: &[&str] = &["duckdb==2.0.0", "pytz==2025.2", "chdb==4.4.0", "chdb-core==26.9.0"];
 
 /// Makes it once, from PyPI; a complete one needs no network.
 ///

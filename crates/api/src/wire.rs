@@ -134,6 +134,35 @@ pub struct StoreFigures {
     pub hot_rows: u64,
     /// Why it is degraded; empty = healthy.
     pub degraded: String,
+    /// How shipping to ClickHouse goes; None = nothing is shipped.
+    #[serde(default)]
+    pub archive: Option<ArchiveFigures>,
+}
+
+/// How shipping of history to ClickHouse goes. Rows are pairs of edge and minute.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveFigures {
+    /// Segments that it has.
+    pub segments: u64,
+    /// Rows in these.
+    pub rows: u64,
+    /// Sealed segments that wait on the server's disk.
+    pub waiting_segments: u64,
+    /// Rows in these.
+    pub waiting_rows: u64,
+    /// Seconds since the last minute of the oldest of these; 0 if none waits.
+    pub waiting_s: u64,
+    /// Segments that retention deleted before they were shipped.
+    pub lost_segments: u64,
+    /// Rows in these.
+    pub lost_rows: u64,
+    /// End of the time of which only ClickHouse has all; None = the folder has all, or it was never
+    /// asked.
+    pub only_there_until: Option<Timestamp>,
+    /// Why the last turn failed; empty = it went well.
+    pub error: String,
+    /// Since when turns fail.
+    pub failing_since: Option<Timestamp>,
 }
 
 /// What became of batches since the server started.

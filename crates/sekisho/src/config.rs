@@ -13,7 +13,7 @@ use sekisho_model::ClusterName;
 use serde::Deserialize;
 
 use crate::commands::tunnel::Place;
-use crate::server::{SourceConfig, check_sources};
+use crate::server::{Shipping, SourceConfig, check_sources};
 
 /// Socket of the server where nothing else is said.
 pub(crate) const DEFAULT_SOCKET: &str = "/run/sekisho/server.sock";
@@ -174,6 +174,51 @@ pub(crate) struct ServerConfig {
     /// Native: seconds that the plugin has to bring a policy into force before traffic that it denies
     /// is called not enforced.
     pub(crate) enforce_grace_s: u64,
+    /// Where history goes that outgrows the data folder.
+    pub(crate) clickhouse: ClickHouseConfig,
+}
+
+/// `[server.clickhouse]`.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ClickHouseConfig {
+    /// `http://HOST[:8123]` or `https://HOST[:8443]`; empty = none.
+    pub(crate) url: String,
+    /// The database for our tables.
+    pub(crate) database: String,
+    pub(crate) user: String,
+    /// File with the password.
+    pub(crate) password_file: Option<PathBuf>,
+    /// Authorities that may have signed its certificate.
+    pub(crate) ca: Option<PathBuf>,
+    /// Whether a password may go to another machine over plain HTTP.
+    pub(crate) plaintext: bool,
+    /// The cluster, in ClickHouse's sense, on which the tables are made.
+    pub(crate) cluster: Option<String>,
+    /// Days of history kept there.
+    pub(crate) ttl_days: u32,
+    /// Rows of one insert at most.
+    pub(crate) batch_rows: usize,
+    /// Seconds that one request may take.
+    pub(crate) timeout_s: u64,
+}
+
+impl Default for ClickHouseConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            database: "sekisho".to_owned(),
+            user: "default".to_owned(),
+            password_file: None,
+            ca: None,
+            plaintext: false,
+            cluster: None,
+            ttl_days: 400,
+            batch_rows: 500_000,
+            timeout_s: 60,
+        }
+    }
 }
 
 /// `[server.clusters.NAME]`: where the objects of a cluster come from. With neither, its agents are
@@ -225,6 +270,14 @@ impl Default for Kubernetes {
 }
 
 impl ServerConfig {
+    /// Days for which the names in history are needed: as long as some store has it.
+    pub(crate) fn named_days(&self) -> u64 {
+        match self.clickhouse.url.is_empty() {
+            true => self.retention_days,
+            false => self.retention_days.max(self.clickhouse.ttl_days.into()),
+        }
+    }
+
     /// All clusters, by name, with where their objects come from. Without any that has a name it is
     /// `default` alone, be it followed or not.
     pub(crate) fn clusters(&self) -> anyhow::Result<BTreeMap<ClusterName, ClusterConfig>> {
@@ -307,6 +360,7 @@ impl Default for ServerConfig {
             drift_check_s: 15,
             repair: false,
             enforce_grace_s: 30,
+            clickhouse: ClickHouseConfig::default(),
         }
     }
 }
@@ -380,6 +434,8 @@ impl Config {
         );
         let clusters = self.server.clusters()?;
         check_sources(&self.server.sources, clusters.keys())?;
+        let name = ClusterName::default();
+        Shipping::open(&self.server.clickhouse, &name).context("[server.clickhouse]")?;
         let bytes = self.agent.ring_bytes;
         anyhow::ensure!(
             bytes.is_power_of_two() && bytes >= RING_BYTES_MIN,

@@ -14,7 +14,7 @@
 use std::path::PathBuf;
 
 use sekisho_model::{EdgeKey, EdgeStats, Flow, Reporters, TimeRange, Timestamp};
-use sekisho_store::{FlowStore, LocalStore, StoreLimits};
+use sekisho_store::{FlowSink, FlowStore, LocalStore, StoreLimits};
 
 #[path = "measured/clock.rs"]
 mod clock;

@@ -85,6 +85,11 @@ impl Compaction {
         self.parts.len()
     }
 
+    /// The logs of these, first and last.
+    pub(crate) fn logs(&self) -> Option<(u64, u64)> {
+        Some((self.parts.first()?.logs.0, self.parts.last()?.logs.1))
+    }
+
     /// Pairs of edge and minute in these.
     #[must_use]
     pub fn rows(&self) -> u64 {

@@ -463,6 +463,26 @@ pub(crate) fn counts(
     Ok(())
 }
 
+/// The ids of the rows of `batch`.
+pub(crate) fn ids(batch: &RecordBatch) -> Result<Vec<EdgeId>, SegmentError> {
+    let ids: &FixedSizeBinaryArray = column(batch, ID)?;
+    let id = |row: usize| EdgeId::of_bytes(ids.value(row)).ok_or(SegmentError::Column(ID));
+    (0..batch.num_rows()).map(id).collect()
+}
+
+/// Gives each row of minutes that names its edge by id to `visit`.
+pub(crate) fn minutes(
+    batch: &RecordBatch,
+    mut visit: impl FnMut(EdgeId, Timestamp, EdgeStats),
+) -> Result<(), SegmentError> {
+    let minutes = Times::of(batch, MINUTE)?;
+    let stats = StatsReader::of(batch)?;
+    for (row, id) in ids(batch)?.into_iter().enumerate() {
+        visit(id, minutes.time(row), stats.stats(row));
+    }
+    Ok(())
+}
+
 /// Gives each loss of `batch` to `visit`.
 pub(crate) fn losses(
     batch: &RecordBatch,

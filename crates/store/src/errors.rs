@@ -105,6 +105,9 @@ pub enum ScanError {
         #[source]
         cause: SegmentError,
     },
+    /// ClickHouse was asked for another window, or for days and not for minutes.
+    #[error("this was not asked of ClickHouse before")]
+    NotFetched,
 }
 
 /// Segments could not be merged; they are as before.
@@ -132,7 +135,7 @@ impl ScanError {
             Self::Segment { cause: SegmentError::Io(cause), .. } => {
                 cause.kind() == io::ErrorKind::NotFound
             }
-            Self::Segment { .. } | Self::TooMany { .. } => false,
+            Self::Segment { .. } | Self::TooMany { .. } | Self::NotFetched => false,
         }
     }
 }

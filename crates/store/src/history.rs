@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sekisho_model::{EdgeDay, EdgeMinute, EdgeStats, Flow, LossMinute, TimeRange, Timestamp};
 
+use crate::clickhouse::DaySum;
 use crate::loss::Losses;
 use crate::reader::Runs;
 use crate::segment::Segment;
@@ -11,13 +12,19 @@ use crate::sums::{Caps, Sums, overlaps};
 use crate::totals::{Keys, Totals};
 use crate::{ScanError, SegmentError, StoreLimits, StoreStatus};
 
-/// The record and query side of a flow store, which other back ends implement too.
-pub trait FlowStore {
+/// What flows go into.
+pub trait FlowSink {
     /// Takes flows and losses into the newest generation. Each flow counts in the minute of its
     /// `stats.last_seen`; its moments are kept to the millisecond. Not durable by itself: the log
     /// is.
     fn record(&mut self, flows: &[Flow], losses: &[LossMinute]);
+}
 
+/// Segments of all logs: the first log is 1.
+const ALL_LOGS: u64 = 0;
+
+/// What is asked for flows: the folder, or the folder and ClickHouse joined.
+pub trait FlowStore {
     /// Returns one row per edge and day, summed over all minutes that overlap `range`. Rows of one
     /// edge are neighbours, by day; the order of edges means nothing, and is the same for the same
     /// history.
@@ -25,12 +32,15 @@ pub trait FlowStore {
     /// # Errors
     /// [`ScanError`] if a part of the history cannot be read; there is no partial answer.
     fn edges(&self, range: TimeRange) -> Result<Vec<EdgeDay>, ScanError> {
-        self.question(range).answer()
+        self.question(range)?.answer()
     }
 
     /// The question of [`Self::edges`], to be answered while the store goes on: what is in memory is
     /// taken now, files are read later.
-    fn question(&self, range: TimeRange) -> Question;
+    ///
+    /// # Errors
+    /// [`ScanError::NotFetched`] if it can't be asked here.
+    fn question(&self, range: TimeRange) -> Result<Question, ScanError>;
 
     /// Returns one row per edge and minute for all minutes that overlap `range`, sorted by source,
     /// destination, port, the rest of the key, minute.
@@ -61,6 +71,11 @@ pub struct Question {
 }
 
 impl Question {
+    /// Adds what another store has of the window.
+    pub(crate) fn add(&mut self, sum: &DaySum) {
+        self.totals.add_day(sum);
+    }
+
     /// Reads the files. Takes long where there is much; needs nothing of the store meanwhile.
     ///
     /// # Errors
@@ -86,21 +101,23 @@ pub(crate) trait Embedded {
     fn complete(&self, status: &mut StoreStatus);
 }
 
-impl<T: Embedded> FlowStore for T {
+impl<T: Embedded> FlowSink for T {
     fn record(&mut self, flows: &[Flow], losses: &[LossMinute]) {
         self.history_mut().record(flows, losses);
     }
+}
 
-    fn question(&self, range: TimeRange) -> Question {
-        self.history().question(range)
+impl<T: Embedded> FlowStore for T {
+    fn question(&self, range: TimeRange) -> Result<Question, ScanError> {
+        Ok(self.history().question(range, ALL_LOGS))
     }
 
     fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError> {
-        self.history().scan(range)
+        self.history().scan(range, (ALL_LOGS, &[]))
     }
 
     fn losses(&self, range: TimeRange) -> Result<Vec<LossMinute>, ScanError> {
-        self.history().losses(range)
+        self.history().losses(range, ALL_LOGS)
     }
 
     fn status(&self) -> StoreStatus {
@@ -168,17 +185,31 @@ impl History {
         Ok(())
     }
 
-    pub(crate) fn question(&self, range: TimeRange) -> Question {
+    /// The segments of logs after `after` that may have something in `range`.
+    fn segments_in(&self, range: TimeRange, after: u64) -> impl Iterator<Item = &Segment> {
+        let segments = self.segments.iter().filter(move |segment| segment.logs.0 > after);
+        segments.filter(move |segment| segment.meets(range))
+    }
+
+    pub(crate) fn question(&self, range: TimeRange, after: u64) -> Question {
         let mut totals = Totals::default();
         self.hot.total(range, &mut totals);
-        let segments = self.segments.iter().filter(|segment| segment.meets(range));
+        let segments = self.segments_in(range, after);
         let (segments, keys) = (segments.cloned().collect(), Arc::clone(&self.keys));
         Question { range, segments, totals, keys }
     }
 
-    pub(crate) fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError> {
+    /// `more` are rows of what lies in logs up to `after`.
+    pub(crate) fn scan(
+        &self,
+        range: TimeRange,
+        (after, more): (u64, &[EdgeMinute]),
+    ) -> Result<Vec<EdgeMinute>, ScanError> {
         let mut sums = Sums::new(None);
-        for segment in self.segments.iter().filter(|segment| segment.meets(range)) {
+        for row in more {
+            sums.add(&row.key, row.minute, &row.stats);
+        }
+        for segment in self.segments_in(range, after) {
             scan(segment, range, &mut sums).map_err(|cause| unreadable(segment, cause))?;
             self.bound_scan(&sums)?;
         }
@@ -192,9 +223,13 @@ impl History {
         if sums.rows() > limit { Err(ScanError::TooMany { limit }) } else { Ok(()) }
     }
 
-    pub(crate) fn losses(&self, range: TimeRange) -> Result<Vec<LossMinute>, ScanError> {
+    pub(crate) fn losses(
+        &self,
+        range: TimeRange,
+        after: u64,
+    ) -> Result<Vec<LossMinute>, ScanError> {
         let mut losses = Losses::default();
-        for segment in self.segments.iter().filter(|segment| segment.meets(range)) {
+        for segment in self.segments_in(range, after) {
             segment.losses(range, &mut losses).map_err(|cause| unreadable(segment, cause))?;
         }
         for loss in self.hot_losses.rows(range) {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use sekisho_base::error_chain;
 use sekisho_model::Timestamp;
 
+use crate::clickhouse::Cursor;
 use crate::history::{Embedded, FlowStore, History};
 use crate::layout::Layout;
 use crate::log::{self, Log, ReplayedLog};
@@ -31,9 +32,9 @@ const FUTURE_S_MAX: u64 = 86_400;
 /// The embedded store, open for writing. Holds the lock of its folder until dropped.
 #[derive(Debug)]
 pub struct LocalStore {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     limits: StoreLimits,
-    history: History,
+    pub(crate) history: History,
     log: Log,
     /// Older logs whose rows are in the hot generation, with their bytes, oldest first.
     older: Vec<(u64, u64)>,
@@ -41,6 +42,10 @@ pub struct LocalStore {
     retired: Vec<u64>,
     /// Segments that were merged into others and are not removed yet.
     replaced: Vec<(u64, u64)>,
+    /// Logs of the segments that are being merged, as far as is known.
+    pub(crate) merging: Option<(u64, u64)>,
+    /// What was shipped to ClickHouse; None = nothing ever was.
+    pub(crate) archive: Option<Cursor>,
     append_fault: Option<String>,
     rotate_fault: Option<String>,
     damaged: Vec<String>,
@@ -140,6 +145,8 @@ impl LocalStore {
             older,
             retired: Vec::new(),
             replaced: Vec::new(),
+            merging: None,
+            archive: Cursor::read(folder)?,
             append_fault: None,
             rotate_fault: None,
             damaged,
@@ -249,9 +256,15 @@ impl LocalStore {
 
     /// Segments that should become one at `now`; None if all is well.
     #[must_use]
-    pub fn compaction(&self, now: Timestamp) -> Option<Compaction> {
+    pub fn compaction(&mut self, now: Timestamp) -> Option<Compaction> {
+        self.merging = None;
         // The parts of the last one may not be gone yet.
-        if self.replaced.is_empty() { compact::plan(&self.history.segments, now) } else { None }
+        if !self.replaced.is_empty() {
+            return None;
+        }
+        let plan = self.mergeable().iter().find_map(|segments| compact::plan(segments, now))?;
+        self.merging = plan.logs();
+        Some(plan)
     }
 
     /// Takes over what a [`Compaction`] made. If one of its parts was removed meanwhile, it is
@@ -262,6 +275,7 @@ impl LocalStore {
     /// what was removed.
     pub fn adopt(&mut self, compacted: Compacted) -> Result<(), RetentionError> {
         let Compacted { parts, merged } = compacted;
+        self.merging = None;
         let is_held = |logs: &(u64, u64)| self.history.segments.iter().any(|s| s.logs == *logs);
         if !parts.iter().all(is_held) {
             return merged.remove();
@@ -314,7 +328,7 @@ impl LocalStore {
         self.history.segments.sort_by_key(|segment| (age_of(segment.minutes), segment.logs));
         let mut removed = 0;
         let mut bytes = self.status().bytes;
-        while let Some(oldest) = self.history.segments.first() {
+        while let Some(oldest) = self.history.segments.first().cloned() {
             let expired = age_of(oldest.minutes) < horizon || bytes > bytes_max;
             // A log outlives its segment never: it would be replayed.
             let held = |id: &u64| oldest.logs.0 <= *id && *id <= oldest.logs.1;
@@ -325,6 +339,10 @@ impl LocalStore {
             for logs in self.replaced.iter().filter(|logs| segment::is_part(**logs, oldest.logs)) {
                 segment::remove(&oldest.folder, *logs)?;
             }
+            self.note_removal(&oldest).map_err(|error| RetentionError {
+                path: oldest.path(),
+                cause: io::Error::other(error_chain(&error)),
+            })?;
             oldest.remove()?;
             bytes = bytes.saturating_sub(oldest.bytes);
             self.history.segments.remove(0);

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use sekisho_base::error_chain;
+use sekisho_model::Timestamp;
 
+use crate::clickhouse::Cursor;
 use crate::history::{Embedded, History};
 use crate::local::{covers, folders, layout_of, read_logs};
 use crate::log::{self, ReplayedLog};
@@ -16,6 +18,15 @@ pub struct ReadOnlyStore {
     log_bytes: u64,
     logs: usize,
     damaged: Vec<String>,
+    elsewhere_until: Option<Timestamp>,
+}
+
+impl ReadOnlyStore {
+    /// End of the time of which ClickHouse may have something that the folder has not.
+    #[must_use]
+    pub fn elsewhere_until(&self) -> Option<Timestamp> {
+        self.elsewhere_until
+    }
 }
 
 /// Opens the store in `folder` for reading, also while another process writes to it, and returns
@@ -46,7 +57,8 @@ pub fn open_read_only(
     let frames = replay.iter().flat_map(|log| &log.frames);
     let log_bytes = frames.map(|frame| frame.payload.len() as u64).sum();
     let (history, logs) = (History::new(limits, listing.segments), replay.len());
-    Ok((ReadOnlyStore { history, log_bytes, logs, damaged }, replay))
+    let elsewhere_until = Cursor::read(folder)?.and_then(|cursor| cursor.elsewhere_until);
+    Ok((ReadOnlyStore { history, log_bytes, logs, damaged, elsewhere_until }, replay))
 }
 
 impl Embedded for ReadOnlyStore {

@@ -10,6 +10,7 @@ use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use sekisho_model::{EdgeDay, EdgeKey, EdgeStats, TimeRange, Timestamp};
 
 use crate::by_id::ById;
+use crate::clickhouse::DaySum;
 use crate::columns::{COUNTS, EDGE, FLAGS, HOUR, MINUTE, SEEN};
 use crate::decode::{EdgeHead, HEAD};
 use crate::layout::Layout;
@@ -100,6 +101,13 @@ impl Totals {
         let position = self.position(id);
         self.set_key(position, key);
         self.add_at(position, minute.day(), hour_bit(minute), stats);
+    }
+
+    /// Adds a day of an edge.
+    pub(crate) fn add_day(&mut self, sum: &DaySum) {
+        let position = self.position(sum.id);
+        self.set_key(position, &sum.key);
+        self.add_at(position, sum.day, sum.hours, &sum.stats);
     }
 
     /// Adds what a segment has in `range`.

@@ -12,7 +12,7 @@ use crate::tidy::tree::File;
 const OWNERS: &[(&str, &[&str])] = &[
     ("aya", &["sekisho-observe", "sekisho-enforce"]),
     ("axum", &["sekisho-api"]),
-    ("hyper*", &["sekisho-api"]),
+    ("hyper*", &["sekisho-api", "sekisho-store"]),
     ("kube*", &["sekisho-inventory", "sekisho-enforce"]),
     ("k8s-openapi", &["sekisho-inventory", "sekisho-enforce"]),
     ("tonic*", &["sekisho-inventory", "sekisho-api"]),
@@ -22,12 +22,15 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["sekisho-store"]),
     ("clickhouse", &["sekisho-store"]),
     ("clap*", &["sekisho"]),
-    ("rustls*", &["sekisho-api"]),
-    ("tokio-rustls", &["sekisho-api"]),
+    ("rustls*", &["sekisho-api", "sekisho-store"]),
+    ("tokio-rustls", &["sekisho-api", "sekisho-store"]),
     ("rcgen", &["sekisho-api"]),
     ("x509-parser", &["sekisho-api"]),
     ("time", &["sekisho-api"]),
-    ("tokio*", &["sekisho", "sekisho-api", "sekisho-inventory", "sekisho-enforce"]),
+    (
+        "tokio*",
+        &["sekisho", "sekisho-api", "sekisho-inventory", "sekisho-enforce", "sekisho-store"],
+    ),
     ("anyhow", &["sekisho", "xtask"]),
     ("tracing-subscriber", &["sekisho"]),
 ];

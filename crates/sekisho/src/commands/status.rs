@@ -1,6 +1,6 @@
 //! `sekisho status`.
 
-use sekisho_api::{ImageReview, Status};
+use sekisho_api::{ArchiveFigures, ImageReview, Status};
 use sekisho_base::harmless;
 
 use super::connect::ServerArg;
@@ -74,6 +74,7 @@ fn of_one(status: &Status) -> String {
     if let Some(found) = &status.native {
         text.push_str(&native::status(found, status.time));
     }
+    text.push_str(&status.store.archive.as_ref().map(archive_line).unwrap_or_default());
     text.push_str(&status.images.as_ref().map(new_images).unwrap_or_default());
     text.push('\n');
     text.push_str(&agents(status));
@@ -84,6 +85,29 @@ fn of_one(status: &Status) -> String {
         text.push_str(&format!("gap: {gap}\n"));
     }
     text
+}
+
+/// A line for what is shipped to ClickHouse.
+fn archive_line(figures: &ArchiveFigures) -> String {
+    let mut line = format!(
+        "ClickHouse: {} segments shipped ({} rows), {} wait",
+        figures.segments, figures.rows, figures.waiting_segments
+    );
+    if figures.waiting_segments > 0 {
+        line.push_str(&format!(
+            " ({} rows, the oldest for {} s)",
+            figures.waiting_rows, figures.waiting_s
+        ));
+    }
+    if figures.lost_segments > 0 {
+        let (segments, rows) = (figures.lost_segments, figures.lost_rows);
+        line.push_str(&format!(", {segments} were deleted before that ({rows} rows)"));
+    }
+    if let Some(until) = figures.only_there_until {
+        line.push_str(&format!("; only there: before {until}"));
+    }
+    line.push('\n');
+    line
 }
 
 /// A line for each workload whose image is new, and what the replay since said.

@@ -10,7 +10,7 @@ use sekisho_inventory::watch::Watch;
 use sekisho_manifest::Object;
 use sekisho_model::{Batch, ClusterName, DropRecord, Flow, Half, Timestamp};
 use sekisho_policy::Cluster;
-use sekisho_store::{FlowStore, LocalStore, StoreLimits};
+use sekisho_store::{FlowSink, LocalStore, StoreLimits};
 
 use super::agents::Arrival;
 use super::cluster_feed::ClusterFeed;
@@ -278,9 +278,10 @@ impl Core {
         }
     }
 
-    /// Drops history beyond the given age and size, and agents that are not in it any more.
-    pub(crate) fn retain(&mut self, now: Timestamp, age_s: u64, bytes_max: u64) {
-        let horizon = now.minus_seconds(age_s);
+    /// Drops history beyond the given age and size, and names and agents that no history needs any
+    /// more.
+    pub(crate) fn retain(&mut self, now: Timestamp, (age_s, named_s): (u64, u64), bytes_max: u64) {
+        let horizon = now.minus_seconds(named_s);
         let retained =
             self.store.apply_retention(now, age_s, bytes_max).map_err(anyhow::Error::from);
         self.troubles.note(Duty::Retain, &retained);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use sekisho_flow::{Directory, JoinCheckpoint, JoinLimits, Joiner};
 use sekisho_model::{Batch, ClusterName, Flow, LossMinute, Timestamp};
-use sekisho_store::{FlowStore, FrameKind, ReplayedLog};
+use sekisho_store::{FlowSink, FrameKind, ReplayedLog};
 use serde::{Deserialize, Serialize};
 
 use super::agents::{Agents, Arrival};
@@ -109,7 +109,7 @@ impl Derivation {
         &mut self,
         logs: &[ReplayedLog],
         directory: &dyn Directory,
-        store: &mut dyn FlowStore,
+        store: &mut dyn FlowSink,
     ) -> anyhow::Result<Vec<String>> {
         let mut damages = Vec::new();
         for log in logs {

@@ -12,7 +12,7 @@ use sekisho_exchange::{Listed, Named, Networks};
 use sekisho_inventory::{Change, Inventory};
 use sekisho_manifest::{Host, Object};
 use sekisho_model::{ClusterName, Flow, LossMinute, TimeRange, Timestamp};
-use sekisho_store::{FlowStore, LocalStore, StoreLimits, StoreStatus};
+use sekisho_store::{FlowSink, FlowStore, LocalStore, StoreLimits, StoreStatus};
 use serde::{Deserialize, Serialize};
 
 use super::cluster_copy::JournalCopy;

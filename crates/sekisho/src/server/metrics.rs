@@ -106,6 +106,7 @@ fn store(text: &mut Text, status: &Status) {
     text.single("sekisho_policy_revision", "gauge", help, status.revision);
     let help = "Number of the newest order to the nodes.";
     text.single("sekisho_order_generation", "gauge", help, status.generation);
+    super::archive::metrics(text, status);
     text.single("sekisho_objects", "gauge", "Objects of the cluster known.", status.objects);
 }
 

@@ -1,6 +1,7 @@
 //! The server role: takes batches, keeps history, knows the cluster, gives orders.
 
 mod agents;
+mod archive;
 mod cluster_copy;
 mod cluster_feed;
 mod cluster_live;
@@ -33,6 +34,7 @@ mod window;
 mod witness;
 
 pub(crate) use agents::is_node_name;
+pub(crate) use archive::Shipping;
 pub(crate) use fleet::{folder_of, pick, recorded};
 pub(crate) use imported::{ImportFolder, Mark};
 pub(crate) use offline::snapshot as read_offline;

@@ -22,6 +22,13 @@ pub(crate) fn snapshot(
 ) -> anyhow::Result<Snapshot> {
     let (mut store, logs) = sekisho_store::open_read_only(folder, StoreLimits::default())
         .with_context(|| format!("read history in `{}`", folder.display()))?;
+    if let Some(until) = store.elsewhere_until().filter(|until| range.from < *until) {
+        let folder = folder.display();
+        tracing::warn!(
+            "history before {until} is in ClickHouse, in whole or in part, and not in `{folder}`: the \
+             server has all of it"
+        );
+    }
     let mut inventory = Inventory::default();
     cluster_feed::read_copy(&folder.join(cluster_feed::COPY_NAME), &mut inventory)?;
     let mut derivation = Derivation::new(cluster.clone());

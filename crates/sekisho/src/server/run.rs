@@ -13,9 +13,8 @@ use sekisho_system::SystemClock;
 
 use super::console::Console;
 use super::fleet::Fleet;
-use super::images;
 use super::service::ClusterServer;
-use super::sources;
+use super::{archive, images, sources};
 use crate::config::{ClusterConfig, ServerConfig};
 use crate::signals;
 
@@ -126,6 +125,10 @@ fn begin_work(
     }
     let work = ("merging history", merge as fn(&ClusterServer));
     tasks.spawn(repeat(Arc::clone(member), MERGE_S, stop.clone(), work));
+    if member.shipping().is_some() {
+        let work = ("shipping history", ship as fn(&ClusterServer));
+        tasks.spawn(repeat(Arc::clone(member), archive::LOOK_S, stop.clone(), work));
+    }
     let work = ("a look at images", review as fn(&ClusterServer));
     tasks.spawn(repeat(Arc::clone(member), images::LOOK_S, stop.clone(), work));
 }
@@ -133,7 +136,7 @@ fn begin_work(
 /// Starts to watch the API server of each cluster that has one.
 async fn follow_clusters(config: &ServerConfig, fleet: &Fleet) -> anyhow::Result<()> {
     let clusters = config.clusters()?;
-    let age_s = config.retention_days.saturating_mul(SECONDS_PER_DAY);
+    let age_s = config.named_days().saturating_mul(SECONDS_PER_DAY);
     for member in fleet.members() {
         let source = clusters.get(member.name());
         let Some(place) = source.and_then(ClusterConfig::watched) else { continue };
@@ -185,7 +188,8 @@ async fn tick(service: Arc<ClusterServer>, config: ServerConfig, stop: signals::
             core.tick(now, config.rotate_s);
             if count.is_multiple_of(RETENTION_TICKS) {
                 let age_s = config.retention_days.saturating_mul(SECONDS_PER_DAY);
-                core.retain(now, age_s, config.retention_bytes);
+                let named_s = config.named_days().saturating_mul(SECONDS_PER_DAY);
+                core.retain(now, (age_s, named_s), config.retention_bytes);
             }
             drop(core);
             if let Some(native) = work.native() {
@@ -236,6 +240,11 @@ fn look(service: &ClusterServer) {
 /// Merges the segments of what is over.
 fn merge(service: &ClusterServer) {
     service.merge_segments(Timestamp::from_nanos(SystemClock.now()));
+}
+
+/// Ships to ClickHouse what is sealed.
+fn ship(service: &ClusterServer) {
+    service.ship();
 }
 
 fn review(service: &ClusterServer) {

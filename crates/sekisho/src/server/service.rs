@@ -13,10 +13,11 @@ use sekisho_base::{Clock, error_chain};
 use sekisho_flow::identify;
 use sekisho_model::{Batch, ClusterName, DropRecord, TimeRange, Timestamp};
 use sekisho_policy::RuleSet;
-use sekisho_store::{FlowStore, ScanError};
+use sekisho_store::{FlowStore, Joined, Reach, ScanError};
 use sekisho_system::{SystemClock, wait};
 
 use super::agents::{Arrival, is_node_name};
+use super::archive::{Old, Shipping};
 use super::core::Core;
 use super::images::Reviewed;
 use super::native::Native;
@@ -26,7 +27,7 @@ use super::sources::Followed;
 use super::ticked::Ticked;
 use super::window::{Asked, Sources};
 use super::witness::Witness;
-use super::{damage, window};
+use super::{archive, damage, window};
 use crate::config::{ClusterConfig, ServerConfig};
 use crate::pipeline::{self, History};
 
@@ -53,6 +54,8 @@ pub(crate) struct ClusterServer {
     witness: Option<Witness>,
     /// Flows that come from elsewhere than from agents.
     sources: Followed,
+    /// Where history goes that outgrows the folder; None: nowhere.
+    shipping: Option<Shipping>,
 }
 
 impl ClusterServer {
@@ -67,8 +70,14 @@ impl ClusterServer {
         let mut core = Core::open(name.clone(), data_dir, journal, &SystemClock)?;
         let native = Native::open(&name, source, config)?;
         core.fresh = native.as_ref().map(|_| Vec::new());
+        let mut shipping = Shipping::open(&config.clickhouse, &name)?;
+        if shipping.is_some() {
+            core.store.attach_archive()?;
+            shipping = shipping.map(|shipping| shipping.with_lost(core.store.archive_lag(now())));
+        }
         Ok(Self {
             name,
+            shipping,
             core: Mutex::new(core),
             ticked: Ticked::default(),
             native,
@@ -91,6 +100,11 @@ impl ClusterServer {
     /// The cluster whose plugin enforces; None: agents do.
     pub(crate) fn native(&self) -> Option<&Native> {
         self.native.as_ref()
+    }
+
+    /// Where history goes that outgrows the folder; None: nowhere.
+    pub(crate) fn shipping(&self) -> Option<&Shipping> {
+        self.shipping.as_ref()
     }
 
     /// Who tells which node an agent is on; None: nobody asks.
@@ -255,6 +269,15 @@ impl ClusterServer {
         let expected = pipeline::expected_nodes(&window::expected_nodes(range, &losses, &heard));
         let completeness = sekisho_map::completeness(&losses, &expected, range);
         let store = core.store.status();
+        let lag = core.store.archive_lag(time);
+        let archive = self.shipping.as_ref().zip(lag.clone()).map(|(shipping, lag)| {
+            let figures = shipping.figures(lag);
+            problems.extend(shipping.problems(&figures));
+            figures
+        });
+        if archive.is_none() {
+            problems.extend(lag.as_ref().and_then(archive::forgotten));
+        }
         Status {
             cluster_name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -274,6 +297,7 @@ impl ClusterServer {
                 segments: store.segments as u64,
                 hot_rows: store.hot_rows as u64,
                 degraded: store.degraded.clone().unwrap_or_default(),
+                archive,
             },
             memory_bytes: crate::memory::resident_bytes(),
             joiner: core.derivation.counters(),
@@ -303,11 +327,23 @@ impl ClusterServer {
     pub(crate) fn snapshot(&self, range: TimeRange, step: Step) -> Result<Snapshot, Refusal> {
         let refused = |error: ScanError| match &error {
             ScanError::TooMany { .. } => Refusal::Invalid(error.to_string()),
-            ScanError::Segment { .. } => Refusal::Unavailable(error_chain(&error)),
+            ScanError::Segment { .. } | ScanError::NotFetched => {
+                Refusal::Unavailable(error_chain(&error))
+            }
         };
         let mut asked_again = 0;
         loop {
-            let (asked, current, verified) = self.ask(range, step).map_err(refused)?;
+            let old = self.old(range, step)?;
+            let asked = self.ask((range, step), old).map_err(refused)?;
+            // Retention was faster than we were: a part of the window went meanwhile.
+            let Some((asked, current, verified)) = asked else {
+                if asked_again == ASKED_AGAIN_MAX {
+                    let text = "history is being moved: ask again in a moment";
+                    return Err(Refusal::Unavailable(text.to_owned()));
+                }
+                asked_again += 1;
+                continue;
+            };
             // Agents go on reporting while files are read.
             match asked.answer() {
                 Ok(snapshot) => return Ok(Snapshot { current, verified, ..snapshot }),
@@ -317,24 +353,36 @@ impl ClusterServer {
         }
     }
 
-    /// What a snapshot of `range` takes, with the policies in force.
+    /// What a snapshot takes, with the policies in force; `old` is what ClickHouse has of it. None if
+    /// the folder has not all any more that it had when that was asked.
     fn ask(
         &self,
-        range: TimeRange,
-        step: Step,
-    ) -> Result<(Asked, RuleSet, Option<VerifiedImages>), ScanError> {
+        (range, step): (TimeRange, Step),
+        old: Option<Old<'_>>,
+    ) -> Result<Option<(Asked, RuleSet, Option<VerifiedImages>)>, ScanError> {
         let core = self.core();
+        let is_partial = self.shipping.is_some() && core.store.reach(range) != Reach::Here;
+        if old.is_none() && is_partial {
+            return Ok(None);
+        }
+        // Nothing is shipped until the folder's part is taken, too.
+        let (archived, _reading) = old.map(|old| (old.archived, old.reading)).unzip();
+        let joined = archived.map(|archived| Joined::new(&core.store, archived));
+        let store: &dyn FlowStore = match &joined {
+            Some(joined) => joined,
+            None => &core.store,
+        };
         let agents = core.derivation.agents.heard();
         let sources = Sources {
             cluster: &self.name,
-            store: &core.store,
+            store,
             inventory: &core.inventory,
             agents: &agents,
             damaged: &core.damaged,
         };
         let asked = window::ask(&sources, (range, step), now())?;
         let current = core.revisions.rules(DatapathMode::Enforce);
-        Ok((asked, current, core.revisions.verified_images()))
+        Ok(Some((asked, current, core.revisions.verified_images())))
     }
 
     /// See [`sekisho_api::Service::flows`].

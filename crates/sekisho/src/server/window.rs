@@ -88,7 +88,7 @@ pub(crate) fn ask(
     let losses = sources.store.losses(range)?;
     let end = end(&losses, sources.agents, now);
     let rows = match step {
-        Step::Day => Rows::Asked(sources.store.question(range)),
+        Step::Day => Rows::Asked(sources.store.question(range)?),
         Step::Minute => {
             Rows::Read(sources.store.scan(range)?.into_iter().map(EdgeDay::from).collect())
         }

@@ -1,6 +1,7 @@
 //! Server and agent as a service manager runs them: killed, stopped, starved of disk, fed garbage.
 
 mod agent;
+mod clickhouse;
 mod clusters;
 mod durable;
 mod faults;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use sekisho_model::{Flow, Party, TimeRange, Timestamp};
-use sekisho_store::{FlowStore, LocalStore, StoreLimits};
+use sekisho_store::{FlowSink, FlowStore, LocalStore, StoreLimits};
 
 use crate::samples::{START_S, flow, key};
 

@@ -12,7 +12,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use sekisho_model::{TimeRange, Timestamp};
-use sekisho_store::{FlowStore, FrameKind, LocalStore, ReplayedLog, StoreLimits};
+use sekisho_store::{FlowSink, FlowStore, FrameKind, LocalStore, ReplayedLog, StoreLimits};
 
 use crate::samples::{START_S, flow, key};
 

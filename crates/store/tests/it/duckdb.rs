@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sekisho_model::TimeRange;
 use sekisho_model::Verdict;
-use sekisho_store::{FlowStore, LocalStore, StoreLimits};
+use sekisho_store::{FlowSink, FlowStore, LocalStore, StoreLimits};
 use sekisho_system::command;
 use serde_json::Value;
 

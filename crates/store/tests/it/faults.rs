@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sekisho_base::error_chain;
 use sekisho_model::TimeRange;
-use sekisho_store::{FlowStore, LocalStore, RotateError, StoreLimits, open_read_only};
+use sekisho_store::{FlowSink, FlowStore, LocalStore, RotateError, StoreLimits, open_read_only};
 use sekisho_system::command;
 
 use crate::samples::{flow, key};

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod clickhouse;
+#[cfg(test)]
+mod clickhouse_wire;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod duckdb;

@@ -7,7 +7,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use sekisho_model::{EdgeKey, EdgeStats, Flow, TimeRange, Timestamp};
-use sekisho_store::{FlowStore, LocalStore, StoreLimits, open_read_only};
+use sekisho_store::{FlowSink, FlowStore, LocalStore, StoreLimits, open_read_only};
 
 use crate::samples::{START_S, by_place, flow, flows, key, sums};
 
@@ -207,7 +207,8 @@ fn a_question_is_answered_as_of_when_it_was_asked_and_a_file_that_went_is_told_a
     let connections = |rows: Vec<sekisho_model::EdgeDay>| -> u64 {
         rows.iter().map(|row| row.stats.connections).sum()
     };
-    let (kept, gone) = (store.question(TimeRange::ALL), store.question(TimeRange::ALL));
+    let (kept, gone) =
+        (store.question(TimeRange::ALL).unwrap(), store.question(TimeRange::ALL).unwrap());
     store.record(&[flow(key("web", "db", 5432), 2 * HOUR_S, 1)], &[]);
     store.rotate(b"").unwrap();
     assert_eq!(connections(kept.answer().unwrap()), 3);
@@ -219,7 +220,7 @@ fn a_question_is_answered_as_of_when_it_was_asked_and_a_file_that_went_is_told_a
 #[test]
 fn a_damaged_part_stops_a_merge_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
-    let store = by_hours(folder.path(), &[0, 0]);
+    let mut store = by_hours(folder.path(), &[0, 0]);
     let minutes = folder.path().join(format!("segments/{:020}-{:020}.minutes.parquet", 2, 2));
     let whole = std::fs::read(&minutes).unwrap();
     std::fs::write(&minutes, &whole[..whole.len() / 2]).unwrap();

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use sekisho_base::error_chain;
 use sekisho_model::{EdgeKey, TimeRange, Timestamp};
 use sekisho_store::{
-    AppendError, FRAME_BYTES_MAX, FlowStore, FrameKind, LocalStore, OpenError, ReplayedLog,
-    StoreLimits, open_read_only,
+    AppendError, FRAME_BYTES_MAX, FlowSink, FlowStore, FrameKind, LocalStore, OpenError,
+    ReplayedLog, StoreLimits, open_read_only,
 };
 
 use crate::samples::{START_S, flow, key};

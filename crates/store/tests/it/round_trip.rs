@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sekisho_model::{ClusterName, EdgeKey, LossMinute, TimeRange, Timestamp};
-use sekisho_store::{FlowStore, LocalStore, StoreLimits, open_read_only};
+use sekisho_store::{FlowSink, FlowStore, LocalStore, StoreLimits, open_read_only};
 
 use crate::samples::{START_S, by_place, flow, flows, key, sums};
 
