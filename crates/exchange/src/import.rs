@@ -240,7 +240,14 @@ impl Import {
 impl Books {
     fn take(&mut self, told: Told<'_>, directory: &dyn Directory, flows: &mut Vec<Flow>) {
         match told {
-            Told::Gathered(item) => return self.item(item, directory, flows),
+            Told::Gathered(item) => {
+                match self.in_time(Some(item)) {
+                    Ok(item) => item.into_iter().for_each(|item| self.item(item, directory, flows)),
+                    // Its units were counted when they were told.
+                    Err(_out_of_time) => self.lose(None, 1),
+                }
+                return;
+            }
             Told::Forgotten(count) => {
                 self.tally.forgotten = self.tally.forgotten.saturating_add(count);
                 return;

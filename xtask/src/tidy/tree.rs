@@ -93,7 +93,9 @@ impl Tree {
 
     /// Manifests of the packages (not of the workspace).
     pub(crate) fn manifests(&self) -> impl Iterator<Item = &File> {
-        self.files().filter(|file| file.path.ends_with("/Cargo.toml"))
+        // The fuzz targets are no package of the workspace: cargo-fuzz wants another compiler.
+        let is_ours = |file: &&File| !file.path.starts_with("fuzz/");
+        self.files().filter(|file| file.path.ends_with("/Cargo.toml")).filter(is_ours)
     }
 }
 

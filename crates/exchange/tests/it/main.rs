@@ -11,6 +11,8 @@ mod export_hostile;
 #[cfg(test)]
 mod export_readers;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod hubble;

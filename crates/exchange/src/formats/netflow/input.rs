@@ -51,7 +51,8 @@ impl FrameFormat for Netflow {
     fn end(&mut self, rest: &[u8], tell: &mut dyn FnMut(Told<'_>)) {
         match self {
             Self::Capture(capture) => capture.end(rest, tell),
-            Self::Start | Self::File(_) if rest.is_empty() => {}
+            Self::Start if rest.is_empty() => {}
+            Self::File(messages) if rest.is_empty() && !messages.is_within() => {}
             Self::Start | Self::File(_) => {
                 let reject = Reject::new("the file ends within a message");
                 tell(Told::Unit(hex(rest).as_bytes(), Err(reject)));

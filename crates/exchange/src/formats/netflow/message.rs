@@ -18,6 +18,8 @@ use crate::record::{Item, Reject};
 const REMEMBERED_MAX: usize = 4_096;
 /// A gap of sequence numbers above this is an exporter that was started anew.
 const GAP_MAX: u32 = 1_000_000;
+/// Records of a message of version 5 (Cisco, NetFlow Services Solutions Guide, table B-3).
+const V5_RECORDS_MAX: u16 = 30;
 /// Bytes of a record of version 5.
 const V5_BYTES: usize = 48;
 
@@ -76,6 +78,11 @@ fn silent(tell: &mut dyn FnMut(Told<'_>)) {
 }
 
 impl Messages {
+    /// Whether the message at hand says that more of it follows.
+    pub(crate) fn is_within(&self) -> bool {
+        self.at.as_ref().is_some_and(|message| message.left > 0)
+    }
+
     /// Forgets the message at hand: what follows begins another one.
     pub(crate) fn cut(&mut self) {
         self.at = None;
@@ -111,6 +118,12 @@ impl Messages {
     fn v5_head(&mut self, bytes: &[u8], tell: &mut dyn FnMut(Told<'_>)) -> Option<Step> {
         let sampling = u16_at(bytes, 22)?;
         let count = u16_at(bytes, 2)?;
+        if count > V5_RECORDS_MAX {
+            let why =
+                "a message of version 5 with more than 30 records; nothing after it can be read";
+            reject(bytes.get(..24).unwrap_or(bytes), why, tell);
+            return Some(Step::Stop);
+        }
         let (uptime, seconds, nanos) = (u32_at(bytes, 4)?, u32_at(bytes, 8)?, u32_at(bytes, 12)?);
         let engine = u32::from(u16_at(bytes, 20)?);
         let sent_ms = u64::from(seconds) * 1_000 + u64::from(nanos) / 1_000_000;
@@ -140,7 +153,11 @@ impl Messages {
         let (Some(domain), Some(seconds)) = (u32_at(bytes, 12), u32_at(bytes, 4)) else {
             return Some(Step::Need(16));
         };
-        let left = usize::from(u16_at(bytes, 2)?).saturating_sub(16);
+        let Some(left) = usize::from(u16_at(bytes, 2)?).checked_sub(16) else {
+            let why = "a message whose length can't be; nothing after it can be read";
+            reject(bytes.get(..16).unwrap_or(bytes), why, tell);
+            return Some(Step::Stop);
+        };
         let domain = (self.exporter, 10, domain);
         self.begin(domain, head(u64::from(seconds) * 1_000, None), (left, 1));
         // It counts records, which are counted below.
@@ -263,6 +280,9 @@ impl Messages {
         loop {
             let mut fields = Fields::default();
             let read = template.record(body, ipfix, |field, value| fields.take(field, value));
+            if read.is_none() && !template.is_padding(body) {
+                reject(body, "a record that ends beyond its set", tell);
+            }
             let Some(length) = read.filter(|length| *length > 0) else { break };
             let record = body.get(..length).unwrap_or_default();
             body = from(body, length);

@@ -48,6 +48,11 @@ impl Template {
         sound.then_some((template, at))
     }
 
+    /// Whether `rest`, at the end of a set, is too short for any record (RFC 7011, section 3.3.1).
+    pub(crate) fn is_padding(&self, rest: &[u8]) -> bool {
+        rest.len() < self.least
+    }
+
     /// Calls `see` with each field of the record that `bytes` begin with; gives its length, or None if
     /// no whole record is left: what is left is padding.
     pub(crate) fn record<'a>(

@@ -1,0 +1,7 @@
+//! Any bytes as hubble.
+#![no_main]
+
+#[path = "../target.rs"]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| target::check(sekisho_exchange::Format::Hubble, data));
