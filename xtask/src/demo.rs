@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::setup::{self, Scope};
-use crate::{artifact, run, workspace};
+use crate::{artifact, console, run, workspace};
 
 /// Runs the verb. We become the program, so Ctrl-C and the exit code are its own and its clean-up
 /// is waited for by whoever called us.
@@ -20,6 +20,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         );
     }
     setup::ensure(Scope::Run)?;
+    console::ensure(root)?;
     let program = artifact::sekisho(root)?;
     let mut demo = run::command(&program.to_string_lossy());
     Err(run::replace(demo.arg("demo").args(arguments)))

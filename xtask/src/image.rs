@@ -14,7 +14,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use crate::{artifact, run};
+use crate::{artifact, console, run};
 
 /// The product's image as the chart and the tests name it.
 pub(crate) const SEKISHO: &str = "docker.io/sekisho/sekisho:dev";
@@ -38,6 +38,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
             _ => bail!("usage: cargo xtask image [--profile dev|release] [-o FILE]"),
         }
     }
+    console::ensure(root)?;
     let program = artifact::sekisho_in(root, profile)?;
     let bytes = archive(&[sekisho(&program)?])?;
     fs::write(&output, &bytes).with_context(|| format!("write {}", output.display()))?;

@@ -8,6 +8,7 @@ mod bless;
 mod chart;
 mod ci;
 mod cluster;
+mod console;
 mod demo;
 mod format;
 mod generate;
@@ -67,6 +68,11 @@ const VERBS: &[Verb] = &[
         name: "chart",
         does: "lint the Helm chart, write deploy/manifests from it; --check",
         run: chart::run,
+    },
+    Verb {
+        name: "console",
+        does: "build the web console, which the binary then holds; --check",
+        run: console::run,
     },
     Verb { name: "image", does: "the product as a container image: a tar", run: image::run },
     Verb {

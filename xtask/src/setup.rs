@@ -119,6 +119,15 @@ const CLUSTER: &[Need] = &[
     },
 ];
 
+/// What shows the console to a test.
+const BROWSER: &[Need] = &[Need {
+    what: "chromium",
+    why: "tests of the console look at it as a person does",
+    present: || on_path("chromium"),
+    packages: &["chromium"],
+    services: &[],
+}];
+
 /// Never installed unasked: the shop runs without them.
 const OPTIONAL: &[Need] = &[
     Need {
@@ -201,6 +210,14 @@ pub(crate) fn ensure(scope: Scope) -> Result<()> {
     }
     install(&needs)?;
     mount_missing()
+}
+
+/// Makes sure that there is a browser for tests.
+///
+/// # Errors
+/// As [`ensure`].
+pub(crate) fn ensure_browser() -> Result<()> {
+    install(&missing(BROWSER))
 }
 
 fn missing(needs: &'static [Need]) -> Vec<&'static Need> {

@@ -14,7 +14,7 @@ use crate::libtest::Tally;
 use crate::run::{self, Ended};
 use crate::setup::Scope;
 use crate::steps::Steps;
-use crate::{cluster, python, score, setup, tidy, workspace};
+use crate::{cluster, console, python, score, setup, tidy, workspace};
 
 /// Packages whose `tests/it` loads eBPF, mounts, or makes namespaces and tables.
 pub(crate) const ROOT_PACKAGES: &[&str] =
@@ -94,6 +94,10 @@ pub(crate) fn run_all(root: &Path, options: Options, steps: &mut Steps) {
         run::stream(run::cargo().current_dir(root).args(["fmt", "--all", "--", "--check", "-l"]))
     });
     steps.check("clippy", || clippy(root));
+    // Before the build, so that what is tested holds it.
+    if steps.check("console", || console::ensure(root)) {
+        steps.run("console tests", || console::tests(root));
+    }
     let mut programs = Vec::new();
     let built = steps.check("build", || {
         let words = ["test", "--workspace", "--locked", "--no-run"];
@@ -146,6 +150,17 @@ fn run_programs(root: &Path, options: Options, mut programs: Vec<Artifact>, step
                 }
                 watch_program(artifact, &mut program, ROOT_LIMIT)
             });
+        }
+    }
+    match &product {
+        Some(product) if !options.quick => {
+            steps.run("console in a browser", || console::story(root, &product.executable));
+        }
+        Some(_) | None => {
+            steps.leave_out(
+                "console in a browser",
+                "needs root for the demo, and --quick was given",
+            );
         }
     }
     run_in_clusters(root, &options, (&in_cluster, product), steps);

@@ -154,7 +154,7 @@ function lines(ctx: Context, picture: Picture, view: View, box: Box): void {
   for (const { verdict, width, curves } of groups.values()) {
     ctx.strokeStyle = colour(verdict, palette);
     ctx.fillStyle = ctx.strokeStyle;
-    ctx.globalAlpha = verdict === 'allowed' ? (many ? 0.45 : 0.8) : 1;
+    ctx.globalAlpha = verdict === 'allowed' ? (many ? 0.45 : 0.7) : 1;
     ctx.lineWidth = width * px;
     const dashes = dash(verdict);
     ctx.setLineDash(dashes.map((length) => length * px));
@@ -312,18 +312,22 @@ function labels(ctx: Context, picture: Picture, view: View, box: Box): void {
   ctx.textBaseline = 'alphabetic';
   ctx.textAlign = 'left';
   ctx.font = `600 12px ${palette.font}`;
+  ctx.lineWidth = 3;
+  ctx.lineJoin = 'round';
   for (const area of picture.areas) {
     const [x, y] = at(area.x, area.y);
     const room = area.w * camera.k - 20;
     if (room < 24 || area.h * camera.k < 18 || x > view.width || y > view.height) continue;
+    const text = fitted(ctx, area.name, room);
+    const line = y + Math.min(20, Math.max(13, 20 * camera.k));
+    ctx.strokeStyle = area.kind === 'cluster' ? palette.sunken : palette.panel;
+    ctx.strokeText(text, x + 10, line);
     ctx.fillStyle = palette.soft;
-    ctx.fillText(fitted(ctx, area.name, room), x + 10, y + Math.min(20, Math.max(13, 20 * camera.k)));
+    ctx.fillText(text, x + 10, line);
   }
   if (camera.k < LABEL_K) return;
   ctx.textAlign = 'center';
   ctx.font = `11px ${palette.font}`;
-  ctx.lineWidth = 3;
-  ctx.lineJoin = 'round';
   ctx.strokeStyle = palette.panel;
   for (const dot of picture.dots) {
     if (dot.x < box.x0 || dot.x > box.x1 || dot.y < box.y0 - 40 || dot.y > box.y1 + 40) continue;

@@ -1,7 +1,7 @@
 // Where the lines of a scene run and what is near a point. Pure; shared by the worker that draws, the
 // pointer, and the SVG export.
 
-import type { Glyph, Scene, SceneEdge, Verdict } from '../api/types.ts';
+import type { AreaKind, Glyph, Scene, SceneEdge, Verdict } from '../api/types.ts';
 
 /** The scene's point at the left top of the view, and pixels per unit of the scene. */
 export interface Camera {
@@ -52,6 +52,9 @@ export interface Picture {
   lines: Line[];
 }
 
+/** What areas without a name are called. */
+export type Titles = Record<AreaKind, string>;
+
 export const K_MIN = 0.02;
 export const K_MAX = 4;
 const ARROW = 5;
@@ -89,7 +92,7 @@ export function pointAt(c: Curve, t: number): { x: number; y: number } {
 const ORDER: Record<Verdict, number> = { allowed: 0, unknown: 1, would_deny: 2, denied: 3 };
 
 /** Prepares a scene: edges of `verdicts` only, what matters most drawn last, so on top. */
-export function picture(scene: Scene, verdicts: ReadonlySet<Verdict>): Picture {
+export function picture(scene: Scene, verdicts: ReadonlySet<Verdict>, titles: Titles): Picture {
   const dots: Dot[] = scene.glyphs.map(({ id, name, kind, state, pods, x, y, r }) => ({ id, name, kind, state, pods, x, y, r }));
   const byId = new Map(dots.map((dot) => [dot.id, dot]));
   const slots = new Map<string, number>();
@@ -105,7 +108,8 @@ export function picture(scene: Scene, verdicts: ReadonlySet<Verdict>): Picture {
     slots.set(pair, slot + 1);
     lines.push(line(edge, curve(a, b, slot)));
   }
-  return { areas: scene.areas, dots, lines };
+  const areas = scene.areas.map((area) => (area.name === '' ? { ...area, name: titles[area.kind] } : area));
+  return { areas, dots, lines };
 }
 
 function line(edge: SceneEdge, curve: Curve): Line {
@@ -113,9 +117,9 @@ function line(edge: SceneEdge, curve: Curve): Line {
   return { id, source, destination, verdict, connections, curve };
 }
 
-/** Width of a line in pixels: one for the first connection, a little more for each power of ten. */
+/** Width of a line in pixels: thin for one connection, a little more for each power of ten. */
 export function lineWidth(connections: number): number {
-  return Math.min(4, 1 + 0.5 * Math.log10(Math.max(1, connections)));
+  return Math.min(3, 0.75 + 0.4 * Math.log10(Math.max(1, connections)));
 }
 
 /** The camera that shows all of a scene, with room around it. */

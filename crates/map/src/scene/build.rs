@@ -14,8 +14,8 @@ use crate::{Grouping, Map, MapNode};
 const CLUSTER_GAP: i32 = 96;
 /// Room between a cluster's frame and its namespaces.
 const FRAME: i32 = 28;
-const RADIUS_MIN: i32 = 9;
-const RADIUS_MAX: i32 = 20;
+const RADIUS_MIN: i32 = 11;
+const RADIUS_MAX: i32 = 22;
 
 /// Lays `map` out: the same map gives the same scene, on every machine.
 ///
