@@ -22,6 +22,8 @@ function packed() {
   };
 }
 
+const proxy = { '/api': process.env.SEKISHO_API ?? 'http://127.0.0.1:8484' };
+
 export default defineConfig({
   plugins: [svelte(), packed()],
   build: {
@@ -30,5 +32,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   worker: { format: 'es' },
-  server: { host: '127.0.0.1', proxy: { '/api': process.env.SEKISHO_API ?? 'http://127.0.0.1:8484' } },
+  // `npm run dev` stands before a real server: `sekisho demo`, or another by SEKISHO_API.
+  server: { host: '127.0.0.1', proxy },
+  preview: { host: '127.0.0.1', proxy },
 });

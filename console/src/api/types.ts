@@ -17,18 +17,19 @@ export interface Window {
   to: string;
 }
 
+export type NextKind = 'problems' | 'agents' | 'gaps' | 'denied' | 'would_deny' | 'apply' | 'recommend' | 'new_edges';
+
 export interface Next {
-  kind: 'recommend' | 'verify' | 'stage' | 'apply' | 'agents' | 'gaps';
-  subject: string;
-  text: string;
-  link: string;
+  kind: NextKind;
+  /** How many it is about. */
+  count: number;
 }
 
 export interface Summary {
   window: Window;
   completeness: number;
   gaps: string[];
-  workloads: { total: number; no_policy: number; learning: number; staged: number; enforced: number };
+  workloads: { total: number; no_policy: number; staged: number; enforced: number };
   connections: Record<Verdict, number>;
   new_edges: number;
   agents: { total: number; healthy: number };
@@ -337,14 +338,17 @@ export interface Revision {
   mode: string;
   operator: string;
   restores: number | null;
+  policies: number;
+  current: boolean;
 }
 
 export interface PolicyRow {
   namespace: string;
   name: string;
   kind: string;
-  state: 'enforced' | 'staged' | 'foreign';
-  yaml: string;
+  state: 'enforced' | 'staged';
+  /** Null for kinds that the server does not print. */
+  yaml: string | null;
 }
 
 export interface Hook {

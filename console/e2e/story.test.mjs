@@ -1,0 +1,157 @@
+// The story of the product in a real browser, against a real demo: see, recommend, edit, verify,
+// stage, apply, see an attack denied, go back. By role and label, as a person or a reader finds it.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { browser, demo, findings } from './browser.mjs';
+
+const program = process.env.SEKISHO_TEST_PROGRAM;
+const WAIT = { timeout: 60_000 };
+let shop;
+let chromium;
+let context;
+let page;
+const errors = [];
+const outside = [];
+
+before(async () => {
+  assert.ok(program, 'SEKISHO_TEST_PROGRAM names the program to show');
+  shop = await demo(program);
+  chromium = await browser();
+  context = await chromium.newContext({ viewport: { width: 1440, height: 900 }, locale: 'en-US' });
+  page = await context.newPage();
+  page.on('pageerror', (error) => errors.push(error.message));
+  page.on('console', (message) => {
+    if (message.type() === 'error') errors.push(message.text());
+  });
+  page.on('request', (request) => {
+    if (!request.url().startsWith(new URL(shop.url).origin) && !request.url().startsWith('blob:')) outside.push(request.url());
+  });
+});
+
+after(async () => {
+  await chromium?.close();
+  await shop?.stop();
+});
+
+const link = (name) => page.getByRole('navigation').getByRole('link', { name, exact: true });
+
+test('the link of the demo signs in, and its token does not stay in the address', async () => {
+  await page.goto(shop.url);
+  await page.getByRole('heading', { name: /workloads by state/ }).waitFor(WAIT);
+  assert.equal(new URL(page.url()).hash, '');
+  const cookies = await context.cookies();
+  assert.ok(cookies.every((cookie) => cookie.httpOnly && cookie.sameSite === 'Strict'));
+});
+
+test('the map is drawn, goes by keyboard, and has an equal table', async () => {
+  await link('Map').click();
+  const map = page.getByRole('application', { name: 'Map of connections' });
+  await map.waitFor(WAIT);
+  await page.waitForFunction(() => window.sekishoRedraws?.length > 0, null, WAIT);
+  await map.focus();
+  await page.keyboard.press('ArrowRight');
+  await page.waitForURL(/node=/);
+  await page.getByRole('button', { name: 'Table' }).click();
+  await page.getByRole('row', { name: /shop-web\/frontend.*shop\/cart/ }).waitFor(WAIT);
+});
+
+test('an edge tells both ends, their processes and what can be done', async () => {
+  await page.getByRole('row', { name: /shop-web\/frontend.*shop\/cart/ }).getByRole('button').click();
+  const drawer = page.getByRole('complementary', { name: 'Connection' });
+  await drawer.getByText('/srv/frontend').waitFor(WAIT);
+  await drawer.getByText('/srv/cart').waitFor(WAIT);
+  await drawer.getByRole('link', { name: 'Recommend a policy' }).click();
+  await page.getByText('Whatever no rule below allows is denied in shop.').waitFor(WAIT);
+});
+
+test('an edit that would break the shop is told while typing, and taken back', async () => {
+  await page.goto(new URL('/recommendations', shop.url).href);
+  await page.getByRole('tab', { name: 'shop.yaml' }).click();
+  const editor = page.getByRole('textbox', { name: 'Text of shop.yaml' });
+  await page.getByRole('button', { name: '0 would block' }).waitFor(WAIT);
+  const text = await editor.inputValue();
+  await editor.fill(text.replaceAll('app: frontend', 'app: nobody'));
+  await page.getByRole('button', { name: /^[1-9]\d* would block/ }).waitFor(WAIT);
+  await editor.fill('kind: [');
+  await page.getByRole('alert').waitFor(WAIT);
+  await page.getByRole('button', { name: 'Undo edits' }).click();
+  await page.getByRole('button', { name: '0 would block' }).waitFor(WAIT);
+});
+
+test('what was verified is staged, then applied, each after saying what will happen', async () => {
+  await page.getByRole('button', { name: 'Stage', exact: true }).click();
+  const ask = page.getByRole('dialog');
+  await ask.getByText('Nothing is stopped.').waitFor(WAIT);
+  await ask.getByRole('button', { name: 'Stage' }).click();
+  await page.getByText(/^Staged as revision/).waitFor(WAIT);
+  await page.getByRole('button', { name: 'Apply', exact: true }).click();
+  await ask.getByText('what they do not allow is dropped').waitFor(WAIT);
+  const uncertain = ask.getByRole('checkbox');
+  if ((await uncertain.count()) > 0) await uncertain.check();
+  await ask.getByRole('button', { name: 'Apply' }).click();
+  await page.getByText(/^In force as revision/).waitFor(WAIT);
+});
+
+test('an attack is denied and seen, while the shop goes on', async () => {
+  await page.goto(new URL('/flows?verdict=denied', shop.url).href);
+  await shop.attack('all');
+  await page.getByRole('row', { name: /Denied/ }).first().waitFor(WAIT);
+  await page.goto(new URL('/map?view=table&verdict=denied', shop.url).href);
+  await page.getByRole('row', { name: /Denied/ }).first().waitFor(WAIT);
+  await page.goto(new URL('/flows?verdict=allowed', shop.url).href);
+  await page.getByRole('row', { name: /Allowed/ }).first().waitFor(WAIT);
+});
+
+test('everything can be taken back', async () => {
+  await link('Policies').click();
+  await page.getByText(/^In force \([1-9]/).waitFor(WAIT);
+  await page.getByRole('button', { name: 'Take all back' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Take all back' }).click();
+  await page.getByText(/^Done: revision/).waitFor(WAIT);
+});
+
+test('each screen is accessible in both themes and languages', async () => {
+  const paths = [
+    '/', '/map', '/map?view=table', '/flows', '/recommendations', '/policies', '/agents', '/settings',
+    '/workload?id=shop%2Fcart%5BDeployment%5D',
+  ];
+  const all = [];
+  for (const [theme, lang] of [['light', 'ja'], ['dark', 'en']]) {
+    for (const path of paths) {
+      await page.goto(new URL(`${path}${path.includes('?') ? '&' : '?'}theme=${theme}&lang=${lang}`, shop.url).href);
+      await page.locator('.page, .map').first().waitFor(WAIT);
+      await page.waitForLoadState('load');
+      await page.locator('.loading').waitFor({ state: 'detached', ...WAIT });
+      all.push(...(await findings(page)).map((one) => `${path} ${theme} ${lang}: ${one}`));
+    }
+  }
+  assert.deepEqual(all, []);
+});
+
+test('a server that is gone is said, what was shown stays, and it comes back by itself', async () => {
+  await page.goto(new URL('/map?view=table&lang=en', shop.url).href);
+  await page.getByRole('row', { name: /shop\/cart/ }).first().waitFor(WAIT);
+  await context.setOffline(true);
+  await page.getByText(/The server does not answer/).waitFor(WAIT);
+  assert.ok((await page.getByRole('row', { name: /shop\/cart/ }).count()) > 0);
+  await context.setOffline(false);
+  await page.getByText(/The server does not answer/).waitFor({ state: 'detached', ...WAIT });
+});
+
+test('signing out ends the session', async () => {
+  await page.goto(new URL('/?lang=en', shop.url).href);
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  const field = page.getByLabel('Token');
+  await field.waitFor(WAIT);
+  assert.deepEqual(await findings(page), []);
+  await field.fill('skt_wrong');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('alert').waitFor(WAIT);
+});
+
+test('nothing outside was asked, and no error was in the console', () => {
+  assert.deepEqual(outside, []);
+  // The browser itself logs each answer that is no success: the refused edit and the wrong token.
+  const ours = errors.filter((text) => !/status of (400|401|409|422)|ERR_INTERNET_DISCONNECTED/.test(text));
+  assert.deepEqual(ours, []);
+});
