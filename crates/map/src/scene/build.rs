@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sekisho_model::PartyKind;
 
+use super::fold::Folds;
 use super::joined::joined;
 use super::lattice::{hash, mixed, seats};
 use super::pack::{Growth, HEAD, PAD, Parcel, Seating, pack};
@@ -22,15 +23,17 @@ const RADIUS_MAX: i32 = 22;
 /// Time and memory are linear in nodes and edges, but for sorting.
 #[must_use]
 pub fn scene(map: &Map, options: &SceneOptions) -> Scene {
-    let nodes = shown_nodes(map, options.glyphs_max);
+    let folds = Folds::of(map);
+    let nodes = shown_nodes(map, &folds, options.glyphs_max);
     let ids: BTreeSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
-    let (edges, edges_total) = joined(map, &ids, options.edges_max);
+    let (edges, edges_total) = joined(map, &folds, &ids, options.edges_max);
     let mut clusters: BTreeMap<Option<&str>, BTreeMap<Room<'_>, Vec<&MapNode>>> = BTreeMap::new();
     for node in &nodes {
         let rooms = clusters.entry(node.cluster.as_deref()).or_default();
         rooms.entry(room(map.grouping, node)).or_default().push(node);
     }
-    let mut drawing = Drawing { options, areas: Vec::new(), glyphs: Vec::new() };
+    let folded = folds.nodes.iter().map(|(node, count)| (node.id.as_str(), *count)).collect();
+    let mut drawing = Drawing { options, folded, areas: Vec::new(), glyphs: Vec::new() };
     let mut top = 0;
     for (cluster, rooms) in &clusters {
         top = drawing.cluster(cluster.unwrap_or_default(), rooms, top);
@@ -41,10 +44,11 @@ pub fn scene(map: &Map, options: &SceneOptions) -> Scene {
     let right = areas.iter().map(|area| area.x.saturating_add(area.w)).max().unwrap_or(0);
     let upper = areas.iter().map(|area| area.y).min().unwrap_or(0);
     let lower = areas.iter().map(|area| area.y.saturating_add(area.h)).max().unwrap_or(0);
-    let all = glyphs.len() == map.nodes.len() && edges.len() == edges_total;
+    let total = map.nodes.iter().filter(|node| !folds.hides(&node.id)).count() + folds.nodes.len();
+    let all = glyphs.len() == total && edges.len() == edges_total;
     let partial = (!all).then_some(Partial {
         glyphs_shown: glyphs.len(),
-        glyphs_total: map.nodes.len(),
+        glyphs_total: total,
         edges_shown: edges.len(),
         edges_total,
     });
@@ -65,12 +69,13 @@ pub fn scene(map: &Map, options: &SceneOptions) -> Scene {
 }
 
 /// All nodes, or the `most` with the most connections.
-fn shown_nodes(map: &Map, most: usize) -> Vec<&MapNode> {
-    let mut nodes: Vec<&MapNode> = map.nodes.iter().collect();
+fn shown_nodes<'a>(map: &'a Map, folds: &'a Folds<'a>, most: usize) -> Vec<&'a MapNode> {
+    let own = map.nodes.iter().filter(|node| !folds.hides(&node.id));
+    let mut nodes: Vec<&MapNode> = own.chain(folds.nodes.iter().map(|(node, _)| node)).collect();
     if nodes.len() > most {
         let mut weight: BTreeMap<&str, u64> = BTreeMap::new();
         for edge in &map.edges {
-            for end in [&edge.source, &edge.destination] {
+            for end in [folds.id(&edge.source), folds.id(&edge.destination)] {
                 let sum = weight.entry(end).or_default();
                 *sum = sum.saturating_add(edge.connections);
             }
@@ -113,6 +118,8 @@ fn room(grouping: Grouping, node: &MapNode) -> Room<'_> {
 
 struct Drawing<'a> {
     options: &'a SceneOptions,
+    /// How many nodes each of those stands for that stand for several, by id.
+    folded: BTreeMap<&'a str, usize>,
     areas: Vec<Area>,
     glyphs: Vec<Glyph>,
 }
@@ -240,8 +247,9 @@ impl Drawing<'_> {
                 namespace: node.namespace.clone(),
                 x: x.saturating_add(dx),
                 y: y.saturating_add(dy),
-                r: radius(node.pods),
+                r: radius(node.pods.max(self.folded.get(node.id.as_str()).copied().unwrap_or(0))),
                 pods: node.pods,
+                folded: self.folded.get(node.id.as_str()).copied().unwrap_or(0),
                 state: state(node, self.options),
                 labels: node.labels.clone(),
             });

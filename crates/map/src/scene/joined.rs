@@ -4,15 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sekisho_model::Verdict;
 
+use super::fold::Folds;
 use super::lattice::hash;
 use super::shape::{PORTS_PER_EDGE_MAX, SceneEdge, ScenePort};
 use crate::{Map, MapEdge};
 
 /// Joins the edges of `map` whose ends are both in `shown`; also the number of all joined ones.
-pub(crate) fn joined(map: &Map, shown: &BTreeSet<&str>, most: usize) -> (Vec<SceneEdge>, usize) {
+pub(crate) fn joined(
+    map: &Map,
+    folds: &Folds<'_>,
+    shown: &BTreeSet<&str>,
+    most: usize,
+) -> (Vec<SceneEdge>, usize) {
     let mut groups: BTreeMap<(&str, &str, Verdict), Vec<&MapEdge>> = BTreeMap::new();
     for edge in &map.edges {
-        groups.entry((&edge.source, &edge.destination, edge.verdict)).or_default().push(edge);
+        let ends = (folds.id(&edge.source), folds.id(&edge.destination));
+        groups.entry((ends.0, ends.1, edge.verdict)).or_default().push(edge);
     }
     let total = groups.len();
     let mut edges: Vec<SceneEdge> = groups
@@ -20,7 +27,7 @@ pub(crate) fn joined(map: &Map, shown: &BTreeSet<&str>, most: usize) -> (Vec<Sce
         .filter(|((source, destination, _), _)| {
             shown.contains(source) && shown.contains(destination)
         })
-        .filter_map(|(_, rows)| one(rows))
+        .filter_map(|((source, destination, _), rows)| one(source, destination, rows))
         .collect();
     if edges.len() > most {
         edges.sort_by_key(|edge| std::cmp::Reverse((weight(edge.verdict), edge.connections)));
@@ -44,13 +51,13 @@ fn weight(verdict: Verdict) -> u8 {
     }
 }
 
-fn one(rows: &[&MapEdge]) -> Option<SceneEdge> {
+fn one(source: &str, destination: &str, rows: &[&MapEdge]) -> Option<SceneEdge> {
     let (first, rest) = rows.split_first()?;
-    let name = format!("{}\0{}\0{}", first.source, first.destination, first.verdict);
+    let name = format!("{source}\0{destination}\0{}", first.verdict);
     let mut edge = SceneEdge {
         id: format!("{:016x}", hash(name.as_bytes())),
-        source: first.source.clone(),
-        destination: first.destination.clone(),
+        source: source.to_owned(),
+        destination: destination.to_owned(),
         verdict: first.verdict,
         ports: Vec::new(),
         rows: rows.len(),

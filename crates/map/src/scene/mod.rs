@@ -4,9 +4,11 @@
 //! from what else was asked for: areas and seats keep holes, so one who comes or goes moves nobody
 //! but the few that want the same seat. Only when an area outgrows its box does more of it move.
 //! Clusters hold namespaces, namespaces hold nodes; what is outside stands left of its cluster, the
-//! cluster's own machines above it, so that neither pushes the other when it grows.
+//! cluster's own machines above it, so that neither pushes the other when it grows. Many bare addresses
+//! are one node: a port scan must not bury the map.
 
 mod build;
+mod fold;
 mod joined;
 mod lattice;
 mod pack;

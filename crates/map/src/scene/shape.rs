@@ -142,6 +142,8 @@ pub struct Glyph {
     pub r: i32,
     /// Pods behind it; 0 for what is no pod.
     pub pods: usize,
+    /// Nodes of the map that it stands for, where it stands for several; 0 otherwise.
+    pub folded: usize,
     /// What policies select it.
     pub state: GlyphState,
     /// Labels that all endpoints behind it share.

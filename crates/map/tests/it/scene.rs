@@ -201,6 +201,29 @@ fn limits_keep_the_busiest_nodes_and_what_was_denied_and_are_said() {
 }
 
 #[test]
+fn a_scan_of_addresses_is_one_node_and_loses_no_connection() {
+    let mut rows = shop();
+    let few = laid(&rows);
+    assert!(few.glyphs.iter().all(|glyph| glyph.folded == 0));
+    rows.extend((0..100).map(|host| {
+        with_verdict(row("shop/ad", &format!("!203.0.113.{host}"), 22, 1), Verdict::Denied)
+    }));
+    let map = map(&rows, Grouping::Workload);
+    let scene = scene(&map, &SceneOptions::default());
+    check_places(&scene);
+    let folded = scene.glyphs.iter().find(|glyph| glyph.id == "addresses[External]").unwrap();
+    // With the shop's own two.
+    assert_eq!(folded.folded, 101);
+    assert_eq!(scene.partial, None);
+    let to = |id: &str, verdict| {
+        let edges = scene.edges.iter().filter(|edge| edge.destination == id);
+        edges.filter(|edge| edge.verdict == verdict).map(|edge| edge.connections).sum::<u64>()
+    };
+    assert_eq!(to("addresses[External]", Verdict::Denied), 104);
+    assert_eq!(to("smtp.mail.example[External]", Verdict::Allowed), 903);
+}
+
+#[test]
 fn nobody_is_said_to_be_without_policy_unless_somebody_looked() {
     let map = map(&shop(), Grouping::Workload);
     let states = [("shop/cart[Deployment]".to_owned(), GlyphState::NoPolicy)].into();

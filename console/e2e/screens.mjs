@@ -1,0 +1,67 @@
+// Takes the pictures of docs/console/: each screen in both themes and languages, with a real demo.
+//
+//   SEKISHO_TEST_PROGRAM=target/release/sekisho node e2e/screens.mjs ../docs/console
+import { mkdirSync } from 'node:fs';
+import { browser, demo } from './browser.mjs';
+
+const [out = '../docs/console'] = process.argv.slice(2);
+const WAIT = { timeout: 60_000 };
+const SCREENS = [
+  ['home', '/'],
+  ['map', '/map'],
+  ['map-node', '/map', (page) => choose(page)],
+  ['map-edge', '/map?source=shop-web%2Ffrontend%5BDeployment%5D&destination=shop%2Fcart%5BDeployment%5D'],
+  ['map-table', '/map?view=table'],
+  ['flows', '/flows?verdict=denied'],
+  ['workload', '/workload?id=shop%2Fcart%5BDeployment%5D'],
+  ['recommendations', '/recommendations?file=shop.yaml'],
+  ['policies', '/policies?policy=shop%2Fcart'],
+  ['agents', '/agents'],
+  ['settings', '/settings'],
+];
+
+async function choose(page) {
+  await page.getByRole('application').focus();
+  await page.keyboard.press('ArrowRight');
+}
+
+const shop = await demo(process.env.SEKISHO_TEST_PROGRAM);
+const chromium = await browser();
+mkdirSync(out, { recursive: true });
+try {
+  const page = await chromium.newPage({ viewport: { width: 1360, height: 800 } });
+  await page.goto(shop.url);
+  await page.getByRole('navigation').waitFor(WAIT);
+  await page.goto(new URL('/recommendations?lang=en', shop.url).href);
+  for (const act of ['Stage', 'Apply']) {
+    await page.getByRole('button', { name: act, exact: true }).click(WAIT);
+    const ask = page.getByRole('dialog');
+    const uncertain = ask.getByRole('checkbox');
+    if ((await uncertain.count()) > 0) await uncertain.check();
+    await ask.getByRole('button', { name: act }).click();
+    await page.getByText(act === 'Stage' ? /^Staged as/ : /^In force as/).waitFor(WAIT);
+  }
+  await shop.attack('all');
+  for (const lang of ['en', 'ja']) {
+    for (const theme of ['light', 'dark']) {
+      for (const [name, path, act] of SCREENS) {
+        await page.goto(new URL(`${path}${path.includes('?') ? '&' : '?'}lang=${lang}&theme=${theme}`, shop.url).href);
+        await page.locator('.page, .map').first().waitFor(WAIT);
+        await page.locator('.loading').waitFor({ state: 'detached', ...WAIT });
+        await page.waitForTimeout(1_200);
+        if (act) await act(page);
+        await page.waitForTimeout(600);
+        await page.screenshot({ path: `${out}/${name}.${lang}.${theme}.png` });
+      }
+    }
+  }
+  for (const lang of ['en', 'ja']) {
+    await page.context().clearCookies();
+    await page.goto(new URL(`/?lang=${lang}&theme=light`, shop.url).href);
+    await page.getByRole('textbox').waitFor(WAIT);
+    await page.screenshot({ path: `${out}/sign-in.${lang}.light.png` });
+  }
+} finally {
+  await chromium.close();
+  await shop.stop();
+}
