@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { Scene } from '../src/api/types.ts';
-import { curve, type Dot, dotAt, fit, lineAt, picture, pointAt, towards, zoom } from '../src/graph/geometry.ts';
+import { curve, type Dot, dotAt, fit, lineAt, looks, picture, pointAt, towards, zoom } from '../src/graph/geometry.ts';
 
-const titles = { cluster: '', namespace: '', external: 'Outside', host: 'Machines' };
+const titles = {
+  area: { cluster: '', namespace: '', external: 'Outside', host: 'Machines' },
+  addresses: (count: number) => `${count} addresses`,
+};
 const dot = (id: string, x: number, y: number): Dot => ({ id, name: id, kind: 'Deployment', state: 'no_policy', pods: 1, x, y, r: 10 });
 const edge = (source: string, destination: string, verdict: 'allowed' | 'denied') => ({
   id: `${source}${destination}${verdict}`, source, destination, verdict, ports: [], rows: 1, connections: 1, bytes: 0, resets: 0,
@@ -13,8 +16,8 @@ const scene: Scene = {
   window: { from: '', to: '' }, completeness: 1, gaps: [], generation: 'g', x: 0, y: 0, width: 400, height: 200,
   areas: [{ id: 'e', parent: null, kind: 'external', name: '', x: 0, y: 0, w: 10, h: 10, nodes: 0 }],
   glyphs: [
-    { ...dot('a', 50, 100), area: 'e', namespace: 'n', labels: {} },
-    { ...dot('b', 350, 100), area: 'e', namespace: 'n', labels: {} },
+    { ...dot('a', 50, 100), area: 'e', namespace: 'n', labels: {}, folded: 0 },
+    { ...dot('b', 350, 100), area: 'e', namespace: 'n', labels: {}, folded: 30 },
   ],
   edges: [edge('a', 'b', 'allowed'), edge('a', 'b', 'denied'), edge('b', 'a', 'allowed'), edge('a', 'gone', 'denied')],
   partial: null,
@@ -38,6 +41,19 @@ test('what was denied is drawn last, so on top', () => {
 
 test('an area without a name is called what it is', () => {
   assert.equal(picture(scene, all, titles).areas[0]?.name, 'Outside');
+});
+
+test('a node that stands for many says how many', () => {
+  assert.deepEqual(picture(scene, all, titles).dots.map((one) => one.name), ['a', '30 addresses']);
+});
+
+test('a picture looks the same while only counts grow a little, and other when something moves', () => {
+  const now = looks(picture(scene, all, titles));
+  const more = { ...scene, edges: scene.edges.map((one) => ({ ...one, bytes: 99, last_seen: 'later' })) };
+  assert.equal(looks(picture(more, all, titles)), now);
+  const moved = { ...scene, glyphs: scene.glyphs.map((one) => ({ ...one, x: one.x + 1 })) };
+  assert.notEqual(looks(picture(moved, all, titles)), now);
+  assert.notEqual(looks(picture(scene, new Set(['denied'] as const), titles)), now);
 });
 
 test('a call to itself is a loop that leaves the glyph', () => {

@@ -62,6 +62,8 @@ export interface Glyph {
   y: number;
   r: number;
   pods: number;
+  /** Nodes it stands for, where it stands for several; else 0. */
+  folded: number;
   state: GlyphState;
   labels: Record<string, string>;
 }

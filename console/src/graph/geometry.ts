@@ -52,8 +52,11 @@ export interface Picture {
   lines: Line[];
 }
 
-/** What areas without a name are called. */
-export type Titles = Record<AreaKind, string>;
+/** What is called by the reader's language: areas without a name, and many addresses. */
+export interface Titles {
+  area: Record<AreaKind, string>;
+  addresses: (count: number) => string;
+}
 
 export const K_MIN = 0.02;
 export const K_MAX = 4;
@@ -93,7 +96,16 @@ const ORDER: Record<Verdict, number> = { allowed: 0, unknown: 1, would_deny: 2, 
 
 /** Prepares a scene: edges of `verdicts` only, what matters most drawn last, so on top. */
 export function picture(scene: Scene, verdicts: ReadonlySet<Verdict>, titles: Titles): Picture {
-  const dots: Dot[] = scene.glyphs.map(({ id, name, kind, state, pods, x, y, r }) => ({ id, name, kind, state, pods, x, y, r }));
+  const dots: Dot[] = scene.glyphs.map(({ id, name, kind, state, pods, folded, x, y, r }) => ({
+    id,
+    name: folded > 0 ? titles.addresses(folded) : name,
+    kind,
+    state,
+    pods,
+    x,
+    y,
+    r,
+  }));
   const byId = new Map(dots.map((dot) => [dot.id, dot]));
   const slots = new Map<string, number>();
   const lines: Line[] = [];
@@ -108,7 +120,7 @@ export function picture(scene: Scene, verdicts: ReadonlySet<Verdict>, titles: Ti
     slots.set(pair, slot + 1);
     lines.push(line(edge, curve(a, b, slot)));
   }
-  const areas = scene.areas.map((area) => (area.name === '' ? { ...area, name: titles[area.kind] } : area));
+  const areas = scene.areas.map((area) => (area.name === '' ? { ...area, name: titles.area[area.kind] } : area));
   return { areas, dots, lines };
 }
 
@@ -120,6 +132,18 @@ function line(edge: SceneEdge, curve: Curve): Line {
 /** Width of a line in pixels: thin for one connection, a little more for each power of ten. */
 export function lineWidth(connections: number): number {
   return Math.min(3, 0.75 + 0.4 * Math.log10(Math.max(1, connections)));
+}
+
+/** What a picture looks like, as a short text: while it stays, nothing has to be drawn again. */
+export function looks(picture: Picture): string {
+  let hash = 17;
+  const mix = (text: string) => {
+    for (let at = 0; at < text.length; at += 1) hash = (Math.imul(hash, 31) + text.charCodeAt(at)) | 0;
+  };
+  for (const area of picture.areas) mix(`${area.id}${area.name}${area.x},${area.y},${area.w},${area.h}`);
+  for (const dot of picture.dots) mix(`${dot.id}${dot.name}${dot.state}${dot.pods}${dot.x},${dot.y},${dot.r}`);
+  for (const line of picture.lines) mix(line.id + lineWidth(line.connections).toFixed(1));
+  return `${picture.dots.length} ${picture.lines.length} ${hash}`;
 }
 
 /** The camera that shows all of a scene, with room around it. */

@@ -12,6 +12,7 @@ export const en = {
   copied: 'Copied',
   more: 'and {n} more',
   'n.connections': '{n} connections',
+  'n.addresses': '{n} addresses',
   'n.pods': '{n} pods',
   'nav.label': 'Screens',
   'nav.skip': 'Skip to the content',

@@ -14,6 +14,7 @@ export const ja: Record<keyof typeof en, string> = {
   copied: 'コピーしました',
   more: 'ほか {n} 件',
   'n.connections': '接続 {n} 件',
+  'n.addresses': 'アドレス {n} 件',
   'n.pods': 'Pod {n} 個',
   'nav.label': '画面',
   'nav.skip': '本文へ移動',
