@@ -52,8 +52,8 @@ pub use web::{
     operators_router, web_router,
 };
 pub use wire::{
-    AGENT_SILENT_S, Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, ArchiveFigures, ClusterStatus,
-    DatapathMode, DropPage, EstablishedReport, FlowPage, IngestFigures, KindFigures, Order,
-    PolicyFile, RejectFigures, Revision, RollbackRequest, Snapshot, SnapshotQuery, SourceStatus,
-    Status, Step, StoreFigures,
+    AGENT_SILENT_S, Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, ArchiveFigures,
+    ClusterStatus, DatapathMode, DropPage, EstablishedReport, FlowPage, IngestFigures, KindFigures,
+    Order, PolicyFile, RejectFigures, Revision, RollbackRequest, Snapshot, SnapshotQuery,
+    SourceStatus, Status, Step, StoreFigures,
 };

@@ -268,16 +268,7 @@ impl ClusterServer {
         let heard = core.derivation.agents.heard();
         let expected = pipeline::expected_nodes(&window::expected_nodes(range, &losses, &heard));
         let completeness = sekisho_map::completeness(&losses, &expected, range);
-        let store = core.store.status();
-        let lag = core.store.archive_lag(time);
-        let archive = self.shipping.as_ref().zip(lag.clone()).map(|(shipping, lag)| {
-            let figures = shipping.figures(lag);
-            problems.extend(shipping.problems(&figures));
-            figures
-        });
-        if archive.is_none() {
-            problems.extend(lag.as_ref().and_then(archive::forgotten));
-        }
+        let store = self.store_figures(&core, time, &mut problems);
         Status {
             cluster_name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -292,13 +283,7 @@ impl ClusterServer {
             revision: core.enforced(),
             staged: core.staged(),
             objects: core.objects as u64,
-            store: StoreFigures {
-                bytes: store.bytes,
-                segments: store.segments as u64,
-                hot_rows: store.hot_rows as u64,
-                degraded: store.degraded.clone().unwrap_or_default(),
-                archive,
-            },
+            store,
             memory_bytes: crate::memory::resident_bytes(),
             joiner: core.derivation.counters(),
             joiner_held: core.derivation.held(),
@@ -320,6 +305,32 @@ impl ClusterServer {
             native,
             images,
             others: Vec::new(),
+        }
+    }
+
+    /// The figures of history; what is wrong with where it goes is added to `problems`.
+    fn store_figures(
+        &self,
+        core: &Core,
+        time: Timestamp,
+        problems: &mut Vec<String>,
+    ) -> StoreFigures {
+        let store = core.store.status();
+        let lag = core.store.archive_lag(time);
+        let archive = self.shipping.as_ref().zip(lag.clone()).map(|(shipping, lag)| {
+            let figures = shipping.figures(lag);
+            problems.extend(shipping.problems(&figures));
+            figures
+        });
+        if archive.is_none() {
+            problems.extend(lag.as_ref().and_then(archive::forgotten));
+        }
+        StoreFigures {
+            bytes: store.bytes,
+            segments: store.segments as u64,
+            hot_rows: store.hot_rows as u64,
+            degraded: store.degraded.clone().unwrap_or_default(),
+            archive,
         }
     }
 
