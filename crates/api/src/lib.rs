@@ -13,6 +13,7 @@
 mod address;
 mod admit;
 mod client;
+mod deliver;
 mod health;
 mod hubble;
 mod images;
@@ -28,6 +29,7 @@ mod wire;
 
 pub use address::{AddressError, ServerAddress};
 pub use client::{CallError, Client, ClientError};
+pub use deliver::{DeliverError, Destination, DestinationError, Transport};
 pub use health::{Health, HealthListenError, HealthListener};
 pub use hubble::{
     HubbleListenError, HubbleListener, Relay, RelayError, RelayFlows, RelayTls, hubble_router,
@@ -54,6 +56,6 @@ pub use web::{
 pub use wire::{
     AGENT_SILENT_S, Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, ArchiveFigures,
     ClusterStatus, DatapathMode, DropPage, EstablishedReport, FlowPage, IngestFigures, KindFigures,
-    Order, PolicyFile, RejectFigures, Revision, RollbackRequest, Snapshot, SnapshotQuery,
-    SourceStatus, Status, Step, StoreFigures,
+    Order, PolicyFile, RejectFigures, Revision, RollbackRequest, SinkStatus, Snapshot,
+    SnapshotQuery, SourceStatus, Status, Step, StoreFigures,
 };

@@ -165,6 +165,27 @@ pub struct ArchiveFigures {
     pub failing_since: Option<Timestamp>,
 }
 
+/// How a sink does: where flows go while they come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkStatus {
+    /// Its name.
+    pub name: String,
+    /// Where to, without path: that may hold a secret.
+    pub destination: String,
+    /// Records that the other end took since the start.
+    pub sent: u64,
+    /// Records that wait on disk.
+    pub waiting: u64,
+    /// Their bytes.
+    pub waiting_bytes: u64,
+    /// Records that went for want of room, and flows that fell out of memory before they were taken.
+    pub lost: u64,
+    /// When the other end last took something; None = not since the start.
+    pub last: Option<Timestamp>,
+    /// Why it took nothing the last time; empty = it did.
+    pub error: String,
+}
+
 /// What became of batches since the server started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IngestFigures {
@@ -244,6 +265,9 @@ pub struct Status {
     /// in force, or it was not looked at yet.
     #[serde(default)]
     pub images: Option<ImageReview>,
+    /// Where flows go while they come, of all clusters.
+    #[serde(default)]
+    pub sinks: Vec<SinkStatus>,
     /// The server's other clusters, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Status>,

@@ -20,7 +20,7 @@ mod record;
 mod resolve;
 mod tuples;
 
-pub use export::{ExportError, ExportFormat, ExportFormatError, Exporter, Syslog};
+pub use export::{ExportError, ExportFormat, ExportFormatError, Exporter, Syslog, otlp_logs};
 pub use format::{Format, FormatError};
 pub use import::{HOOK, Import, Rejected, Tally, is_import};
 pub use networks::{ListError, Listed, Named, Networks, is_list, read_list};

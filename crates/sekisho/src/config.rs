@@ -13,7 +13,7 @@ use sekisho_model::ClusterName;
 use serde::Deserialize;
 
 use crate::commands::tunnel::Place;
-use crate::server::{Shipping, SourceConfig, check_sources};
+use crate::server::{Shipping, SinkConfig, SourceConfig, check_sinks, check_sources};
 
 /// Socket of the server where nothing else is said.
 pub(crate) const DEFAULT_SOCKET: &str = "/run/sekisho/server.sock";
@@ -165,6 +165,8 @@ pub(crate) struct ServerConfig {
     pub(crate) enforcement: Enforcement,
     /// Live sources besides the agents.
     pub(crate) sources: Vec<SourceConfig>,
+    /// Where flows go while they come.
+    pub(crate) sinks: Vec<SinkConfig>,
     /// Native: which Sekisho this is, where several share a cluster; each changes its own policies.
     pub(crate) installation: String,
     /// Native: seconds between two comparisons of the cluster with the revision in force.
@@ -355,6 +357,7 @@ impl Default for ServerConfig {
             agent_certificate_s: 86_400,
             clusters: BTreeMap::new(),
             sources: Vec::new(),
+            sinks: Vec::new(),
             enforcement: Enforcement::Datapath,
             installation: "sekisho".to_owned(),
             drift_check_s: 15,
@@ -433,6 +436,7 @@ impl Config {
             "`server.agent_certificate_s` is {life_s}, it must be at least {AGENT_CERTIFICATE_S_MIN}"
         );
         let clusters = self.server.clusters()?;
+        check_sinks(&self.server.sinks)?;
         check_sources(&self.server.sources, clusters.keys())?;
         let name = ClusterName::default();
         Shipping::open(&self.server.clickhouse, &name).context("[server.clickhouse]")?;

@@ -269,6 +269,22 @@ pub(crate) fn nameless_client(ca: &Path, speech: Speech) -> Result<ClientConfig,
     Ok(config)
 }
 
+/// What a client needs that believes the authorities in a file, and shows nobody a certificate.
+pub(crate) fn client_of_strangers(authorities: &Path) -> Result<ClientConfig, MaterialError> {
+    let mut roots = RootCertStore::empty();
+    // A machine's bundle may hold some that we can't read; one that we can is needed.
+    let (added, _ignored) =
+        roots.add_parsable_certificates(certificates(authorities, &read(authorities)?)?);
+    if added == 0 {
+        return Err(content(authorities, &"no authority in it can be read"));
+    }
+    let builder = ClientConfig::builder_with_provider(provider())
+        // Collectors of others may speak no more than 1.2.
+        .with_safe_default_protocol_versions()
+        .map_err(|error| content(authorities, &error))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

@@ -14,7 +14,9 @@ pub use listener::{ListenerFigures, ListenerStatus, TlsListenError, TlsListener}
 pub use material::{Lifetime, MaterialError, TlsFiles};
 
 pub(crate) use authority::request;
-pub(crate) use material::{Material, Speech, nameless_client, server_of_people};
+pub(crate) use material::{
+    Material, Speech, client_of_strangers, nameless_client, server_of_people,
+};
 pub(crate) use reason::{Cause, explained};
 pub(crate) use signer::{Signer, of_node};
 pub(crate) use slots::{Slot, Slots};

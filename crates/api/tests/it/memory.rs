@@ -109,6 +109,7 @@ impl Service for Memory {
             enforcement: sekisho_api::Enforcement::default(),
             native: None,
             images: None,
+            sinks: Vec::new(),
             others: Vec::new(),
         }
     }

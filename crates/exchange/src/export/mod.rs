@@ -11,8 +11,10 @@ mod exporter;
 mod jsonl;
 mod leef;
 mod ocsf;
+mod otlp;
 mod syslog;
 mod text;
 
 pub use exporter::{ExportError, ExportFormat, ExportFormatError, Exporter};
+pub use otlp::otlp_logs;
 pub use syslog::Syslog;

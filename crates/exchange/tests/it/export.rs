@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sekisho_exchange::{ExportFormat, Exporter, Syslog};
+use sekisho_exchange::{ExportFormat, Exporter, Syslog, otlp_logs};
 use sekisho_model::{
     ClusterName, Container, DecidedBy, Direction, EdgeDay, EdgeKey, EdgeStats, Labels, Party,
     PartyKind, Process, Protocol, Reporters, ServiceRef, Verdict, WorkloadRef,
@@ -253,4 +253,28 @@ fn examples_in_the_documentation_are_what_is_written() {
     let record = exporter(ExportFormat::Cef).record(&allowed()).unwrap();
     let message = Syslog::new("node-1", "cef").message(&allowed(), &record);
     assert!(message.starts_with(syslog.trim_end_matches("...")), "{message}");
+}
+
+#[test]
+fn otlp_logs_carry_both_ends_and_numbers_of_64_bits_as_texts() {
+    let rows = [allowed(), denied()];
+    let body: Value = serde_json::from_str(&otlp_logs(&rows, "1.2.3")).unwrap();
+    let logs = body["resourceLogs"][0]["scopeLogs"][0]["logRecords"].as_array().unwrap();
+    assert_eq!(logs.len(), 2);
+    for (log, row) in logs.iter().zip(&rows) {
+        assert_eq!(log["timeUnixNano"], row.stats.last_seen.nanos().to_string());
+        let value = |key: &str| {
+            let mut all = log["attributes"].as_array().unwrap().iter();
+            let found = all.find(|one| one["key"] == key).unwrap_or_else(|| panic!("{key}"));
+            found["value"].clone()
+        };
+        assert_eq!(value("sekisho.verdict")["stringValue"], row.key.verdict.to_string());
+        assert_eq!(value("sekisho.connections")["intValue"], row.stats.connections.to_string());
+        assert_eq!(value("source.workload")["stringValue"], row.key.source.id());
+        assert_eq!(value("destination.workload")["stringValue"], row.key.destination.id());
+    }
+    assert_eq!(
+        (&logs[0]["severityText"], &logs[1]["severityText"]),
+        (&"INFO".into(), &"WARN".into())
+    );
 }

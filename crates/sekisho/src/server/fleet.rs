@@ -15,6 +15,7 @@ use sekisho_model::{Batch, ClusterName, Timestamp};
 use super::agents::is_node_name;
 use super::people::AuditLog;
 use super::service::{ClusterServer, now};
+use super::sinks::SinkStates;
 use super::{metrics, problems};
 use crate::config::ServerConfig;
 
@@ -32,6 +33,8 @@ pub(crate) struct Fleet {
     /// The listener on the network, once there is one.
     listener: OnceLock<Arc<ListenerFigures>>,
     data_dir: PathBuf,
+    /// How the sinks do.
+    sinks: SinkStates,
     /// Where the console is, if it is served.
     web: OnceLock<String>,
     tokens: Tokens,
@@ -106,13 +109,18 @@ impl Fleet {
         let data_dir = config.data_dir.clone();
         let tokens = Tokens::open(&data_dir.join("tokens.json"))?;
         let audit = AuditLog::open(&data_dir)?;
-        let web = OnceLock::new();
-        Ok(Self { members, listener, data_dir, web, tokens, audit, strangers })
+        let (web, sinks) = (OnceLock::new(), SinkStates::default());
+        Ok(Self { members, listener, data_dir, sinks, web, tokens, audit, strangers })
     }
 
     /// All clusters, by name.
     pub(crate) fn members(&self) -> impl Iterator<Item = &Arc<ClusterServer>> {
         self.members.values()
+    }
+
+    /// The state of the sinks, which these tell of.
+    pub(crate) fn sinks(&self) -> &SinkStates {
+        &self.sinks
     }
 
     /// Learns where the console is.
@@ -254,6 +262,8 @@ impl Service for Fleet {
         }
         let mut status = all.remove(0);
         status.problems.extend(self.problems(status.time));
+        status.sinks = self.sinks.all();
+        status.problems.extend(super::sinks::problems(&status.sinks));
         status.console = self.web.get().cloned();
         status.listener = self.listener.get().map(|figures| figures.status());
         status.others = all;

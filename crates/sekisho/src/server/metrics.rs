@@ -19,6 +19,7 @@ pub(crate) fn exposition(status: &Status) -> String {
     text.single("sekisho_server_memory_bytes", "gauge", help, status.memory_bytes);
     text.single("sekisho_clusters", "gauge", "Clusters of the server.", status.all().count());
     listener(&mut text, status);
+    super::sinks::metrics(&mut text, &status.sinks);
     for of_cluster in status.all() {
         if !status.others.is_empty() {
             text.cluster = Some(of_cluster.cluster_name.to_string());

@@ -14,7 +14,7 @@ use sekisho_system::SystemClock;
 use super::console::Console;
 use super::fleet::Fleet;
 use super::service::ClusterServer;
-use super::{archive, images, sources};
+use super::{archive, images, sinks, sources};
 use crate::config::{ClusterConfig, ServerConfig};
 use crate::signals;
 
@@ -75,6 +75,9 @@ async fn serve(config: &ServerConfig, fleet: &Arc<Fleet>) -> anyhow::Result<()> 
         let member = fleet.members().find(|member| *member.name() == source.cluster);
         let member = member.context("the cluster of a source is checked")?;
         tasks.spawn(sources::follow(source, member, stop.clone()).await?);
+    }
+    for sink in sinks::Sink::all(&config.sinks, &config.data_dir, fleet.sinks())? {
+        tasks.spawn(sinks::run(sink, Arc::clone(fleet), stop.clone()));
     }
     if let Some(listener) = metrics {
         let shared: Arc<dyn sekisho_api::Service> = Arc::clone(fleet) as _;

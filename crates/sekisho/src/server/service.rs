@@ -304,6 +304,7 @@ impl ClusterServer {
             },
             native,
             images,
+            sinks: Vec::new(),
             others: Vec::new(),
         }
     }

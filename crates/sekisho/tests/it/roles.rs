@@ -9,5 +9,6 @@ pub(crate) mod halves;
 mod input;
 mod metrics;
 pub(crate) mod served;
+mod sinks;
 mod sources;
 mod tls;
