@@ -9,7 +9,7 @@ the parameter `query` with rows in the body; further parameters are settings; us
 with X-ClickHouse-Exception-Code; gzip in both directions where it is asked for.
 
 For tests: the parameter `shim_drop=N` makes it close the connection without an answer after each of
-the next N requests that insert rows, which it has carried out.
+the next N requests that insert rows, which it has carried out; with `shim_skip=K`, after K that it answers.
 """
 
 import gzip
@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, urlsplit
 from chdb.session import Session
 
 # Parameters that are no settings.
-KNOWN = {"query", "database", "user", "password", "wait_end_of_query", "enable_http_compression", "shim_drop"}
+KNOWN = {"query", "database", "user", "password", "wait_end_of_query", "enable_http_compression"}
 STATUS = {516: 403, 497: 403, 60: 404, 81: 404, 62: 400, 46: 400, 47: 400, 159: 408}
 
 
@@ -40,6 +40,7 @@ class Engine:
         self.session = Session(os.path.join(folder, "db"))
         self.lock = threading.Lock()
         self.drops = 0
+        self.skips = 0
 
     def run(self, sql, output="TabSeparated"):
         try:
@@ -108,6 +109,7 @@ class Handler(BaseHTTPRequestHandler):
         parameters = dict(given)
         if "shim_drop" in parameters:
             self.engine.drops = int(parameters["shim_drop"])
+            self.engine.skips = int(parameters.get("shim_skip", 0))
             return self.reply(200, b"", {})
         rows = body if "query" in parameters else None
         sql = parameters.get("query", body.decode("utf-8", "replace") if rows is None else "")
@@ -122,7 +124,9 @@ class Handler(BaseHTTPRequestHandler):
         except Refused as refused:
             headers = {"X-ClickHouse-Exception-Code": str(refused.code)}
             return self.reply(STATUS.get(refused.code, 500), str(refused).encode() + b"\n", headers)
-        if rows is not None and self.engine.drops > 0:
+        if rows is not None and self.engine.skips > 0:
+            self.engine.skips -= 1
+        elif rows is not None and self.engine.drops > 0:
             self.engine.drops -= 1
             self.close_connection = True
             return None
