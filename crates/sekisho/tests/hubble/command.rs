@@ -10,7 +10,7 @@ use sekisho_system::{terminate, wait};
 use serde_json::Value;
 
 use crate::halves::{Pair, now};
-use crate::run::Answer;
+use crate::run::{Answer, run};
 use crate::served::Served;
 
 const CONNECTIONS: u64 = 40;
@@ -218,4 +218,45 @@ fn who_follows_sees_what_comes_and_ends_with_the_server() {
     terminate(&mut child, Duration::from_secs(5));
     assert!(ended.is_some(), "it goes on although the server ended");
     assert_eq!(reading.join().unwrap().lines().count(), 16);
+}
+
+#[test]
+fn over_tls_a_viewer_looks_and_an_agent_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let ca = path("ca");
+    run(&["certificates", "make", &ca, "--cluster", "test", "--server-name", "localhost"])
+        .with_code(0);
+    run(&["certificates", "add", &ca, "viewer/ui"]).with_code(0);
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let keys = format!(
+        "hubble_listen = \"0.0.0.0:{}\"\ntls = {{ca = \"{ca}/ca.crt\", \
+         cert = \"{ca}/server/tls.crt\", key = \"{ca}/server/tls.key\"}}",
+        free.port()
+    );
+    let site = Site { served: Served::start(&keys), address: free, pair: Pair::new() };
+    let ask = |who: &str| {
+        let (certificate, key) =
+            (path(&format!("ca/{who}/tls.crt")), path(&format!("ca/{who}/tls.key")));
+        let authority = format!("{ca}/ca.crt");
+        site.ask(&[
+            "status",
+            "--tls",
+            "--tls-ca-cert-files",
+            &authority,
+            "--tls-client-cert-file",
+            &certificate,
+            "--tls-client-key-file",
+            &key,
+            "--tls-server-name",
+            "localhost",
+        ])
+    };
+    let status = ask("viewer-ui").with_code(0).out;
+    assert!(status.contains("Ok"), "{status}");
+    ask("operator").with_code(0);
+    let refused = ask("agent");
+    assert!(refused.code != 0 && refused.err.contains("PermissionDenied"), "{}", refused.err);
+    let bare = site.ask(&["status", "--timeout", "2s"]);
+    assert_ne!(bare.code, 0, "{}", bare.out);
 }

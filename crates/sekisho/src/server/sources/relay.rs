@@ -43,6 +43,8 @@ struct Seen {
     flows: BTreeSet<(Timestamp, u64)>,
     /// Up to this time, flows may come a second time.
     again_to: Option<Timestamp>,
+    /// Up to this time there were too many to know them all again: they are not asked for.
+    forgotten: Timestamp,
 }
 
 impl Seen {
@@ -51,7 +53,10 @@ impl Seen {
         match self.last {
             None => Timestamp::EPOCH,
             Some(last) if self.flows.is_empty() => Timestamp::from_nanos(last.nanos() + 1),
-            Some(last) => last.minus_seconds(OVERLAP_S),
+            Some(last) => {
+                let known = Timestamp::from_nanos(self.forgotten.nanos() + 1);
+                last.minus_seconds(OVERLAP_S).max(known)
+            }
         }
     }
 
@@ -71,9 +76,10 @@ impl Seen {
             self.flows.insert(name);
         }
         let horizon = last.minus_seconds(OVERLAP_S);
-        while self.flows.len() > SEEN_MAX
-            || self.flows.first().is_some_and(|(oldest, _)| *oldest < horizon)
-        {
+        while self.flows.len() > SEEN_MAX {
+            self.forgotten = self.flows.pop_first().map_or(self.forgotten, |(oldest, _)| oldest);
+        }
+        while self.flows.first().is_some_and(|(oldest, _)| *oldest < horizon) {
             self.flows.pop_first();
         }
         true
@@ -173,5 +179,53 @@ fn take(intake: &mut Intake, seen: &mut Seen, batch: &[GetFlowsResponse]) {
     }
     if let Some(last) = seen.last.filter(|_| !batch.is_empty()) {
         intake.reached(Position::Time(last));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_exchange::observer::instant;
+    use sekisho_exchange::observer::messages::Flow;
+
+    use super::*;
+
+    fn response(nanos: u64, uuid: u64) -> GetFlowsResponse {
+        let time = Some(instant(Timestamp::from_nanos(nanos)));
+        let flow = Flow { time, uuid: uuid.to_string(), ..Flow::default() };
+        let told = Some(Told::Flow(Box::new(flow)));
+        GetFlowsResponse { told, ..GetFlowsResponse::default() }
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn what_came_shortly_before_a_connection_broke_is_known_again_and_what_is_new_is_not() {
+        let mut seen = Seen::default();
+        assert_eq!(seen.since(), Timestamp::EPOCH);
+        assert!(seen.is_new(&response(100 * SECOND, 1)) && seen.is_new(&response(103 * SECOND, 2)));
+        // On the same connection, a second one is another one.
+        assert!(seen.is_new(&response(103 * SECOND, 2)));
+        seen.again_to = seen.last;
+        assert_eq!(seen.since(), Timestamp::from_seconds(98));
+        assert!(
+            !seen.is_new(&response(100 * SECOND, 1)) && !seen.is_new(&response(103 * SECOND, 2))
+        );
+        assert!(seen.is_new(&response(101 * SECOND, 3)) && seen.is_new(&response(104 * SECOND, 4)));
+    }
+
+    #[test]
+    fn what_can_not_be_known_again_is_not_asked_for_again_nor_is_the_future() {
+        let mut seen = Seen::default();
+        let begin = 100 * SECOND;
+        for number in 0..SEEN_MAX as u64 + 10 {
+            seen.is_new(&response(begin + number, number));
+        }
+        assert_eq!(seen.flows.len(), SEEN_MAX);
+        assert_eq!(seen.since(), Timestamp::from_nanos(begin + 10));
+        let restarted = Seen { last: Some(Timestamp::from_nanos(begin)), ..Seen::default() };
+        assert_eq!(restarted.since(), Timestamp::from_nanos(begin + 1));
+        let late = now().plus_seconds(10_000).nanos();
+        seen.is_new(&response(late, 1));
+        assert!(seen.last.unwrap() <= now());
     }
 }
