@@ -21,7 +21,13 @@ fn main() -> io::Result<()> {
         println!("cargo:rerun-if-changed={}", console.display());
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
-    fs::write(out.join("files.rs"), table(&dist, &files)?)
+    // Copies: a later build of the console must not pull files away from under a compiler.
+    let copies = out.join("files");
+    if copies.is_dir() {
+        fs::remove_dir_all(&copies)?;
+    }
+    fs::create_dir_all(&copies)?;
+    fs::write(out.join("files.rs"), table(&dist, &copies, &files)?)
 }
 
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -37,23 +43,26 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
 }
 
 /// One line for each file, sorted by path.
-fn table(dist: &Path, files: &[PathBuf]) -> io::Result<String> {
+fn table(dist: &Path, copies: &Path, files: &[PathBuf]) -> io::Result<String> {
     let mut text = String::from("&[\n");
-    for file in files {
+    for (number, file) in files.iter().enumerate() {
         let name = file.strip_prefix(dist).map_err(io::Error::other)?.to_string_lossy();
-        let file = file.canonicalize()?;
+        let kind = content_type(file)?;
+        let copy = copies.join(number.to_string());
+        fs::copy(file, &copy)?;
         let packed = PathBuf::from(format!("{}.gz", file.display()));
         let packed = if packed.is_file() {
-            format!("Some(include_bytes!({packed:?}))")
+            let copy = copies.join(format!("{number}.gz"));
+            fs::copy(&packed, &copy)?;
+            format!("Some(include_bytes!({copy:?}))")
         } else {
             "None".to_owned()
         };
-        let kind = content_type(&file)?;
         // Names in assets/ hold a hash of what is in them.
         let immutable = name.starts_with("assets/");
         writeln!(
             text,
-            "({name:?}, File {{ content_type: {kind:?}, body: include_bytes!({file:?}), \
+            "({name:?}, File {{ content_type: {kind:?}, body: include_bytes!({copy:?}), \
              gzip: {packed}, immutable: {immutable} }}),"
         )
         .map_err(io::Error::other)?;
