@@ -48,9 +48,9 @@ try {
         await page.goto(new URL(`${path}${path.includes('?') ? '&' : '?'}lang=${lang}&theme=${theme}`, shop.url).href);
         await page.locator('.page, .map').first().waitFor(WAIT);
         await page.locator('.loading').waitFor({ state: 'detached', ...WAIT });
-        await page.waitForTimeout(1_200);
+        await page.waitForTimeout(1_000);
         if (act) await act(page);
-        await page.waitForTimeout(600);
+        await page.waitForTimeout(500);
         await page.screenshot({ path: `${out}/${name}.${lang}.${theme}.png` });
       }
     }

@@ -33,6 +33,20 @@ after(async () => {
   await shop?.stop();
 });
 
+/** Waits until the map shows more than its ground. */
+async function drawn() {
+  const isDrawn = () => {
+    const canvas = document.querySelector('.canvas canvas');
+    if (!canvas || canvas.width === 0) return false;
+    const copy = new OffscreenCanvas(canvas.width, canvas.height);
+    const ctx = copy.getContext('2d');
+    ctx.drawImage(canvas, 0, 0);
+    const pixels = new Uint32Array(ctx.getImageData(0, 0, copy.width, copy.height).data.buffer);
+    return new Set(pixels).size > 20;
+  };
+  await page.waitForFunction(isDrawn, null, WAIT);
+}
+
 const link = (name) => page.getByRole('navigation').getByRole('link', { name, exact: true });
 
 test('the link of the demo signs in, and its token does not stay in the address', async () => {
@@ -48,6 +62,7 @@ test('the map is drawn, goes by keyboard, and has an equal table', async () => {
   const map = page.getByRole('application', { name: 'Map of connections' });
   await map.waitFor(WAIT);
   await page.waitForFunction(() => window.sekishoRedraws?.length > 0, null, WAIT);
+  await drawn();
   await map.focus();
   await page.keyboard.press('ArrowRight');
   await page.waitForURL(/node=/);

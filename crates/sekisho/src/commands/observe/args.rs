@@ -40,6 +40,9 @@ pub(crate) struct ObserveArgs {
     /// Destination workload.
     #[arg(long, value_name = "W")]
     pub(crate) to_workload: Option<String>,
+    /// Workload at either end.
+    #[arg(long, value_name = "W")]
+    pub(crate) workload: Option<String>,
     /// Source address.
     #[arg(long, value_name = "IP")]
     pub(crate) from_ip: Option<std::net::IpAddr>,
@@ -82,7 +85,7 @@ impl ObserveArgs {
             namespace: self.namespace.clone(),
             from_workload: self.from_workload.clone(),
             to_workload: self.to_workload.clone(),
-            workload: None,
+            workload: self.workload.clone(),
             from_ip: self.from_ip,
             to_ip: self.to_ip,
             to_fqdn: self.to_fqdn.clone(),
