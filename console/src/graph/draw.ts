@@ -36,7 +36,7 @@ export type Context = OffscreenCanvasRenderingContext2D;
 
 /** Beyond it all lines are hairlines, and lines have no heads. */
 const MANY_LINES = 2_500;
-const LABEL_K = 0.62;
+const LABEL_K = 0.5;
 
 interface Box {
   x0: number;
