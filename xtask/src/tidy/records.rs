@@ -103,9 +103,7 @@ fn leads_somewhere(tree: &Tree, from: &str, target: &str) -> bool {
             name => parts.push(name),
         }
     }
-    let path = parts.join("/");
-    let folder = format!("{path}/");
-    tree.files().any(|file| file.path == path || file.path.starts_with(&folder))
+    tree.has(&parts.join("/"))
 }
 
 #[cfg(test)]

@@ -33,10 +33,12 @@ impl File {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tree {
     files: Vec<File>,
+    /// Paths of files that are no text.
+    pictures: Vec<String>,
 }
 
 impl Tree {
-    /// Reads the files under `root`; those that are not UTF-8 (pictures, captures) are left out.
+    /// Reads the files under `root`; of those that are not UTF-8 (pictures, captures) the paths alone.
     ///
     /// # Errors
     /// If a folder or file can't be read.
@@ -60,8 +62,9 @@ impl Tree {
                 }
             } else if kind.is_file() {
                 let bytes = fs::read(entry.path()).with_context(|| format!("read {path}"))?;
-                if let Ok(text) = String::from_utf8(bytes) {
-                    self.files.push(File { path, text });
+                match String::from_utf8(bytes) {
+                    Ok(text) => self.files.push(File { path, text }),
+                    Err(_binary) => self.pictures.push(path),
                 }
             }
         }
@@ -71,6 +74,13 @@ impl Tree {
     /// All files.
     pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
         self.files.iter()
+    }
+
+    /// Whether a file is at `path`, or under it; of whatever kind.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        let folder = format!("{path}/");
+        let is_it = |own: &str| own == path || own.starts_with(&folder);
+        self.files().any(|file| is_it(&file.path)) || self.pictures.iter().any(|own| is_it(own))
     }
 
     /// The file at `path`, if it is there.
@@ -107,7 +117,7 @@ impl Tree {
             path: (*path).to_owned(),
             text: (*text).to_owned(),
         };
-        Self { files: files.iter().map(file).collect() }
+        Self { files: files.iter().map(file).collect(), pictures: Vec::new() }
     }
 }
 
