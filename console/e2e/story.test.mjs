@@ -122,6 +122,25 @@ test('everything can be taken back', async () => {
   await page.getByText(/^Done: revision/).waitFor(WAIT);
 });
 
+test('a token is made, told once, opens what it may, and is ended', async () => {
+  await page.goto(new URL('/settings?lang=en', shop.url).href);
+  await page.getByLabel('Name').fill('guest');
+  await page.getByLabel('Role').selectOption('viewer');
+  await page.getByRole('button', { name: 'Make token' }).click();
+  const secret = await page.getByRole('status').getByText(/^skt_[0-9a-f]{64}$/).innerText(WAIT);
+  const asked = async (path) => {
+    const headers = { authorization: `Bearer ${secret}` };
+    return (await fetch(new URL(`/api/v1${path}`, shop.url), { headers })).status;
+  };
+  assert.deepEqual([await asked('/map'), await asked('/audit')], [200, 403]);
+  const row = page.getByRole('row', { name: /^guest/ });
+  await row.getByRole('button', { name: 'End' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'End' }).click();
+  await row.waitFor({ state: 'detached', ...WAIT });
+  assert.equal(await asked('/map'), 401);
+  await page.getByRole('cell', { name: 'revoke_token' }).first().waitFor(WAIT);
+});
+
 test('each screen is accessible in both themes and languages', async () => {
   const paths = [
     '/', '/map', '/map?view=table', '/flows', '/recommendations', '/policies', '/agents', '/settings',

@@ -1,0 +1,771 @@
+// Written by scripts/types.mjs from the API's schemas: change these, and run `npm run types`.
+
+/** An agent. */
+export type AgentStatus = {
+  node: string;
+  first_heard: string;
+  last_heard: string;
+  epoch: string;
+  sequence: number;
+  shed: number;
+  hooks: {
+    hook: string;
+    produced: number;
+    delivered: number;
+    dropped: number;
+  }[];
+  /** Its last own words. */
+  report: {
+    version: string;
+    kernel: string;
+    generation: number;
+    error: string;
+    /** What it found among established connections. */
+    established: Record<string, unknown> | null;
+    rules: unknown[];
+    tiers: string[];
+    assembler: ([string, number])[];
+    drops: ([string, number])[];
+    tampered: number;
+    tampered_last: string;
+    memory_bytes: number;
+    certificate_until: string | null;
+    certificate_old: boolean;
+  };
+};
+
+/** What became of it; without a revision nothing changed. */
+export type Applied = {
+  report: Report | null;
+  revision: number | null;
+  unenforced: string[];
+  nodes: string[];
+  pending: string[];
+  established: Record<string, Established>;
+  enforcement: Enforcement;
+  /** What was done in the cluster. */
+  native: {
+    server: string;
+    steps: {
+      object: string;
+      step: string;
+      detail: string;
+    }[];
+    errors: string[];
+    undone: number;
+    half_applied: string[];
+    unreadable: string[];
+  } | null;
+};
+
+/** What to verify and put in force. */
+export type Apply = {
+  files: PolicyFile[];
+  /** Policies that are not in the files end. */
+  prune?: boolean;
+  /** Start of the history to replay; 24h if absent. */
+  since?: string | null;
+  /** Edges accepted by name, `source -> destination:port/PROTOCOL`. */
+  accept?: string[];
+  max_would_block?: number;
+  max_uncertain?: number;
+  allow_partial?: boolean;
+  /** Established connections that are denied end. */
+  cut?: boolean;
+};
+
+/** A page of the audit log, newest first. */
+export type AuditPage = {
+  entries: ({
+    number: number;
+    time: string;
+    /** The same for all entries of one call. */
+    id: number;
+    who: string;
+    action: string;
+    target: string;
+    outcome: 'begun' | 'done' | 'refused' | 'denied';
+    detail: string;
+    repeated: number;
+  })[];
+  next: number | null;
+};
+
+export type Clusters = string[];
+
+/** How much of the truth a window holds. */
+export type Completeness = {
+  ratio: number;
+  produced: number;
+  dropped: number;
+  gaps: string[];
+};
+
+/** How sure a recommendation is. */
+export type Confidence = {
+  score: number;
+  watched_s: number;
+  hours_seen: number;
+  restarts_seen: number;
+  runs_seen: number;
+  rules_seen_once: number;
+  reasons: string[];
+};
+
+/** Edges by class. */
+export type Counts = {
+  would_block: number;
+  newly_allowed: number;
+  unchanged: number;
+  uncertain: number;
+};
+
+/** A new token, with its secret. */
+export type CreatedToken = {
+  name: string;
+  role: Role;
+  namespaces: string[] | null;
+  created_by: string;
+  created: string;
+  expires: string | null;
+  /** The secret: kept nowhere, told once. */
+  token: string;
+};
+
+/** The rule that decided. */
+export type DecidedBy = {
+  /** namespace/name */
+  policy: string;
+  rule: number | null;
+  direction: Direction;
+};
+
+export type Direction = 'ingress' | 'egress';
+
+/** One pair of nodes. */
+export type Edge = {
+  window: Window;
+  completeness: number;
+  source: Node;
+  destination: Node;
+  rows: MapEdge[];
+  first_seen: string;
+  last_seen: string;
+  decided_by: string[];
+};
+
+export type Enforcement = 'datapath' | 'native';
+
+/** What a node found among its established connections. */
+export type Established = {
+  revision: number;
+  denied: number;
+  cut: number;
+  skipped: number;
+  error: string;
+};
+
+/** Data of an event `flow`: one connection, or one report of a long one. */
+export type FlowEvent = {
+  /** The edge it belongs to. */
+  key: {
+    source: Party;
+    source_process: Process | null;
+    destination: Party;
+    destination_process: Process | null;
+    protocol: Protocol;
+    port: number;
+    /** A Service. */
+    service: {
+      namespace: string;
+      name: string;
+      port: number;
+    } | null;
+    verdict: Verdict;
+    decided_by: DecidedBy | null;
+    direction_inferred: boolean;
+    cluster: string;
+  };
+  source: string;
+  destination: string;
+  opened: string;
+  stats: Stats;
+};
+
+/** A page of flows, newest first. */
+export type Flows = {
+  flows: ({
+    number: number;
+    /** The edge it belongs to. */
+    key: {
+      source: Party;
+      source_process: Process | null;
+      destination: Party;
+      destination_process: Process | null;
+      protocol: Protocol;
+      port: number;
+      /** A Service. */
+      service: {
+        namespace: string;
+        name: string;
+        port: number;
+      } | null;
+      verdict: Verdict;
+      decided_by: DecidedBy | null;
+      direction_inferred: boolean;
+      cluster: string;
+    };
+    source: string;
+    destination: string;
+    opened: string;
+    stats: Stats;
+  })[];
+  /** Ask with `before=` this for older ones. */
+  next: number | null;
+};
+
+/** The dependency map. */
+export type Map = {
+  grouping: 'namespace' | 'workload' | 'pod' | 'process';
+  window: Window;
+  completeness: number;
+  completeness_detail: Completeness;
+  nodes: Node[];
+  edges: MapEdge[];
+  /** What the parameters left out. */
+  hidden: {
+    edges: number;
+    connections: number;
+  };
+};
+
+/** What a map has other than an earlier one. */
+export type MapDiff = {
+  /** One of the two maps. */
+  before: {
+    window: Window;
+    completeness: number;
+  };
+  /** One of the two maps. */
+  after: {
+    window: Window;
+    completeness: number;
+  };
+  added: MapEdge[];
+  removed: MapEdge[];
+  changed: {
+    before: MapEdge[];
+    after: MapEdge[];
+  }[];
+  unchanged: number;
+};
+
+/** All connections of one source, destination, protocol, port and verdict. */
+export type MapEdge = {
+  source: string;
+  destination: string;
+  protocol: Protocol;
+  port: number;
+  verdict: Verdict;
+  processes: ({
+    source: string | null;
+    destination: string | null;
+  })[];
+  connections: number;
+  bytes_sent: number;
+  bytes_received: number;
+  packets_sent: number;
+  packets_received: number;
+  resets: number;
+  first_seen: string;
+  last_seen: string;
+  services: string[];
+  dns_names: string[];
+  decided_by: string[];
+  reporters: Reporters;
+  direction_inferred: boolean;
+  loss: boolean;
+};
+
+/** A networking.k8s.io/v1 NetworkPolicy. */
+export type NetworkPolicy = {
+  apiVersion: string;
+  kind: string;
+  metadata: {
+    name: string;
+    namespace: string;
+    labels?: Record<string, string>;
+    annotations?: Record<string, string>;
+  };
+  spec: Record<string, unknown>;
+};
+
+/** A token to be made. */
+export type NewToken = {
+  /** Unique. */
+  name: string;
+  role?: Role;
+  namespaces?: string[] | null;
+  expires?: string | null;
+};
+
+/** A node of the map. */
+export type Node = {
+  /** Unique and stable. */
+  id: string;
+  kind: string;
+  namespace: string;
+  name: string;
+  labels: Record<string, string>;
+  party: PartyKind;
+  /** Distinct pods behind it. */
+  pods: number;
+  /** Where the map is of several. */
+  cluster?: string;
+  /** At process grouping. */
+  process?: string;
+};
+
+/** One end of a connection. */
+export type Party = {
+  kind: PartyKind;
+  /** Its topmost owner. */
+  workload: {
+    namespace: string;
+    name: string;
+    kind: string;
+  };
+  pod: string;
+  labels: Record<string, string>;
+  address: string | null;
+  dns_name: string | null;
+};
+
+export type PartyKind = 'pod' | 'service' | 'node' | 'host' | 'external' | 'unknown';
+
+export type Policies = ({
+  namespace: string;
+  name: string;
+  kind: string;
+  state: 'enforced' | 'staged';
+  yaml: string | null;
+})[];
+
+/** A file of policies. */
+export type PolicyFile = {
+  /** For messages. */
+  name: string;
+  /** YAML or JSON. */
+  text: string;
+};
+
+/** What is known of the policies that select a node. */
+export type PolicyState = 'no_policy' | 'staged' | 'enforced' | 'external' | 'unknown';
+
+/** What is wrong with a request (RFC 9457). */
+export type Problem = {
+  /** urn:sekisho:problem:CODE */
+  type: string;
+  title: string;
+  status: number;
+  /** What is wrong this time, and what to do. */
+  detail: string;
+  /** For programs. */
+  code: string;
+};
+
+/** A process. */
+export type Process = {
+  exe: string;
+  comm: string;
+  uid: number;
+  /** Its container. */
+  container: {
+    name: string;
+    image: string;
+  } | null;
+};
+
+/** Least-privilege policies with their evidence. */
+export type Proposal = {
+  window: Window;
+  completeness: number;
+  default_deny: NetworkPolicy[];
+  policies: {
+    policy: NetworkPolicy;
+    workloads: string[];
+    rules: {
+      direction: Direction;
+      rule: number;
+      connections: number;
+      first_seen: string;
+      last_seen: string;
+      processes: string[];
+      edges: string[];
+    }[];
+    confidence: Confidence;
+  }[];
+  notes: ({
+    kind: 'left_out' | 'merged' | 'wide' | 'always_allowed' | 'no_policy' | 'gone' | 'existing';
+    subject: string;
+    text: string;
+  })[];
+};
+
+export type Protocol = 'TCP' | 'UDP' | 'SCTP' | 'ICMP';
+
+/** What policies would have done to history. */
+export type Report = {
+  window: Window;
+  completeness: number;
+  summary: Counts;
+  edges: ({
+    source: string;
+    destination: string;
+    protocol: Protocol;
+    port: number;
+    class: 'would_block' | 'newly_allowed' | 'uncertain' | 'unchanged';
+    before: 'allowed' | 'denied' | 'unknown';
+    after: 'allowed' | 'denied' | 'unknown';
+    decided_by: DecidedBy | null;
+    connections: number;
+    first_seen: string;
+    last_seen: string;
+    reason: string;
+    may_block: boolean;
+    accepted: boolean;
+  })[];
+  accepted_unused: string[];
+  would_block_max: number;
+  uncertain_max: number;
+  verified: boolean;
+};
+
+/** Which ends reported. */
+export type Reporters = {
+  source: boolean;
+  destination: boolean;
+  datapath: boolean;
+};
+
+export type Revisions = ({
+  cluster: string;
+  revision: number;
+  time: string;
+  mode: 'enforce' | 'audit';
+  operator: string;
+  restores: number | null;
+  policies: number;
+  summary: Counts | null;
+  current: boolean;
+})[];
+
+/** What somebody may do; each includes those before it. */
+export type Role = 'viewer' | 'author' | 'operator';
+
+/** Where to go back to. */
+export type Rollback = {
+  /** null = the one before; 0 = no policies */
+  revision?: number | null;
+};
+
+/** The map with a place for each node; lengths are in units of the picture. */
+export type Scene = {
+  window: Window;
+  completeness: number;
+  gaps: string[];
+  /** While it stays, nothing has moved. */
+  generation: string;
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  areas: ({
+    id: string;
+    parent: string | null;
+    kind: 'cluster' | 'namespace' | 'external' | 'host';
+    name: string;
+    x: number;
+    y: number;
+    w: number;
+    h: number;
+    nodes: number;
+  })[];
+  glyphs: {
+    id: string;
+    area: string;
+    kind: string;
+    name: string;
+    namespace: string;
+    x: number;
+    y: number;
+    r: number;
+    pods: number;
+    /** Nodes it stands for, where it stands for several: many bare addresses. */
+    folded: number;
+    state: PolicyState;
+    labels: Record<string, string>;
+  }[];
+  edges: {
+    id: string;
+    source: string;
+    destination: string;
+    verdict: Verdict;
+    ports: {
+      protocol: Protocol;
+      port: number;
+    }[];
+    rows: number;
+    connections: number;
+    bytes: number;
+    resets: number;
+    first_seen: string;
+    last_seen: string;
+    direction_inferred: boolean;
+    loss: boolean;
+  }[];
+  /** What the limits left out. */
+  partial: {
+    glyphs_shown: number;
+    glyphs_total: number;
+    edges_shown: number;
+    edges_total: number;
+  } | null;
+};
+
+/** Who is signed in. */
+export type Session = {
+  name: string;
+  role: Role;
+  /** null = all */
+  namespaces: string[] | null;
+  expires: string | null;
+  /** Version of the server. */
+  version: string;
+};
+
+/** Sign in. */
+export type SignIn = {
+  token: string;
+};
+
+/** Where flows go while they come. */
+export type SinkStatus = {
+  name: string;
+  destination: string;
+  sent: number;
+  waiting: number;
+  waiting_bytes: number;
+  lost: number;
+  last: string | null;
+  /** Why it took nothing the last time; empty = it did. */
+  error: string;
+};
+
+/** A live source of flows besides the agents. */
+export type SourceStatus = {
+  name: string;
+  from: string;
+  state: 'starting' | 'following' | 'listening' | 'waiting';
+  since: string;
+  /** Why it waits; empty = it does not. */
+  problem: string;
+  last: string | null;
+  /** Lines, messages or records read. */
+  units: number;
+  records: number;
+  connections: number;
+  skipped: number;
+  rejected: number;
+  reasons: {
+    reason: string;
+    count: number;
+    sample: string;
+  }[];
+  lost: number;
+  refused: number;
+  restarts: number;
+};
+
+/** Sums; sent and received are from the source's view. */
+export type Stats = {
+  connections: number;
+  bytes_sent: number;
+  bytes_received: number;
+  packets_sent: number;
+  packets_received: number;
+  resets: number;
+  first_seen: string;
+  last_seen: string;
+  reporters: Reporters;
+  loss: boolean;
+};
+
+/** Health and figures of the server and of one of its clusters. */
+export type Status = {
+  cluster_name: string;
+  version: string;
+  time: string;
+  started: string;
+  agents: AgentStatus[];
+  completeness: number;
+  gaps: string[];
+  flows: number;
+  revision: number;
+  staged: number;
+  objects: number;
+  /** History. */
+  store: {
+    bytes: number;
+    segments: number;
+    hot_rows: number;
+    degraded: string;
+    /** How shipping to ClickHouse goes; null = nothing is shipped. Rows are of edge and minute; lost: deleted here before they were shipped. */
+    archive?: {
+      segments?: number;
+      rows?: number;
+      waiting_segments?: number;
+      waiting_rows?: number;
+      waiting_s?: number;
+      lost_segments?: number;
+      lost_rows?: number;
+      only_there_until?: string | null;
+      /** Empty = the last turn went well. */
+      error?: string;
+      failing_since?: string | null;
+    } | null;
+  };
+  memory_bytes: number;
+  joiner: ([string, number])[];
+  joiner_held: ([string, number])[];
+  /** Batches. */
+  ingest: {
+    taken: number;
+    repeated: number;
+    refused: number;
+  };
+  generation: number;
+  /** How the live cluster is followed. */
+  cluster: Record<string, unknown> | null;
+  problems: string[];
+  /** The listener that leaves the machine. */
+  listener: Record<string, unknown> | null;
+  console: string | null;
+  enforcement: Enforcement;
+  /** The state of native enforcement. */
+  native: Record<string, unknown> | null;
+  /** Workloads whose images changed since the policies were verified. */
+  images: Record<string, unknown> | null;
+  /** The server's other clusters. */
+  others?: Status[];
+  /** Flows in memory. */
+  flows_held: number;
+  /** Room for them. */
+  flows_held_max: number;
+  sources: SourceStatus[];
+  sinks: SinkStatus[];
+};
+
+/** What matters first. */
+export type Summary = {
+  window: Window;
+  completeness: number;
+  gaps: string[];
+  /** By what policies select them. */
+  workloads: {
+    total: number;
+    no_policy: number;
+    staged: number;
+    enforced: number;
+  };
+  /** That began in the window. */
+  connections: {
+    allowed: number;
+    would_deny: number;
+    denied: number;
+    unknown: number;
+  };
+  edges: number;
+  /** Not seen in the week before. */
+  new_edges: number;
+  /** Agents. */
+  agents: {
+    total: number;
+    healthy: number;
+  };
+  revision: number;
+  staged: number;
+  problems: string[];
+  next: ({
+    kind: 'problems' | 'agents' | 'gaps' | 'denied' | 'would_deny' | 'apply' | 'recommend' | 'new_edges';
+    count: number;
+  })[];
+};
+
+/** Connections that began, by time and verdict. */
+export type Timeline = {
+  window: Window;
+  /** Length of a bucket, seconds. */
+  step_s: number;
+  buckets: {
+    at: string;
+    allowed: number;
+    would_deny: number;
+    denied: number;
+    unknown: number;
+    lost: boolean;
+  }[];
+};
+
+export type Tokens = ({
+  name: string;
+  role: Role;
+  namespaces: string[] | null;
+  created_by: string;
+  created: string;
+  expires: string | null;
+})[];
+
+/** What the kernel did. */
+export type Verdict = 'allowed' | 'denied' | 'would_deny' | 'unknown';
+
+/** What to replay. */
+export type WhatIf = {
+  files: PolicyFile[];
+  /** Policies that are not in the files end. */
+  prune?: boolean;
+  /** Start of the history to replay; 24h if absent. */
+  since?: string | null;
+};
+
+/** A time window; the end is not in it. */
+export type Window = {
+  from: string;
+  to: string;
+};
+
+/** One workload. */
+export type Workload = {
+  id: string;
+  window: Window;
+  completeness: number;
+  namespace: string;
+  name: string;
+  kind: string;
+  labels: Record<string, string>;
+  state: PolicyState;
+  pods: ({
+    name: string;
+    addresses: string[];
+    node: string | null;
+    images: string[];
+  })[];
+  inbound: MapEdge[];
+  outbound: MapEdge[];
+  policies: ({
+    state: 'enforced' | 'staged';
+    namespace: string;
+    name: string;
+    directions: Direction[];
+  })[];
+};
