@@ -190,6 +190,6 @@ fn group(cluster: &Cluster) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the binary under test is run as a user runs it")]
-fn command(program: &Path) -> Command {
+pub(crate) fn command(program: &Path) -> Command {
     Command::new(program)
 }

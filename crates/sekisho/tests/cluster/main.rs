@@ -18,6 +18,8 @@ mod cluster;
 #[cfg(test)]
 mod clusters;
 #[cfg(test)]
+mod console;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod gate;

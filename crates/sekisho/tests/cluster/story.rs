@@ -8,6 +8,7 @@ use sekisho_system::wait;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::console;
 use crate::install::{Installed, NODES};
 use crate::shop::Shop;
 
@@ -80,6 +81,7 @@ fn a_user_installs_it_sees_the_shop_protects_it_and_removes_it() {
 
     let since = now(&product);
     let until = sees_the_call_graph(&product, &shop, &since);
+    assert!(!edges(&console::map(&cluster)).is_empty(), "a browser sees it, too");
     let window = ["--since", since.as_str(), "--until", until.as_str()];
     let policies = product.path("policies").display().to_string();
     let spaces = ["-n", "story-shop", "-n", "story-data"];
