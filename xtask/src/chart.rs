@@ -21,7 +21,12 @@ const VARIANTS: &[&[&str]] = &[
     &[],
     &["enforcement.native.enabled=true", "server.persistence.enabled=false"],
     &["tls.mode=certManager", "networkPolicy.enabled=false", "namespace.create=true"],
-    &["tls.mode=existing", "image.tag=dev", "server.extraConfig=rotate_s = 60", "server.webListen="],
+    &[
+        "tls.mode=existing",
+        "image.tag=dev",
+        "server.extraConfig=rotate_s = 60",
+        "server.webListen=",
+    ],
     &["tls.nodeCertificates=false", "rbac.probe=true"],
     &["server.clusters.east=sekisho-east", "server.clusters.west=sekisho-west"],
     AGENTS,

@@ -245,7 +245,7 @@ pub struct Status {
     #[serde(default)]
     pub cluster: Option<ClusterStatus>,
     /// Live sources besides the agents, by name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub sources: Vec<SourceStatus>,
     /// What is wrong now, each with what to do.
     pub problems: Vec<String>,

@@ -81,7 +81,8 @@ fn a_user_installs_it_sees_the_shop_protects_it_and_removes_it() {
 
     let since = now(&product);
     let until = sees_the_call_graph(&product, &shop, &since);
-    assert!(!edges(&console::map(&cluster)).is_empty(), "a browser sees it, too");
+    let seen = console::map(&cluster);
+    assert!(!seen["edges"].as_array().unwrap().is_empty(), "a browser sees it, too: {seen}");
     let window = ["--since", since.as_str(), "--until", until.as_str()];
     let policies = product.path("policies").display().to_string();
     let spaces = ["-n", "story-shop", "-n", "story-data"];
