@@ -47,7 +47,7 @@ try {
       for (const [name, path, act] of SCREENS) {
         await page.goto(new URL(`${path}${path.includes('?') ? '&' : '?'}lang=${lang}&theme=${theme}`, shop.url).href);
         await page.locator('.page, .map').first().waitFor(WAIT);
-        await page.locator('.loading').waitFor({ state: 'detached', ...WAIT });
+        await page.waitForFunction(() => document.querySelector('.loading') === null, null, WAIT);
         await page.waitForTimeout(1_000);
         if (act) await act(page);
         await page.waitForTimeout(500);

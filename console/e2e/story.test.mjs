@@ -151,7 +151,7 @@ test('each screen is accessible in both themes and languages', async () => {
       await page.goto(new URL(`${path}${path.includes('?') ? '&' : '?'}theme=${theme}&lang=${lang}`, shop.url).href);
       await page.locator('.page, .map').first().waitFor(WAIT);
       await page.waitForLoadState('load');
-      await page.locator('.loading').waitFor({ state: 'detached', ...WAIT });
+      await page.waitForFunction(() => document.querySelector('.loading') === null, null, WAIT);
       all.push(...(await findings(page)).map((one) => `${path} ${theme} ${lang}: ${one}`));
     }
   }
