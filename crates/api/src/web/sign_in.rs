@@ -69,10 +69,12 @@ pub(crate) fn asker(
 ) -> Result<Option<Asker>, Problem> {
     let tokens = context.people.tokens();
     if let Some(secret) = bearer(headers) {
-        if let Some(wait_s) = context.throttle.wait(remote.address, now) {
-            return Err(Problem::throttled(wait_s));
-        }
+        // Before the throttle: behind a proxy all have one address, and who guesses must not lock out
+        // who knows. A secret has 256 bits, so nobody guesses one the faster for it.
         let Some(account) = tokens.account(&secret, now) else {
+            if let Some(wait_s) = context.throttle.wait(remote.address, now) {
+                return Err(Problem::throttled(wait_s));
+            }
             context.throttle.wrong(remote.address, now);
             return Err(Problem::unauthorized("this token is not known, or over"));
         };
@@ -95,9 +97,6 @@ pub(crate) fn session(account: &Account) -> Response {
 
 /// Gives a cookie for a token.
 pub(crate) fn sign_in(context: &Context, body: &Bytes, remote: Remote, now: Timestamp) -> Response {
-    if let Some(wait_s) = context.throttle.wait(remote.address, now) {
-        return Problem::throttled(wait_s).into_response();
-    }
     let shown: SignIn = match serde_json::from_slice(body) {
         Ok(shown) => shown,
         Err(cause) => {
@@ -107,6 +106,9 @@ pub(crate) fn sign_in(context: &Context, body: &Bytes, remote: Remote, now: Time
     };
     let secret = Secret::shown(shown.token.trim());
     let Some(account) = context.people.tokens().account(&secret, now) else {
+        if let Some(wait_s) = context.throttle.wait(remote.address, now) {
+            return Problem::throttled(wait_s).into_response();
+        }
         context.throttle.wrong(remote.address, now);
         let who = remote.address.to_string();
         context.people.denied(&who, "POST /api/v1/session", "a token that is not known, or over");
