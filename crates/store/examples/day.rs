@@ -1,9 +1,10 @@
 //! Measures a day of a large cluster: rows per second and bytes per row, and how long questions take.
 //!
-//! `cargo run --release -p sekisho-store --example day [EDGES] [MINUTES_PER_EDGE] [FOLDER]`
+//! `cargo run --release -p sekisho-store --example day [EDGES] [MINUTES_PER_EDGE] [FOLDER] [DAYS]`
 //!
 //! By default 66,000 edges, each in 288 minutes of a day: 19 million edge-minutes, what 1,000 nodes
-//! make. A folder that is there already is only asked.
+//! make. With the variable MERGE set, as it lies a day later. A folder that is there already is only
+//! asked.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -14,8 +15,9 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use sekisho_model::{EdgeKey, EdgeStats, Flow, Reporters, TimeRange, Timestamp};
-use sekisho_store::{FlowSink, FlowStore, LocalStore, StoreLimits};
+use sekisho_flow::{FlowFilter, VerdictFilter};
+use sekisho_model::{EdgeKey, EdgeStats, Flow, Reporters, TimeRange, Timestamp, Verdict};
+use sekisho_store::{FlowSink, FlowStore, LocalStore, StoreLimits, Wanted};
 
 #[path = "measured/clock.rs"]
 mod clock;
@@ -60,13 +62,13 @@ fn flow(key: &EdgeKey, second: u64, random: u64) -> Flow {
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
-fn fill(folder: &Path, edges: usize, minutes: u64) -> Result<(), Box<dyn Error>> {
+fn fill(folder: &Path, edges: usize, (minutes, days): (u64, u64)) -> Result<(), Box<dyn Error>> {
     let (mut store, _) = LocalStore::open(folder, StoreLimits::default())?;
     let keys = keys(edges);
     let (mut record, mut rotate, mut merge) =
         (Spent::default(), Spent::default(), Spent::default());
     let step = HOURS * 60 / minutes.min(HOURS * 60);
-    for hour in 0..HOURS {
+    for hour in 0..days * HOURS {
         for minute in 0..60 {
             let minute = hour * 60 + minute;
             let active = keys
@@ -97,18 +99,32 @@ fn fill(folder: &Path, edges: usize, minutes: u64) -> Result<(), Box<dyn Error>>
     Ok(())
 }
 
+/// Asks three times.
+#[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+fn measure(
+    name: &str,
+    ask: impl Fn() -> Result<usize, Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    for _ in 0..3 {
+        let mut spent = Spent::default();
+        let rows = spent.on(&ask)?;
+        println!("{}", spent.line(name, rows, "rows"));
+    }
+    Ok(())
+}
+
 #[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
 fn main() -> Result<(), Box<dyn Error>> {
     let argument = |position: usize, default: u64| {
         std::env::args().nth(position).and_then(|text| text.parse().ok()).unwrap_or(default)
     };
-    let (edges, minutes) = (argument(1, 66_000) as usize, argument(2, 288));
+    let (edges, minutes, days) = (argument(1, 66_000) as usize, argument(2, 288), argument(4, 1));
     let folder = std::env::args().nth(3).map_or_else(
         || std::env::temp_dir().join(format!("sekisho-day-{}", std::process::id())),
         PathBuf::from,
     );
     if !folder.exists() {
-        fill(&folder, edges, minutes)?;
+        fill(&folder, edges, (minutes, days))?;
     }
     let (store, _) = LocalStore::open(&folder, StoreLimits::default())?;
     println!("{} rows in {} segments", store.status().rows, store.status().segments);
@@ -120,12 +136,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("an hour", TimeRange { from: second(40_000), to: second(43_600) }),
     ];
     for (name, range) in ranges {
-        for _ in 0..3 {
-            let mut spent = Spent::default();
-            let rows = spent.on(|| store.edges(range))?.len();
-            println!("{}", spent.line(name, rows, "edges"));
-        }
+        measure(name, || Ok(store.edges(&range.into())?.len()))?;
     }
+    // A thousand edges further is the next one that is denied; keys of the store are warm by now.
+    let denied = keys(edges).into_iter().find(|key| key.verdict == Verdict::Denied);
+    let workload = denied.map(|key| key.source.workload.clone()).ok_or("no edge is denied")?;
+    let of_workload = FlowFilter {
+        workload: Some(format!("{}/{}", workload.namespace, workload.name)),
+        ..FlowFilter::default()
+    };
+    let peers = Wanted { filter: of_workload.clone(), ..TimeRange::ALL.into() };
+    measure("peers", || Ok(store.edges(&peers)?.len()))?;
+    let verdict = Some(VerdictFilter::Only(Verdict::Denied));
+    let filter = FlowFilter { verdict, ..of_workload };
+    let denied = Wanted { filter, newest: Some(100), ..TimeRange::ALL.into() };
+    measure("last denied", || Ok(store.scan(&denied)?.len()))?;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     for line in status.lines().filter(|line| line.starts_with("VmHWM")) {
         println!("{line}");

@@ -76,10 +76,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let rows = store.status().hot_rows;
     let (mut hot_scan, mut rotate, mut cold_scan): (Spent, Spent, Spent) = Default::default();
-    let hot = hot_scan.on(|| store.scan(TimeRange::ALL))?.len();
+    let hot = hot_scan.on(|| store.scan(&TimeRange::ALL.into()))?.len();
     rotate.on(|| store.rotate(b""))?;
     let status = store.status();
-    let cold = cold_scan.on(|| store.scan(TimeRange::ALL))?.len();
+    let cold = cold_scan.on(|| store.scan(&TimeRange::ALL.into()))?.len();
     assert_eq!((hot, cold), (rows, rows));
     let report = [
         format!("{flows} flows in {edges} edges -> {rows} rows, {} folded", status.folded),

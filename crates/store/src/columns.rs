@@ -45,6 +45,11 @@ pub(crate) const SEEN: [&str; 2] = ["first_seen", "last_seen"];
 pub(crate) const FLAGS: [&str; 4] =
     ["reported_by_source", "reported_by_destination", "reported_by_datapath", "loss"];
 
+pub(crate) const PROTOCOL: &str = "protocol";
+pub(crate) const PORT: &str = "port";
+pub(crate) const VERDICT: &str = "verdict";
+pub(crate) const DECIDED_BY: &str = "decided_by_policy";
+
 /// The column of the cluster; layout 2 has none.
 pub(crate) const CLUSTER: &str = "cluster";
 
@@ -200,13 +205,13 @@ impl KeyColumns {
 
     fn finish(mut self) -> Vec<Column> {
         vec![
-            ("protocol", false, Arc::new(self.protocol.finish())),
-            ("port", false, Arc::new(self.port.finish())),
+            (PROTOCOL, false, Arc::new(self.protocol.finish())),
+            (PORT, false, Arc::new(self.port.finish())),
             ("service_namespace", true, Arc::new(self.service_namespace.finish())),
             ("service_name", true, Arc::new(self.service_name.finish())),
             ("service_port", true, Arc::new(self.service_port.finish())),
-            ("verdict", false, Arc::new(self.verdict.finish())),
-            ("decided_by_policy", true, Arc::new(self.decided_by_policy.finish())),
+            (VERDICT, false, Arc::new(self.verdict.finish())),
+            (DECIDED_BY, true, Arc::new(self.decided_by_policy.finish())),
             ("decided_by_rule", true, Arc::new(self.decided_by_rule.finish())),
             ("decided_by_direction", true, Arc::new(self.decided_by_direction.finish())),
             ("direction_inferred", false, Arc::new(self.direction_inferred.finish())),

@@ -17,8 +17,8 @@ use sekisho_model::{
 
 use crate::SegmentError;
 use crate::columns::{
-    CLUSTER, COUNTS, DAY, DESTINATION, EDGE, FLAGS, HOURS, ID, MINUTE, MINUTES, PartyNames, SEEN,
-    SOURCE,
+    CLUSTER, COUNTS, DAY, DECIDED_BY, DESTINATION, EDGE, FLAGS, HOURS, ID, MINUTE, MINUTES, PORT,
+    PROTOCOL, PartyNames, SEEN, SOURCE, VERDICT,
 };
 use crate::layout::Layout;
 use crate::parties::{PartyWords, Shared};
@@ -254,13 +254,13 @@ impl<'a> KeyReader<'a> {
         Ok(Self {
             source: PartyReader::of(batch, &SOURCE)?,
             destination: PartyReader::of(batch, &DESTINATION)?,
-            protocol: Texts::of(batch, "protocol")?,
-            port: Numbers::of(batch, "port")?,
+            protocol: Texts::of(batch, PROTOCOL)?,
+            port: Numbers::of(batch, PORT)?,
             service_namespace: Texts::of(batch, "service_namespace")?,
             service_name: Texts::of(batch, "service_name")?,
             service_port: Numbers::of(batch, "service_port")?,
-            verdict: Texts::of(batch, "verdict")?,
-            decided_by_policy: Texts::of(batch, "decided_by_policy")?,
+            verdict: Texts::of(batch, VERDICT)?,
+            decided_by_policy: Texts::of(batch, DECIDED_BY)?,
             decided_by_rule: Numbers::of(batch, "decided_by_rule")?,
             decided_by_direction: Texts::of(batch, "decided_by_direction")?,
             direction_inferred: Flags::of(batch, "direction_inferred")?,
@@ -439,6 +439,12 @@ pub(crate) fn heads(batch: &RecordBatch) -> Result<Vec<EdgeHead>, SegmentError> 
         Ok(EdgeHead { id, day: days.time(row), hours, minutes })
     };
     (0..batch.num_rows()).map(head).collect()
+}
+
+/// The numbers of a column of `batch`.
+pub(crate) fn numbers(batch: &RecordBatch, name: &'static str) -> Result<Vec<u32>, SegmentError> {
+    let numbers: Numbers<'_, UInt32Type> = Numbers::of(batch, name)?;
+    Ok(numbers.0.values().to_vec())
 }
 
 /// The sums of the rows of `batch`.

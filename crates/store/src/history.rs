@@ -1,16 +1,17 @@
 //! What can be asked and recorded, whether the folder is open for writing or only for reading.
 
+use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sekisho_model::{EdgeDay, EdgeMinute, EdgeStats, Flow, LossMinute, TimeRange, Timestamp};
 
 use crate::clickhouse::DaySum;
 use crate::loss::Losses;
-use crate::reader::Runs;
+use crate::scan::scan;
 use crate::segment::Segment;
-use crate::sums::{Caps, Sums, overlaps};
+use crate::sums::{Caps, Sums};
 use crate::totals::{Keys, Totals};
-use crate::{ScanError, SegmentError, StoreLimits, StoreStatus};
+use crate::{ScanError, SegmentError, StoreLimits, StoreStatus, Wanted};
 
 /// What flows go into.
 pub trait FlowSink {
@@ -25,14 +26,14 @@ const ALL_LOGS: u64 = 0;
 
 /// What is asked for flows: the folder, or the folder and ClickHouse joined.
 pub trait FlowStore {
-    /// Returns one row per edge and day, summed over all minutes that overlap `range`. Rows of one
-    /// edge are neighbours, by day; the order of edges means nothing, and is the same for the same
-    /// history.
+    /// Returns one row per wanted edge and day, summed over all minutes that overlap the range. Rows
+    /// of one edge are neighbours, by day; the order of edges means nothing, and is the same for the
+    /// same history.
     ///
     /// # Errors
     /// [`ScanError`] if a part of the history cannot be read; there is no partial answer.
-    fn edges(&self, range: TimeRange) -> Result<Vec<EdgeDay>, ScanError> {
-        self.question(range)?.answer()
+    fn edges(&self, wanted: &Wanted) -> Result<Vec<EdgeDay>, ScanError> {
+        self.question(wanted)?.answer()
     }
 
     /// The question of [`Self::edges`], to be answered while the store goes on: what is in memory is
@@ -40,15 +41,16 @@ pub trait FlowStore {
     ///
     /// # Errors
     /// [`ScanError::NotFetched`] if it can't be asked here.
-    fn question(&self, range: TimeRange) -> Result<Question, ScanError>;
+    fn question(&self, wanted: &Wanted) -> Result<Question, ScanError>;
 
-    /// Returns one row per edge and minute for all minutes that overlap `range`, sorted by source,
-    /// destination, port, the rest of the key, minute.
+    /// Returns one row per wanted edge and minute for all minutes that overlap the range, sorted by
+    /// source, destination, port, the rest of the key, minute. Where only some of the newest are
+    /// wanted, files of older ones are not read.
     ///
     /// # Errors
     /// [`ScanError`] if a part of the history cannot be read, or there are too many rows to be held;
     /// there is no partial answer.
-    fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError>;
+    fn scan(&self, wanted: &Wanted) -> Result<Vec<EdgeMinute>, ScanError>;
 
     /// Returns the losses of all minutes that overlap `range`, sorted by minute, node, hook.
     ///
@@ -63,7 +65,7 @@ pub trait FlowStore {
 /// What was asked of a store, and all that it takes to answer it.
 #[derive(Debug)]
 pub struct Question {
-    range: TimeRange,
+    wanted: Wanted,
     segments: Vec<Segment>,
     /// What was in memory.
     totals: Totals,
@@ -83,11 +85,11 @@ impl Question {
     pub fn answer(mut self) -> Result<Vec<EdgeDay>, ScanError> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         for segment in &self.segments {
-            let added = self.totals.add_segment(segment, self.range, &mut keys);
+            let added = self.totals.add_segment(segment, &self.wanted, &mut keys);
             added.map_err(|cause| unreadable(segment, cause))?;
         }
         drop(keys);
-        Ok(self.totals.into_rows())
+        Ok(self.totals.into_rows(&self.wanted))
     }
 }
 
@@ -108,12 +110,12 @@ impl<T: Embedded> FlowSink for T {
 }
 
 impl<T: Embedded> FlowStore for T {
-    fn question(&self, range: TimeRange) -> Result<Question, ScanError> {
-        Ok(self.history().question(range, ALL_LOGS))
+    fn question(&self, wanted: &Wanted) -> Result<Question, ScanError> {
+        Ok(self.history().question(wanted, ALL_LOGS))
     }
 
-    fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError> {
-        self.history().scan(range, (ALL_LOGS, &[]))
+    fn scan(&self, wanted: &Wanted) -> Result<Vec<EdgeMinute>, ScanError> {
+        self.history().scan(wanted, (ALL_LOGS, &[]))
     }
 
     fn losses(&self, range: TimeRange) -> Result<Vec<LossMinute>, ScanError> {
@@ -191,31 +193,45 @@ impl History {
         segments.filter(move |segment| segment.meets(range))
     }
 
-    pub(crate) fn question(&self, range: TimeRange, after: u64) -> Question {
+    pub(crate) fn question(&self, wanted: &Wanted, after: u64) -> Question {
         let mut totals = Totals::default();
-        self.hot.total(range, &mut totals);
-        let segments = self.segments_in(range, after);
+        self.hot.total(wanted, &mut totals);
+        let segments = self.segments_in(wanted.range, after);
         let (segments, keys) = (segments.cloned().collect(), Arc::clone(&self.keys));
-        Question { range, segments, totals, keys }
+        Question { wanted: wanted.clone(), segments, totals, keys }
     }
 
     /// `more` are rows of what lies in logs up to `after`.
     pub(crate) fn scan(
         &self,
-        range: TimeRange,
+        wanted: &Wanted,
         (after, more): (u64, &[EdgeMinute]),
     ) -> Result<Vec<EdgeMinute>, ScanError> {
+        if wanted.newest == Some(0) {
+            return Ok(Vec::new());
+        }
         let mut sums = Sums::new(None);
-        for row in more {
+        for row in more.iter().filter(|row| wanted.takes(&row.key)) {
             sums.add(&row.key, row.minute, &row.stats);
         }
-        for segment in self.segments_in(range, after) {
-            scan(segment, range, &mut sums).map_err(|cause| unreadable(segment, cause))?;
+        self.hot.pour(wanted, &mut sums);
+        self.bound_scan(&sums)?;
+        let mut segments: Vec<&Segment> = self.segments_in(wanted.range, after).collect();
+        let end = |segment: &Segment| segment.minutes.map(|(_, last)| last.plus_seconds(60));
+        segments.sort_by_key(|segment| Reverse(end(segment)));
+        for segment in segments {
+            // Rows of one minute may be in several segments: only older ones are left out.
+            if wanted.newest.is_some_and(|count| sums.newest(count) >= end(segment)) {
+                break;
+            }
+            scan(segment, wanted, &mut sums).map_err(|cause| unreadable(segment, cause))?;
             self.bound_scan(&sums)?;
         }
-        self.hot.pour(range, &mut sums);
-        self.bound_scan(&sums)?;
-        Ok(sums.to_rows())
+        let mut rows = sums.to_rows();
+        if let Some(from) = wanted.newest.and_then(|count| sums.newest(count)) {
+            rows.retain(|row| row.stats.last_seen >= from);
+        }
+        Ok(rows)
     }
 
     fn bound_scan(&self, sums: &Sums) -> Result<(), ScanError> {
@@ -256,16 +272,6 @@ impl History {
             damaged: Vec::new(),
         }
     }
-}
-
-fn scan(segment: &Segment, range: TimeRange, into: &mut Sums) -> Result<(), SegmentError> {
-    let mut runs = Runs::of(segment)?;
-    while let Some(run) = runs.next()? {
-        for (minute, stats) in run.minutes.iter().filter(|row| overlaps(row.0, range)) {
-            into.add(&run.key, *minute, stats);
-        }
-    }
-    Ok(())
 }
 
 fn oldest(times: impl Iterator<Item = Timestamp>) -> Option<Timestamp> {

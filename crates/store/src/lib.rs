@@ -8,6 +8,7 @@
 //! Where one machine is not enough, [`Archive`] takes sealed segments to ClickHouse.
 
 mod by_id;
+mod candidates;
 mod clickhouse;
 mod columns;
 mod compact;
@@ -23,12 +24,15 @@ mod local;
 mod log;
 mod loss;
 mod parties;
+mod pick;
 mod read_only;
 mod reader;
 mod run;
+mod scan;
 mod segment;
 mod sums;
 mod totals;
+mod wanted;
 mod words;
 mod writer;
 
@@ -46,3 +50,4 @@ pub use limits::{StoreLimits, StoreStatus};
 pub use local::LocalStore;
 pub use log::{Damage, ReplayedLog};
 pub use read_only::{ReadOnlyStore, open_read_only};
+pub use wanted::Wanted;

@@ -4,6 +4,7 @@
 //! sorted when they leave). With [`Caps`] memory is bounded whatever the traffic: edges beyond a
 //! budget fold into visible edges whose far end is `other[Other]`, and are counted.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use sekisho_model::{
 use crate::interned::{Index, Interned, place};
 use crate::run::{EdgeId, Run, key_order};
 use crate::totals::Totals;
+use crate::Wanted;
 
 const NANOS_PER_MINUTE: u64 = 60_000_000_000;
 
@@ -304,22 +306,38 @@ impl Sums {
         Some((first.min()?, last.max()?))
     }
 
-    /// Adds all rows of minutes that overlap `range` to `into`.
-    pub(crate) fn pour(&self, range: TimeRange, into: &mut Self) {
-        for slot in &self.slots {
-            for (minute, stats) in slot.minutes.iter().filter(|row| overlaps(row.0, range)) {
-                into.add(&slot.key, *minute, stats);
-            }
+    /// Adds all rows that are wanted to `into`.
+    pub(crate) fn pour(&self, wanted: &Wanted, into: &mut Self) {
+        for (slot, minute, stats) in self.wanted(wanted) {
+            into.add(&slot.key, minute, stats);
         }
     }
 
     /// The same into sums by day.
-    pub(crate) fn total(&self, range: TimeRange, into: &mut Totals) {
-        for slot in &self.slots {
-            for (minute, stats) in slot.minutes.iter().filter(|row| overlaps(row.0, range)) {
-                into.add(slot.id, &slot.key, *minute, stats);
-            }
+    pub(crate) fn total(&self, wanted: &Wanted, into: &mut Totals) {
+        for (slot, minute, stats) in self.wanted(wanted) {
+            into.add(slot.id, &slot.key, minute, stats);
         }
+    }
+
+    fn wanted<'a>(
+        &'a self,
+        wanted: &'a Wanted,
+    ) -> impl Iterator<Item = (&'a Slot, Timestamp, &'a EdgeStats)> {
+        let slots = self.slots.iter().filter(|slot| wanted.takes(&slot.key));
+        slots.flat_map(|slot| slot.minutes.iter().map(move |(minute, stats)| (slot, *minute, stats)))
+            .filter(|(_, minute, _)| overlaps(*minute, wanted.range))
+    }
+
+    /// When the last of the `count` newest rows was seen; None if there are fewer.
+    pub(crate) fn newest(&self, count: usize) -> Option<Timestamp> {
+        if count > self.rows {
+            return None;
+        }
+        let rows = self.slots.iter().flat_map(|slot| &slot.minutes);
+        let mut seen: Vec<Timestamp> = rows.map(|(_, stats)| stats.last_seen).collect();
+        let at = count.checked_sub(1)?;
+        Some(*seen.select_nth_unstable_by_key(at, |seen| Reverse(*seen)).1)
     }
 
     fn sorted(&self) -> Vec<&Slot> {

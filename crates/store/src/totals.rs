@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use sekisho_model::{EdgeDay, EdgeKey, EdgeStats, TimeRange, Timestamp};
 
 use crate::by_id::ById;
@@ -15,11 +14,12 @@ use crate::columns::{COUNTS, EDGE, FLAGS, HOUR, MINUTE, SEEN};
 use crate::decode::{EdgeHead, HEAD};
 use crate::layout::Layout;
 use crate::parties::Shared;
+use crate::pick::{self, Picked};
 use crate::reader::{Runs, builder};
 use crate::run::{EdgeId, hour_bit};
 use crate::segment::{Part, Segment};
 use crate::sums::overlaps;
-use crate::{SegmentError, decode};
+use crate::{SegmentError, Wanted, decode};
 
 const SECONDS_PER_HOUR: u64 = 3_600;
 const SECONDS_PER_DAY: u64 = 24 * SECONDS_PER_HOUR;
@@ -110,17 +110,17 @@ impl Totals {
         self.add_at(position, sum.day, sum.hours, &sum.stats);
     }
 
-    /// Adds what a segment has in `range`.
+    /// Adds what a segment has of what is wanted; [`Self::into_rows`] leaves out what only may be.
     pub(crate) fn add_segment(
         &mut self,
         segment: &Segment,
-        range: TimeRange,
+        wanted: &Wanted,
         keys: &mut Keys,
     ) -> Result<(), SegmentError> {
         match segment.layout {
             Layout::Current if segment.rows == 0 => Ok(()),
-            Layout::Current => self.add_edges(segment, range, keys),
-            Layout::ByMinute | Layout::WithoutCluster => self.add_runs(segment, range),
+            Layout::Current => self.add_edges(segment, wanted, keys),
+            Layout::ByMinute | Layout::WithoutCluster => self.add_runs(segment, wanted.range),
         }
     }
 
@@ -137,59 +137,57 @@ impl Totals {
     fn add_edges(
         &mut self,
         segment: &Segment,
-        range: TimeRange,
+        wanted: &Wanted,
         keys: &mut Keys,
     ) -> Result<(), SegmentError> {
+        let range = wanted.range;
+        let Some(picked) = Picked::of(segment, &wanted.filter)? else { return Ok(()) };
         let is_inside = segment.is_inside(range);
-        let mut cut = Cut::default();
         let mut columns: Vec<&str> = HEAD.to_vec();
         columns.extend(COUNTS.iter().chain(&SEEN).chain(&FLAGS));
-        let mut places = Vec::new();
-        for batch in builder(segment, Part::Edges, Some(&columns))?.build()? {
+        let mut numbers = picked.numbers();
+        let mut rows = Vec::new();
+        for batch in picked.edges(segment, Some(&columns))?.build()? {
             let batch = batch?;
             let sums = decode::sums(&batch)?;
             for (row, head) in decode::heads(&batch)?.into_iter().enumerate() {
                 let whole = is_inside || is_within(head.day, SECONDS_PER_DAY, range);
-                let position = if whole {
+                let place = whole.then(|| {
                     let position = self.position(head.id);
                     self.add_at(position, head.day, head.hours, &sums(row));
-                    Some(position)
-                } else {
-                    None
-                };
-                cut.push(head, position, range);
-                places.push(position);
+                    position
+                });
+                let number = numbers.next().ok_or(SegmentError::Metadata(EDGE))?;
+                rows.push(Row { number, head, place });
             }
         }
-        cut.read(segment, range, (self, &mut places))?;
-        self.read_keys(segment, &places, keys)
+        Cut::of(&rows, range).read(segment, range, (self, &mut rows))?;
+        self.read_keys(segment, &rows, keys)
     }
 
     /// Reads the keys of the rows at whose edges none is known yet.
     fn read_keys(
         &mut self,
         segment: &Segment,
-        places: &[Option<usize>],
+        rows: &[Row],
         keys: &mut Keys,
     ) -> Result<(), SegmentError> {
         keys.bound();
-        let mut is_wanted =
-            |place: &Option<usize>| place.is_some_and(|at| self.needs_key(at, keys));
-        let wanted: Vec<bool> = places.iter().map(&mut is_wanted).collect();
-        if !wanted.contains(&true) {
+        let unknown = rows.iter().filter_map(|row| {
+            let place = row.place?;
+            self.needs_key(place, keys).then_some((row.number, place))
+        });
+        let unknown: Vec<(u32, usize)> = unknown.collect();
+        if unknown.is_empty() {
             return Ok(());
         }
-        let selectors = wanted.chunk_by(|one, next| one == next).map(|rows| match rows.first() {
-            Some(true) => RowSelector::select(rows.len()),
-            Some(false) | None => RowSelector::skip(rows.len()),
-        });
-        let selection: RowSelection = selectors.collect::<Vec<_>>().into();
-        let mut rows = places.iter().zip(&wanted).filter(|(_, wanted)| **wanted);
+        let selection = pick::rows_at(unknown.iter().map(|(number, _)| *number));
+        let mut places = unknown.iter().map(|(_, place)| *place);
         for batch in builder(segment, Part::Edges, None)?.with_row_selection(selection).build()? {
             for key in decode::keys(&batch?, segment.layout, &mut keys.shared)? {
-                let Some((Some(position), _)) = rows.next() else { continue };
-                self.set_key(*position, &key);
-                if let Some((id, _)) = self.edges.item(*position) {
+                let Some(position) = places.next() else { continue };
+                self.set_key(position, &key);
+                if let Some((id, _)) = self.edges.item(position) {
                     keys.keys.position(*id, || key);
                 }
             }
@@ -197,14 +195,15 @@ impl Totals {
         Ok(())
     }
 
-    /// One row for each edge and day: by edge, in no order that means something, then by day.
-    pub(crate) fn into_rows(self) -> Vec<EdgeDay> {
+    /// One row for each edge and day that is wanted: by edge, in no order that means something, then
+    /// by day.
+    pub(crate) fn into_rows(self, wanted: &Wanted) -> Vec<EdgeDay> {
         let mut edges: Vec<&(EdgeId, Total)> = self.edges.iter().collect();
         // The same whatever segments it came from.
         edges.sort_unstable_by_key(|(id, _)| *id);
         let mut rows = Vec::with_capacity(edges.len());
         for (_, edge) in edges {
-            let Some(key) = &edge.key else { continue };
+            let Some(key) = edge.key.as_ref().filter(|key| wanted.takes(key)) else { continue };
             let from = rows.len();
             rows.extend(edge.days.iter().map(|(day, hours, stats)| EdgeDay {
                 key: Arc::clone(key),
@@ -225,23 +224,40 @@ fn is_within(start: Timestamp, seconds: u64, range: TimeRange) -> bool {
     overlaps(start, range) && overlaps(start.plus_seconds(seconds - 60), range)
 }
 
-/// The rows of edges whose day is cut by the range.
+/// A row of the file of edges.
+#[derive(Debug)]
+struct Row {
+    /// In the file.
+    number: u32,
+    head: EdgeHead,
+    /// Its edge in the sums; None if it has none yet.
+    place: Option<usize>,
+}
+
+impl Row {
+    /// Whether its day is cut by `range`.
+    fn is_cut(&self, range: TimeRange) -> bool {
+        let end = self.head.day.plus_seconds(SECONDS_PER_DAY);
+        self.place.is_none() && self.head.day < range.to && end > range.from
+    }
+}
+
+/// What must be read of rows whose day is cut by the range.
 #[derive(Debug, Default)]
 struct Cut {
-    heads: Vec<(EdgeHead, bool)>,
-    /// Whether some day is cut, and some hour.
-    days: bool,
+    /// Numbers of these rows in the file.
+    rows: Vec<u32>,
+    /// Whether some hour is cut.
     hours: bool,
 }
 
 impl Cut {
-    fn push(&mut self, head: EdgeHead, whole: Option<usize>, range: TimeRange) {
-        let is_cut = whole.is_none()
-            && head.day < range.to
-            && head.day.plus_seconds(SECONDS_PER_DAY) > range.from;
-        self.days |= is_cut;
-        self.hours |= is_cut && cut_hours(head, range) != 0;
-        self.heads.push((head, is_cut));
+    fn of(rows: &[Row], range: TimeRange) -> Self {
+        let cut = || rows.iter().filter(|row| row.is_cut(range));
+        Self {
+            rows: cut().map(|row| row.number).collect(),
+            hours: cut().any(|row| cut_hours(row.head, range) != 0),
+        }
     }
 
     /// Adds what of the cut days is in the range: by hours where there is such a file, and by
@@ -250,63 +266,66 @@ impl Cut {
         &self,
         segment: &Segment,
         range: TimeRange,
-        (totals, places): (&mut Totals, &mut [Option<usize>]),
+        (totals, rows): (&mut Totals, &mut [Row]),
     ) -> Result<(), SegmentError> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
         let by_hours = segment.part(Part::Hours).exists();
-        let mut add = |edge: u32, time: Timestamp, stats: &dyn Fn() -> EdgeStats| {
-            let number = edge as usize;
-            let (Some((head, _)), Some(place)) = (self.heads.get(number), places.get_mut(number))
-            else {
-                return Err(SegmentError::Metadata(EDGE));
-            };
-            let position = *place.get_or_insert_with(|| totals.position(head.id));
-            totals.add_at(position, head.day, hour_bit(time), &stats());
-            Ok(())
-        };
-        if self.days && by_hours {
-            let rows = |head: &EdgeHead| head.hours.count_ones();
-            for batch in self.selected(segment, (Part::Hours, HOUR), rows)? {
+        let mut add = Adding { totals, rows, at: 0 };
+        if by_hours {
+            for batch in pick::counts(segment, Part::Hours, &self.rows)? {
                 decode::counts(&batch?, HOUR, |edge, hour, stats| {
                     if is_within(hour, SECONDS_PER_HOUR, range) {
-                        add(edge, hour, stats)
+                        add.add(edge, hour, stats)
                     } else {
                         Ok(())
                     }
                 })?;
             }
         }
-        if self.days && (self.hours || !by_hours) {
-            let rows = |head: &EdgeHead| head.minutes;
-            for batch in self.selected(segment, (Part::Minutes, MINUTE), rows)? {
+        if self.hours || !by_hours {
+            add.at = 0;
+            for batch in pick::counts(segment, Part::Minutes, &self.rows)? {
                 decode::counts(&batch?, MINUTE, |edge, minute, stats| {
                     let told = by_hours && is_within(minute.hour(), SECONDS_PER_HOUR, range);
-                    if overlaps(minute, range) && !told { add(edge, minute, stats) } else { Ok(()) }
+                    if overlaps(minute, range) && !told {
+                        add.add(edge, minute, stats)
+                    } else {
+                        Ok(())
+                    }
                 })?;
             }
         }
         Ok(())
     }
-
-    /// The rows of the cut edges in a file where each edge has as many as `rows` says.
-    fn selected(
-        &self,
-        segment: &Segment,
-        (part, time): (Part, &'static str),
-        rows: impl Fn(&EdgeHead) -> u32,
-    ) -> Result<parquet::arrow::arrow_reader::ParquetRecordBatchReader, SegmentError> {
-        let selectors = self.heads.iter().map(|(head, is_cut)| {
-            let count = rows(head) as usize;
-            if *is_cut { RowSelector::select(count) } else { RowSelector::skip(count) }
-        });
-        let mut columns = vec![EDGE, time];
-        columns.extend(COUNTS.iter().chain(&SEEN).chain(&FLAGS));
-        let selection: RowSelection = selectors.collect::<Vec<_>>().into();
-        let builder = builder(segment, part, Some(&columns))?.with_batch_size(COUNT_BATCH_ROWS);
-        Ok(builder.with_row_selection(selection).build()?)
-    }
 }
 
-const COUNT_BATCH_ROWS: usize = 65_536;
+/// Adds counts to the sums of their edges; they come in the order of the file of edges.
+struct Adding<'a> {
+    totals: &'a mut Totals,
+    rows: &'a mut [Row],
+    /// The row that was added to last.
+    at: usize,
+}
+
+impl Adding<'_> {
+    fn add(
+        &mut self,
+        edge: u32,
+        time: Timestamp,
+        stats: &dyn Fn() -> EdgeStats,
+    ) -> Result<(), SegmentError> {
+        while self.rows.get(self.at).is_some_and(|row| row.number < edge) {
+            self.at += 1;
+        }
+        let row = self.rows.get_mut(self.at).filter(|row| row.number == edge);
+        let row = row.ok_or(SegmentError::Metadata(EDGE))?;
+        let position = *row.place.get_or_insert_with(|| self.totals.position(row.head.id));
+        self.totals.add_at(position, row.head.day, hour_bit(time), &stats());
+        Ok(())
+    }
+}
 
 /// Bits of the hours of an edge's day that `range` cuts.
 fn cut_hours(head: EdgeHead, range: TimeRange) -> u32 {

@@ -6,7 +6,7 @@ use sekisho_model::{EdgeKey, EdgeMinute, EdgeStats, LossMinute, TimeRange, Times
 
 use crate::loss::Losses;
 use crate::run::EdgeId;
-use crate::{FlowStore, LocalStore, Question, ScanError, StoreStatus};
+use crate::{FlowStore, LocalStore, Question, ScanError, StoreStatus, Wanted};
 
 /// The sum of an edge over a day, or what of it lies in the window.
 #[derive(Clone, Debug)]
@@ -50,20 +50,20 @@ impl<'a> Joined<'a> {
 }
 
 impl FlowStore for Joined<'_> {
-    fn question(&self, range: TimeRange) -> Result<Question, ScanError> {
-        self.check(range)?;
+    fn question(&self, wanted: &Wanted) -> Result<Question, ScanError> {
+        self.check(wanted.range)?;
         let days = self.archived.days.as_ref().ok_or(ScanError::NotFetched)?;
-        let mut question = self.local.history.question(range, self.archived.after);
+        let mut question = self.local.history.question(wanted, self.archived.after);
         for sum in days {
             question.add(sum);
         }
         Ok(question)
     }
 
-    fn scan(&self, range: TimeRange) -> Result<Vec<EdgeMinute>, ScanError> {
-        self.check(range)?;
+    fn scan(&self, wanted: &Wanted) -> Result<Vec<EdgeMinute>, ScanError> {
+        self.check(wanted.range)?;
         let minutes = self.archived.minutes.as_ref().ok_or(ScanError::NotFetched)?;
-        self.local.history.scan(range, (self.archived.after, minutes))
+        self.local.history.scan(wanted, (self.archived.after, minutes))
     }
 
     fn losses(&self, range: TimeRange) -> Result<Vec<LossMinute>, ScanError> {

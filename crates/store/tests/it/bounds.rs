@@ -16,7 +16,7 @@ fn recorded(limits: StoreLimits, flows: &[Flow]) -> (LocalStore, tempfile::TempD
 }
 
 fn sent(store: &LocalStore) -> u64 {
-    store.scan(TimeRange::ALL).unwrap().iter().map(|row| row.stats.bytes_sent).sum()
+    store.scan(&TimeRange::ALL.into()).unwrap().iter().map(|row| row.stats.bytes_sent).sum()
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn a_port_scan_folds_into_one_visible_edge_and_keeps_its_sums() {
     let (mut store, _folder) = recorded(limits, &scan);
     assert_eq!(store.status().hot_rows, 17);
     assert_eq!(store.status().folded, 60_000 - 16);
-    let rows = store.scan(TimeRange::ALL).unwrap();
+    let rows = store.scan(&TimeRange::ALL.into()).unwrap();
     let other = rows.iter().find(|row| row.key.destination.id() == "other[Other]").unwrap();
     assert_eq!((other.stats.connections, other.key.port), (60_000 - 16, 0));
     assert_eq!(other.key.source.id(), "shop/evil[Deployment]");
@@ -47,7 +47,7 @@ fn known_edges_go_on_counting_when_a_source_is_over_its_budget() {
     let flows: Vec<Flow> = ports.map(|port| flow(key("a", "b", port), 0, 1)).into();
     let (store, _folder) = recorded(limits, &flows);
     let connections: Vec<(u16, u64)> = store
-        .scan(TimeRange::ALL)
+        .scan(&TimeRange::ALL.into())
         .unwrap()
         .iter()
         .map(|row| (row.key.port, row.stats.connections))
@@ -75,7 +75,7 @@ fn many_source_addresses_fold_at_the_destination_they_share() {
     let flows: Vec<Flow> = (0..5_000).map(from).collect();
     let (store, _folder) = recorded(limits, &flows);
     assert_eq!((store.status().hot_rows, store.status().folded), (11, 4_990));
-    let rows = store.scan(TimeRange::ALL).unwrap();
+    let rows = store.scan(&TimeRange::ALL.into()).unwrap();
     let other = rows.iter().find(|row| row.key.source.id() == "other[Other]").unwrap();
     assert_eq!(
         (other.key.destination.id().as_str(), other.key.port),
@@ -142,11 +142,11 @@ fn a_scan_of_more_minutes_than_can_be_held_is_refused_and_days_are_told_all_the_
     assert_eq!(sent(&store), 4);
     store.record(&minutes[4..], &[]);
     for _ in ["in memory", "sealed"] {
-        let error = store.scan(TimeRange::ALL).unwrap_err().to_string();
+        let error = store.scan(&TimeRange::ALL.into()).unwrap_err().to_string();
         assert!(error.contains("more than 4 rows of minutes: ask for a shorter one"), "{error}");
-        assert_eq!(store.edges(TimeRange::ALL).unwrap()[0].stats.bytes_sent, 5);
+        assert_eq!(store.edges(&TimeRange::ALL.into()).unwrap()[0].stats.bytes_sent, 5);
         store.rotate(b"").unwrap();
     }
     let end = Timestamp::from_seconds(START_S + 180);
-    assert_eq!(store.scan(TimeRange { from: Timestamp::EPOCH, to: end }).unwrap().len(), 3);
+    assert_eq!(store.scan(&TimeRange { from: Timestamp::EPOCH, to: end }.into()).unwrap().len(), 3);
 }

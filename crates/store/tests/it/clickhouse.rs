@@ -148,7 +148,7 @@ type Days = BTreeMap<(Timestamp, EdgeKey), (u32, EdgeStats)>;
 type Minutes = BTreeMap<(Timestamp, EdgeKey), EdgeStats>;
 
 fn days(store: &dyn FlowStore, range: TimeRange) -> Days {
-    let rows = store.edges(range).unwrap();
+    let rows = store.edges(&range.into()).unwrap();
     let count = rows.len();
     let rows = rows.into_iter();
     let days: Days = rows
@@ -160,7 +160,7 @@ fn days(store: &dyn FlowStore, range: TimeRange) -> Days {
 
 /// All that can be asked of `range`.
 fn asked(store: &dyn FlowStore, range: TimeRange) -> (Days, Minutes, Vec<LossMinute>) {
-    (days(store, range), by_place(store.scan(range).unwrap()), store.losses(range).unwrap())
+    (days(store, range), by_place(store.scan(&range.into()).unwrap()), store.losses(range).unwrap())
 }
 
 /// The same, of ClickHouse where the folder has not all.
@@ -177,7 +177,7 @@ fn asked_of_both(
     let fetch = |grain| Joined::new(store, reading.fetch((range, grain), after).unwrap());
     let (by_day, by_minute) = (fetch(Grain::Days), fetch(Grain::Minutes(ROWS_MAX)));
     let days = days(&by_day, range);
-    (days, by_place(by_minute.scan(range).unwrap()), by_minute.losses(range).unwrap())
+    (days, by_place(by_minute.scan(&range.into()).unwrap()), by_minute.losses(range).unwrap())
 }
 
 /// Flows whose sums no number is too small for, moved by `seconds`.
@@ -568,7 +568,7 @@ fn the_manuals_questions_are_answered_as_we_do() {
     let (first, second) = block.split_once(";").unwrap();
     let answer = engine.post("", first.trim());
     let mut ours: BTreeMap<String, u64> = BTreeMap::new();
-    for row in plain.edges(TimeRange::ALL).unwrap() {
+    for row in plain.edges(&TimeRange::ALL.into()).unwrap() {
         let (source, destination) = (&row.key.source.workload, &row.key.destination.workload);
         let place = format!("{} {} {}", source.name, destination.name, row.key.port);
         *ours.entry(place).or_default() += row.stats.connections;

@@ -148,7 +148,7 @@ fn nothing_acknowledged_is_lost_and_nothing_counts_twice_across_kill_9() {
         unfinished += usize::from(logs.len() > 1 || logs.iter().any(|log| log.tail_cut_bytes > 0));
         let server = Server::replay(&logs, &mut store);
         assert!(server.newest >= acknowledged, "lost after {acknowledged}: {}", server.newest);
-        let rows = store.scan(TimeRange::ALL).unwrap();
+        let rows = store.scan(&TimeRange::ALL.into()).unwrap();
         let mut times: BTreeMap<u64, u64> = BTreeMap::new();
         for row in &rows {
             *times.entry(row.stats.bytes_sent).or_default() += row.stats.connections;

@@ -69,7 +69,7 @@ fn duckdb_answers_the_manuals_questions_as_we_do() {
 
     let answers = ask(&python, &statements(folder.path()));
     let mut ours: BTreeMap<(String, String, u16, String), u64> = BTreeMap::new();
-    for row in store.edges(TimeRange::ALL).unwrap() {
+    for row in store.edges(&TimeRange::ALL.into()).unwrap() {
         let name = |party: &sekisho_model::Party| party.workload.name.clone();
         let place = (name(&row.key.source), name(&row.key.destination), row.key.port);
         let verdict = row.key.verdict.to_string();
@@ -81,7 +81,7 @@ fn duckdb_answers_the_manuals_questions_as_we_do() {
         ((text(1), text(2), port, text(4)), row[5].as_u64().unwrap())
     });
     assert_eq!(theirs.collect::<BTreeMap<_, _>>(), ours);
-    let minutes = store.scan(TimeRange::ALL).unwrap();
+    let minutes = store.scan(&TimeRange::ALL.into()).unwrap();
     let mut denied: BTreeMap<u64, u64> = BTreeMap::new();
     for row in minutes.iter().filter(|row| row.key.verdict == Verdict::Denied) {
         *denied.entry(row.minute.nanos() / 1_000_000_000).or_default() += row.stats.connections;

@@ -109,7 +109,7 @@ fn a_rotation_on_a_full_disk_keeps_log_and_rows_and_the_next_one_has_them_all() 
         let error = store.rotate(b"state").unwrap_err();
         assert_eq!(matches!(error, RotateError::NewLog { .. }), no_log, "{}", error_chain(&error));
         assert!(store.status().degraded.unwrap().contains("No space left"));
-        assert_eq!(store.scan(TimeRange::ALL).unwrap().len(), 2_000);
+        assert_eq!(store.scan(&TimeRange::ALL.into()).unwrap().len(), 2_000);
         disk.free();
         store.append(&[b"two"]).unwrap();
         store.record(&flows[..1], &[]);
@@ -126,7 +126,7 @@ fn a_rotation_on_a_full_disk_keeps_log_and_rows_and_the_next_one_has_them_all() 
         drop(store);
         let (store, logs) = LocalStore::open(&folder, StoreLimits::default()).unwrap();
         assert_eq!(logs.iter().map(|log| log.frames.len()).sum::<usize>(), 1);
-        let rows = store.scan(TimeRange::ALL).unwrap();
+        let rows = store.scan(&TimeRange::ALL.into()).unwrap();
         assert_eq!(rows.iter().map(|row| row.stats.connections).sum::<u64>(), 2_001);
     }
 }
@@ -145,7 +145,7 @@ fn a_read_only_disk_is_refused_for_writing_and_read_all_the_same() {
     let text = error_chain(&error);
     assert!(text.contains("Read-only file system") && text.contains("store/LOCK"), "{text}");
     let (store, logs) = open_read_only(&folder, StoreLimits::default()).unwrap();
-    assert_eq!(store.scan(TimeRange::ALL).unwrap().len(), 1);
+    assert_eq!(store.scan(&TimeRange::ALL.into()).unwrap().len(), 1);
     assert_eq!(logs.last().unwrap().frames.len(), 2);
     disk.remount("rw");
     LocalStore::open(&folder, StoreLimits::default()).unwrap();

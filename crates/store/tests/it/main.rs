@@ -20,3 +20,5 @@ mod restart;
 mod round_trip;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod wanted;

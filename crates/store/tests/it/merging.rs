@@ -13,18 +13,18 @@ use crate::samples::{START_S, by_place, flow, flows, key, sums};
 
 const HOUR_S: u64 = 3_600;
 /// Flows lie in the three days from [`START_S`] on.
-const SPAN_S: u64 = 72 * HOUR_S;
+pub(crate) const SPAN_S: u64 = 72 * HOUR_S;
 
-fn open(folder: &Path) -> LocalStore {
+pub(crate) fn open(folder: &Path) -> LocalStore {
     LocalStore::open(folder, StoreLimits::default()).unwrap().0
 }
 
-fn at(second: u64) -> Timestamp {
+pub(crate) fn at(second: u64) -> Timestamp {
     Timestamp::from_seconds(START_S + second)
 }
 
 /// Flows whose 400 seconds are drawn out over days.
-fn spread() -> impl Strategy<Value = Vec<Flow>> {
+pub(crate) fn spread() -> impl Strategy<Value = Vec<Flow>> {
     flows().prop_map(|mut flows| {
         for flow in &mut flows {
             let drawn = |time: Timestamp| at(time.seconds_since(at(0)) * SPAN_S / 400);
@@ -36,7 +36,7 @@ fn spread() -> impl Strategy<Value = Vec<Flow>> {
 }
 
 /// A range that may begin and end within a minute, an hour or a day, or at the start of one.
-fn range() -> impl Strategy<Value = TimeRange> {
+pub(crate) fn range() -> impl Strategy<Value = TimeRange> {
     let moment = || {
         let whole = (0..72_u64).prop_map(|hour| hour * HOUR_S);
         prop_oneof![0..SPAN_S, whole]
@@ -68,7 +68,7 @@ fn told(
     store: &impl FlowStore,
     range: TimeRange,
 ) -> BTreeMap<(Timestamp, EdgeKey), (u32, EdgeStats)> {
-    let rows = store.edges(range).unwrap();
+    let rows = store.edges(&range.into()).unwrap();
     let count = rows.len();
     let rows = rows.into_iter().map(|row| {
         let key = EdgeKey::clone(&row.key);
@@ -80,7 +80,7 @@ fn told(
 }
 
 /// Merges until nothing is left to merge.
-fn merge_all(store: &mut LocalStore, now: Timestamp) {
+pub(crate) fn merge_all(store: &mut LocalStore, now: Timestamp) {
     while let Some(compaction) = store.compaction(now) {
         store.adopt(compaction.run().unwrap()).unwrap();
         store.remove_replaced().unwrap();
@@ -109,7 +109,7 @@ proptest! {
             for range in ranges.iter().chain([&TimeRange::ALL]) {
                 prop_assert_eq!(&told(store, *range), &by_day(&plain, *range));
             }
-            prop_assert_eq!(&by_place(store.scan(TimeRange::ALL).unwrap()), &plain);
+            prop_assert_eq!(&by_place(store.scan(&TimeRange::ALL.into()).unwrap()), &plain);
             Ok(())
         };
         check(&store)?;
@@ -208,13 +208,13 @@ fn a_question_is_answered_as_of_when_it_was_asked_and_a_file_that_went_is_told_a
         rows.iter().map(|row| row.stats.connections).sum()
     };
     let (kept, gone) =
-        (store.question(TimeRange::ALL).unwrap(), store.question(TimeRange::ALL).unwrap());
+        (store.question(&TimeRange::ALL.into()).unwrap(), store.question(&TimeRange::ALL.into()).unwrap());
     store.record(&[flow(key("web", "db", 5432), 2 * HOUR_S, 1)], &[]);
     store.rotate(b"").unwrap();
     assert_eq!(connections(kept.answer().unwrap()), 3);
     store.apply_retention(at(HOUR_S + 120), HOUR_S, u64::MAX).unwrap();
     assert!(gone.answer().unwrap_err().is_gone());
-    assert_eq!(connections(store.edges(TimeRange::ALL).unwrap()), 3);
+    assert_eq!(connections(store.edges(&TimeRange::ALL.into()).unwrap()), 3);
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn former(layout: &str) -> tempfile::TempDir {
 
 fn what_the_former_held(store: &impl FlowStore, logs: &[ReplayedLog]) {
     assert_eq!(payloads(logs)[1..], batches(&["second"]));
-    let rows = store.scan(TimeRange::ALL).unwrap();
+    let rows = store.scan(&TimeRange::ALL.into()).unwrap();
     let names = rows.iter().map(|row| row.key.source.workload.name.as_str()).collect::<Vec<_>>();
     assert_eq!(names, ["cart", "web"]);
     assert!(rows.iter().all(|row| row.key.cluster.is_default()));
@@ -136,7 +136,7 @@ fn a_folder_of_layout_2_becomes_one_of_the_newest_when_it_is_written_to() {
     store.rotate(b"").unwrap();
     drop(store);
     let (store, _) = open(folder.path());
-    let rows = store.scan(TimeRange::ALL).unwrap();
+    let rows = store.scan(&TimeRange::ALL.into()).unwrap();
     let rows = rows.iter().map(|row| (row.key.cluster.as_str(), row.stats.bytes_sent));
     assert_eq!(rows.collect::<Vec<_>>(), [("default", 7), ("east", 100), ("default", 5)]);
     assert!(store.status().damaged.is_empty());
@@ -145,7 +145,7 @@ fn a_folder_of_layout_2_becomes_one_of_the_newest_when_it_is_written_to() {
 /// Cluster, source, minute from [`START_S`] on, bytes.
 fn told(store: &impl FlowStore) -> Vec<(String, String, u64, u64)> {
     let start = Timestamp::from_seconds(START_S);
-    let rows = store.scan(TimeRange::ALL).unwrap().into_iter().map(|row| {
+    let rows = store.scan(&TimeRange::ALL.into()).unwrap().into_iter().map(|row| {
         let (cluster, source) = (row.key.cluster.to_string(), &row.key.source.workload.name);
         (cluster, source.clone(), row.minute.seconds_since(start) / 60, row.stats.bytes_sent)
     });
@@ -170,7 +170,7 @@ fn segments_of_layout_3_are_read_and_merge_with_new_ones() {
         to: Timestamp::from_seconds(START_S + 86_400),
     };
     let of_web = |store: &dyn FlowStore| -> Vec<(u32, u64)> {
-        let rows = store.edges(first_day).unwrap().into_iter();
+        let rows = store.edges(&first_day.into()).unwrap().into_iter();
         let web = rows.filter(|row| row.key.source.workload.name == "web");
         web.map(|row| (row.hours, row.stats.bytes_sent)).collect()
     };
@@ -264,7 +264,7 @@ fn after_a_rotation_only_the_new_log_is_replayed() {
     let (folder, _) = rotated();
     let (store, logs) = open(folder.path());
     assert_eq!(payloads(&logs), checkpoint_and_two());
-    assert_eq!(store.scan(TimeRange::ALL).unwrap().len(), 1);
+    assert_eq!(store.scan(&TimeRange::ALL.into()).unwrap().len(), 1);
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn a_crash_between_segment_and_removal_counts_nothing_twice() {
     let (store, logs) = open(folder.path());
     assert_eq!(payloads(&logs), checkpoint_and_two());
     assert!(!log_path(folder.path(), 1).exists());
-    assert_eq!(store.scan(TimeRange::ALL).unwrap().len(), 1);
+    assert_eq!(store.scan(&TimeRange::ALL.into()).unwrap().len(), 1);
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn a_crash_between_new_log_and_segment_loses_nothing() {
     assert_eq!(parts, ["edges.parquet", "minutes.parquet"]);
     let (store, logs) = open(folder.path());
     assert_eq!(payloads(&logs), [(FrameKind::Checkpoint, b"state after two".to_vec())]);
-    assert_eq!(store.scan(TimeRange::ALL).unwrap()[0].stats.connections, 2);
+    assert_eq!(store.scan(&TimeRange::ALL.into()).unwrap()[0].stats.connections, 2);
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn a_damaged_segment_is_set_aside_and_named() {
     assert_eq!(payloads(&logs), checkpoint_and_two());
     let status = store.status();
     assert!(status.degraded.unwrap().contains("00001.edges.parquet.damaged"));
-    assert_eq!((status.segments, store.scan(TimeRange::ALL).unwrap().len()), (0, 0));
+    assert_eq!((status.segments, store.scan(&TimeRange::ALL.into()).unwrap().len()), (0, 0));
     assert!(segment.with_extension("parquet.damaged").exists());
 }
 
@@ -337,7 +337,7 @@ fn a_segment_damaged_while_open_makes_a_scan_fail_with_its_name() {
     let (store, _) = open(folder.path());
     let segment = folder.path().join(format!("segments/{:020}-{:020}.edges.parquet", 1, 1));
     fs::write(&segment, b"PAR1 nonsense PAR1").unwrap();
-    let error = error_chain(&store.scan(TimeRange::ALL).unwrap_err());
+    let error = error_chain(&store.scan(&TimeRange::ALL.into()).unwrap_err());
     assert!(error.contains("edges.parquet"), "{error}");
 }
 

@@ -28,12 +28,12 @@ proptest! {
             }
         }
         let expected = sums(&all);
-        prop_assert_eq!(&by_place(store.scan(TimeRange::ALL).unwrap()), &expected);
+        prop_assert_eq!(&by_place(store.scan(&TimeRange::ALL.into()).unwrap()), &expected);
         // And after everything went through Parquet and another process.
         store.rotate(b"").unwrap();
         drop(store);
         let (store, _) = open_read_only(folder.path(), StoreLimits::default()).unwrap();
-        prop_assert_eq!(&by_place(store.scan(TimeRange::ALL).unwrap()), &expected);
+        prop_assert_eq!(&by_place(store.scan(&TimeRange::ALL.into()).unwrap()), &expected);
     }
 
     #[test]
@@ -54,7 +54,7 @@ proptest! {
         expected.retain(|(minute, _), _| {
             *minute < range.to && minute.plus_seconds(60) > range.from
         });
-        prop_assert_eq!(by_place(store.scan(range).unwrap()), expected);
+        prop_assert_eq!(by_place(store.scan(&range.into()).unwrap()), expected);
     }
 }
 
@@ -68,7 +68,7 @@ fn rows_come_sorted_by_source_destination_port_minute() {
         store.rotate(b"").unwrap();
         store.record(&[flow(key(source, destination, port), 0, 1)], &[]);
     }
-    let rows = store.scan(TimeRange::ALL).unwrap();
+    let rows = store.scan(&TimeRange::ALL.into()).unwrap();
     let names: Vec<String> = rows
         .iter()
         .map(|row| {
@@ -102,7 +102,7 @@ fn edges_and_losses_of_two_clusters_never_fold_into_one() {
     let flows = [flow(of("east"), 1, 10), flow(of("west"), 1, 20), flow(of("east"), 2, 5)];
     store.record(&flows, &[loss("east", 1), loss("west", 2)]);
     for _ in 0..2 {
-        let rows = store.scan(TimeRange::ALL).unwrap();
+        let rows = store.scan(&TimeRange::ALL.into()).unwrap();
         let rows = rows.iter().map(|row| (row.key.cluster.as_str(), row.stats.bytes_sent));
         assert_eq!(rows.collect::<Vec<_>>(), [("east", 15), ("west", 20)]);
         let losses = store.losses(TimeRange::ALL).unwrap();
