@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sekisho_model::{EdgeDay, EdgeMinute, EdgeStats, Flow, LossMinute, TimeRange, Timestamp};
 
 use crate::clickhouse::DaySum;
+use crate::keys::Keys;
 use crate::loss::Losses;
 use crate::scan::scan;
 use crate::segment::Segment;
 use crate::sums::{Caps, Sums};
-use crate::totals::{Keys, Totals};
+use crate::totals::Totals;
 use crate::{ScanError, SegmentError, StoreLimits, StoreStatus, Wanted};
 
 /// What flows go into.
@@ -219,12 +220,13 @@ impl History {
         let mut segments: Vec<&Segment> = self.segments_in(wanted.range, after).collect();
         let end = |segment: &Segment| segment.minutes.map(|(_, last)| last.plus_seconds(60));
         segments.sort_by_key(|segment| Reverse(end(segment)));
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         for segment in segments {
             // Rows of one minute may be in several segments: only older ones are left out.
             if wanted.newest.is_some_and(|count| sums.newest(count) >= end(segment)) {
                 break;
             }
-            scan(segment, wanted, &mut sums).map_err(|cause| unreadable(segment, cause))?;
+            scan(segment, wanted, (&mut keys, &mut sums)).map_err(|cause| unreadable(segment, cause))?;
             self.bound_scan(&sums)?;
         }
         let mut rows = sums.to_rows();

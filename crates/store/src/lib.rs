@@ -18,6 +18,7 @@ mod files;
 mod frame;
 mod history;
 mod interned;
+mod keys;
 mod layout;
 mod limits;
 mod local;

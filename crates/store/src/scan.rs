@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use sekisho_model::EdgeKey;
 
-use crate::columns::{EDGE, MINUTE};
+use crate::columns::{EDGE, ID, MINUTE};
+use crate::keys::Keys;
 use crate::layout::Layout;
-use crate::parties::Shared;
 use crate::pick::{self, Picked};
 use crate::reader::Runs;
+use crate::run::EdgeId;
 use crate::segment::{Part, Segment};
 use crate::sums::{Sums, overlaps};
 use crate::{SegmentError, Wanted, decode};
@@ -17,11 +18,11 @@ use crate::{SegmentError, Wanted, decode};
 pub(crate) fn scan(
     segment: &Segment,
     wanted: &Wanted,
-    into: &mut Sums,
+    (keys, into): (&mut Keys, &mut Sums),
 ) -> Result<(), SegmentError> {
     match segment.layout {
         Layout::Current if segment.rows == 0 => Ok(()),
-        Layout::Current => scan_minutes(segment, wanted, into),
+        Layout::Current => scan_minutes(segment, wanted, (keys, into)),
         Layout::ByMinute | Layout::WithoutCluster => scan_runs(segment, wanted, into),
     }
 }
@@ -38,19 +39,30 @@ fn scan_runs(segment: &Segment, wanted: &Wanted, into: &mut Sums) -> Result<(), 
     Ok(())
 }
 
-fn scan_minutes(segment: &Segment, wanted: &Wanted, into: &mut Sums) -> Result<(), SegmentError> {
-    let (numbers, keys) = edges(segment, wanted)?;
-    if numbers.is_empty() {
+fn scan_minutes(
+    segment: &Segment,
+    wanted: &Wanted,
+    (keys, into): (&mut Keys, &mut Sums),
+) -> Result<(), SegmentError> {
+    let Some(picked) = Picked::of(segment, &wanted.filter)? else { return Ok(()) };
+    let mut ids = Vec::new();
+    for batch in picked.edges(segment, Some(&[ID]))?.build()? {
+        ids.extend(decode::ids(&batch?)?);
+    }
+    let edges: Vec<(u32, EdgeId)> = picked.numbers().zip(ids).collect();
+    let keys = keys.of(segment, &edges)?;
+    let edges = edges.iter().map(|(number, _)| *number).zip(&keys);
+    let edges: Vec<(u32, &Arc<EdgeKey>)> = edges.filter(|(_, key)| wanted.takes(key)).collect();
+    if edges.is_empty() {
         return Ok(());
     }
-    let mut edges = numbers.iter().zip(&keys).peekable();
+    let numbers: Vec<u32> = edges.iter().map(|(number, _)| *number).collect();
+    let mut edges = edges.into_iter().peekable();
     for batch in pick::counts(segment, Part::Minutes, &numbers)? {
         decode::counts(&batch?, MINUTE, |edge, minute, stats| {
-            while edges.next_if(|(number, _)| **number < edge).is_some() {}
-            let (number, key) = edges.peek().ok_or(SegmentError::Metadata(EDGE))?;
-            if **number != edge {
-                return Err(SegmentError::Metadata(EDGE));
-            }
+            while edges.next_if(|(number, _)| *number < edge).is_some() {}
+            let of = edges.peek().filter(|(number, _)| *number == edge);
+            let (_, key) = of.ok_or(SegmentError::Metadata(EDGE))?;
             if overlaps(minute, wanted.range) {
                 into.add(key, minute, &stats());
             }
@@ -58,28 +70,4 @@ fn scan_minutes(segment: &Segment, wanted: &Wanted, into: &mut Sums) -> Result<(
         })?;
     }
     Ok(())
-}
-
-/// The edges that are wanted: their numbers in the file, and their keys.
-fn edges(
-    segment: &Segment,
-    wanted: &Wanted,
-) -> Result<(Vec<u32>, Vec<Arc<EdgeKey>>), SegmentError> {
-    let (mut numbers, mut found) = (Vec::new(), Vec::new());
-    let Some(picked) = Picked::of(segment, &wanted.filter)? else { return Ok((numbers, found)) };
-    let mut shared = Shared::default();
-    let mut candidates = picked.numbers();
-    for batch in picked.edges(segment, None)?.build()? {
-        if shared.is_full() {
-            shared = Shared::default();
-        }
-        for key in decode::keys(&batch?, segment.layout, &mut shared)? {
-            let number = candidates.next().ok_or(SegmentError::Metadata(EDGE))?;
-            if wanted.takes(&key) {
-                numbers.push(number);
-                found.push(key);
-            }
-        }
-    }
-    Ok((numbers, found))
 }

@@ -13,9 +13,9 @@ use crate::clickhouse::DaySum;
 use crate::columns::{COUNTS, EDGE, FLAGS, HOUR, MINUTE, SEEN};
 use crate::decode::{EdgeHead, HEAD};
 use crate::layout::Layout;
-use crate::parties::Shared;
+use crate::keys::Keys;
 use crate::pick::{self, Picked};
-use crate::reader::{Runs, builder};
+use crate::reader::Runs;
 use crate::run::{EdgeId, hour_bit};
 use crate::segment::{Part, Segment};
 use crate::sums::overlaps;
@@ -23,25 +23,6 @@ use crate::{SegmentError, Wanted, decode};
 
 const SECONDS_PER_HOUR: u64 = 3_600;
 const SECONDS_PER_DAY: u64 = 24 * SECONDS_PER_HOUR;
-
-/// Keys held at most between questions: some hundred bytes each.
-const KEYS_MAX: usize = 200_000;
-
-/// Keys that were read before: they fill most of a segment, and the same ones are in all.
-#[derive(Debug, Default)]
-pub(crate) struct Keys {
-    keys: ById<Arc<EdgeKey>>,
-    shared: Shared,
-}
-
-impl Keys {
-    /// Begins anew when there are too many.
-    fn bound(&mut self) {
-        if self.keys.len() > KEYS_MAX || self.shared.is_full() {
-            *self = Self::default();
-        }
-    }
-}
 
 /// Sums by edge and day.
 #[derive(Debug, Default)]
@@ -71,17 +52,6 @@ impl Totals {
             }
             None => edge.days.push((day, hours, stats.clone())),
         }
-    }
-
-    /// Whether the key of an edge must be read; it is taken from those that are known if it can be.
-    fn needs_key(&mut self, position: usize, keys: &Keys) -> bool {
-        let Some((id, Total { key: None, .. })) = self.edges.item(position) else { return false };
-        let known = keys.keys.get(*id).cloned();
-        let is_unknown = known.is_none();
-        if let Some(edge) = self.edges.at(position) {
-            edge.key = known;
-        }
-        is_unknown
     }
 
     fn set_key(&mut self, position: usize, key: &Arc<EdgeKey>) {
@@ -162,35 +132,24 @@ impl Totals {
             }
         }
         Cut::of(&rows, range).read(segment, range, (self, &mut rows))?;
-        self.read_keys(segment, &rows, keys)
+        self.find_keys(segment, &rows, keys)
     }
 
-    /// Reads the keys of the rows at whose edges none is known yet.
-    fn read_keys(
+    /// Finds the keys of the rows at whose edges none is known yet.
+    fn find_keys(
         &mut self,
         segment: &Segment,
         rows: &[Row],
         keys: &mut Keys,
     ) -> Result<(), SegmentError> {
-        keys.bound();
-        let unknown = rows.iter().filter_map(|row| {
+        let unknown = |row: &Row| {
             let place = row.place?;
-            self.needs_key(place, keys).then_some((row.number, place))
-        });
-        let unknown: Vec<(u32, usize)> = unknown.collect();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let selection = pick::rows_at(unknown.iter().map(|(number, _)| *number));
-        let mut places = unknown.iter().map(|(_, place)| *place);
-        for batch in builder(segment, Part::Edges, None)?.with_row_selection(selection).build()? {
-            for key in decode::keys(&batch?, segment.layout, &mut keys.shared)? {
-                let Some(position) = places.next() else { continue };
-                self.set_key(position, &key);
-                if let Some((id, _)) = self.edges.item(position) {
-                    keys.keys.position(*id, || key);
-                }
-            }
+            let (_, edge) = self.edges.item(place)?;
+            edge.key.is_none().then_some((place, (row.number, row.head.id)))
+        };
+        let (places, edges): (Vec<usize>, Vec<_>) = rows.iter().filter_map(unknown).unzip();
+        for (place, key) in places.into_iter().zip(keys.of(segment, &edges)?) {
+            self.set_key(place, &key);
         }
         Ok(())
     }
