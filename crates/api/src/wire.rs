@@ -6,6 +6,7 @@ use crate::{
     Enforcement, ImageReview, NativeReport, NativeStatus, ObjectName, VerifiedImages,
     WorkloadImages,
 };
+use sekisho_flow::FlowFilter;
 use sekisho_manifest::Object;
 use sekisho_model::{
     ClusterName, Dropped, EdgeDay, Flow, HookCounters, LossMinute, TimeRange, Timestamp,
@@ -391,6 +392,22 @@ pub struct SnapshotQuery {
     pub range: TimeRange,
     /// What one row sums.
     pub step: Step,
+    /// Which edges.
+    pub filter: FlowFilter,
+    /// Of rows by minute only so many of the newest, and those seen when the last of them was; None
+    /// = all.
+    pub newest: Option<usize>,
+    /// Whether objects of the cluster are told, too: who only looks needs none.
+    pub objects: bool,
+}
+
+impl SnapshotQuery {
+    /// All of a window by day, with the objects, of the only cluster.
+    #[must_use]
+    pub fn of(range: TimeRange) -> Self {
+        let filter = FlowFilter::default();
+        Self { cluster: None, range, step: Step::Day, filter, newest: None, objects: true }
+    }
 }
 
 /// What one row of history sums.

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use sekisho_model::{DecidedBy, Dropped, EdgeKey, Flow, Party, Process, Protocol, Verdict};
+use serde::{Deserialize, Serialize};
 
 /// What is asked of flows; a field that is None asks nothing. The default takes all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowFilter {
     /// Source pod, `namespace/prefix` or a prefix of its name.
     pub from_pod: Option<String>,
@@ -45,7 +46,7 @@ pub struct FlowFilter {
 }
 
 /// Which verdicts are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VerdictFilter {
     /// Flows with this verdict.
     Only(Verdict),

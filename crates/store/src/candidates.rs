@@ -82,7 +82,8 @@ fn tests(filter: &FlowFilter) -> Vec<Any<'_>> {
         tests.extend(either.iter().map(|wanted| both(wanted.as_str())));
     }
     tests.extend(filter.decided_by.iter().map(|wanted| vec![vec![is(DECIDED_BY, wanted)]]));
-    let protocol = filter.protocol.map(|own| word(PROTOCOL, move |text| text == words::protocol(own)));
+    let protocol =
+        filter.protocol.map(|own| word(PROTOCOL, move |text| text == words::protocol(own)));
     tests.extend(protocol.map(|asked| vec![vec![asked]]));
     tests.extend(filter.to_port.map(|port| vec![vec![Asked::Port(port)]]));
     tests
@@ -111,8 +112,7 @@ impl Asked<'_> {
                 let numbers = numbers.ok_or(SegmentError::Column(name))?;
                 let texts = numbers.values().as_any().downcast_ref::<StringArray>();
                 let texts = texts.ok_or(SegmentError::Column(name))?;
-                let taken: Vec<bool> =
-                    texts.iter().map(|text| text.is_some_and(|text| takes(text))).collect();
+                let taken: Vec<bool> = texts.iter().map(|text| text.is_some_and(takes)).collect();
                 let is_taken = |number: usize| taken.get(number).copied().unwrap_or(false);
                 let keys = numbers.keys().iter();
                 Ok(keys

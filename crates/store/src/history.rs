@@ -226,7 +226,8 @@ impl History {
             if wanted.newest.is_some_and(|count| sums.newest(count) >= end(segment)) {
                 break;
             }
-            scan(segment, wanted, (&mut keys, &mut sums)).map_err(|cause| unreadable(segment, cause))?;
+            scan(segment, wanted, (&mut keys, &mut sums))
+                .map_err(|cause| unreadable(segment, cause))?;
             self.bound_scan(&sums)?;
         }
         let mut rows = sums.to_rows();

@@ -24,10 +24,7 @@ pub(crate) struct Picked {
 
 impl Picked {
     /// None if no edge of the segment, which is of the current layout, is taken.
-    pub(crate) fn of(
-        segment: &Segment,
-        filter: &FlowFilter,
-    ) -> Result<Option<Self>, SegmentError> {
+    pub(crate) fn of(segment: &Segment, filter: &FlowFilter) -> Result<Option<Self>, SegmentError> {
         let rows = candidates(segment, filter)?;
         let is_empty = rows.as_ref().is_some_and(|rows| !rows.contains(&true));
         Ok((!is_empty).then_some(Self { rows }))

@@ -13,10 +13,10 @@ use sekisho_model::{
     WorkloadRef,
 };
 
+use crate::Wanted;
 use crate::interned::{Index, Interned, place};
 use crate::run::{EdgeId, Run, key_order};
 use crate::totals::Totals;
-use crate::Wanted;
 
 const NANOS_PER_MINUTE: u64 = 60_000_000_000;
 
@@ -325,7 +325,8 @@ impl Sums {
         wanted: &'a Wanted,
     ) -> impl Iterator<Item = (&'a Slot, Timestamp, &'a EdgeStats)> {
         let slots = self.slots.iter().filter(|slot| wanted.takes(&slot.key));
-        slots.flat_map(|slot| slot.minutes.iter().map(move |(minute, stats)| (slot, *minute, stats)))
+        slots
+            .flat_map(|slot| slot.minutes.iter().map(move |(minute, stats)| (slot, *minute, stats)))
             .filter(|(_, minute, _)| overlaps(*minute, wanted.range))
     }
 

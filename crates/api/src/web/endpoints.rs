@@ -351,7 +351,21 @@ pub(crate) fn flows_question(asked: &Asked<'_>) -> Result<FlowsQuestion, Refusal
     })
 }
 
-fn flows() -> [Endpoint; 2] {
+const HISTORY_PAGE: &[Parameter] = &[
+    may(
+        "order",
+        r#"{"type":"string","enum":["last_seen","first_seen","connections","bytes"],"default":"last_seen"}"#,
+        "Which come first: the latest or the greatest.",
+    ),
+    may("after", TEXT, "`next` of the page before, asked with the same parameters."),
+    may(
+        "limit",
+        r#"{"type":"integer","minimum":1,"maximum":1000,"default":100}"#,
+        "Edges in a page at most.",
+    ),
+];
+
+fn flows() -> [Endpoint; 3] {
     let list = get(
         "/flows",
         Access::Viewer,
@@ -368,7 +382,18 @@ fn flows() -> [Endpoint; 2] {
         kind: Kind::Stream,
         ..list
     };
-    [list, stream]
+    let history = get(
+        "/history",
+        Access::Viewer,
+        (
+            "Edges of history with their sums, and when they were seen first and last in the window; \
+             pages stay stable while more comes.",
+            "History",
+        ),
+        &[CLUSTER, WINDOW, FLOW, HISTORY_PAGE],
+        |asked| asked.history(FLOWS).map(|of| Question::History(Box::new(of))),
+    );
+    [list, stream, history]
 }
 
 fn policies() -> [Endpoint; 7] {

@@ -34,9 +34,9 @@ pub use operators::operators_router;
 pub use people::People;
 pub use problem::Problem;
 pub use question::{
-    ApplyQuestion, EdgeQuestion, FlowsQuestion, MapQuestion, NewToken, PageQuestion, Question,
-    RecommendQuestion, RollbackQuestion, Template, TimelineQuestion, WhatIfQuestion,
-    WorkloadQuestion,
+    ApplyQuestion, EdgeQuestion, FlowsQuestion, HistoryOrder, HistoryPlace, HistoryQuestion,
+    MapQuestion, NewToken, PageQuestion, Question, RecommendQuestion, RollbackQuestion, Template,
+    TimelineQuestion, WhatIfQuestion, WorkloadQuestion,
 };
 pub use router::web_router;
 pub use secret::{NoRandomness, Secret};

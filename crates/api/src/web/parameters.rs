@@ -10,7 +10,8 @@ use sekisho_model::{TimeRange, Timestamp, When};
 use serde::Deserialize;
 
 use super::question::{
-    ApplyQuestion, MapQuestion, RecommendQuestion, RollbackQuestion, Template, WhatIfQuestion,
+    ApplyQuestion, HistoryPlace, HistoryQuestion, MapQuestion, RecommendQuestion, RollbackQuestion,
+    Template, WhatIfQuestion,
 };
 use crate::{PolicyFile, Refusal};
 
@@ -185,6 +186,21 @@ impl Asked<'_> {
             verdict: self.parsed("verdict")?,
             process: owned("process")?,
             decided_by: owned("decided_by")?,
+        })
+    }
+
+    /// Edges of history.
+    pub(crate) fn history(&self, limit: (usize, usize, usize)) -> Result<HistoryQuestion, Refusal> {
+        let after: Option<HistoryPlace> = self.parsed("after")?;
+        let range = self.range()?;
+        let to = after.map_or(range.to, |place| place.to.min(range.to));
+        Ok(HistoryQuestion {
+            cluster: self.parsed("cluster")?,
+            range: TimeRange { from: range.from, to },
+            filter: self.filter()?,
+            order: self.parsed("order")?.unwrap_or_default(),
+            after,
+            limit: self.number("limit", limit)?,
         })
     }
 

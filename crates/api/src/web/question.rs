@@ -1,10 +1,12 @@
 //! What people ask, read and checked.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
 use sekisho_flow::FlowFilter;
 use sekisho_map::{Grouping, Order};
-use sekisho_model::{ClusterName, TimeRange, Timestamp};
+use sekisho_model::{ClusterName, EdgeStats, TimeRange, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Access;
@@ -31,6 +33,8 @@ pub enum Question {
     Edge(EdgeQuestion),
     /// One workload.
     Workload(WorkloadQuestion),
+    /// Edges of history.
+    History(Box<HistoryQuestion>),
     /// Flows in memory, newest first.
     Flows(Box<FlowsQuestion>),
     /// Least-privilege policies.
@@ -109,6 +113,100 @@ pub struct WorkloadQuestion {
     pub map: MapQuestion,
     /// Its id, `namespace/name[Kind]`.
     pub id: String,
+}
+
+/// Edges of history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryQuestion {
+    /// Of which cluster; None = of all.
+    pub cluster: Option<ClusterName>,
+    /// Window; an open end is now.
+    pub range: TimeRange,
+    /// Which.
+    pub filter: FlowFilter,
+    /// Which come first.
+    pub order: HistoryOrder,
+    /// Where the page before ended; None = from the first.
+    pub after: Option<HistoryPlace>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Which edges come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HistoryOrder {
+    /// Those that were seen last.
+    #[default]
+    LastSeen,
+    /// Those that were seen first of late: what is new.
+    FirstSeen,
+    /// Those with most connections.
+    Connections,
+    /// Those with most bytes, in both ways.
+    Bytes,
+}
+
+impl HistoryOrder {
+    /// What edges are ordered by, the greatest first.
+    #[must_use]
+    pub fn of(self, stats: &EdgeStats) -> u64 {
+        match self {
+            Self::LastSeen => stats.last_seen.nanos(),
+            Self::FirstSeen => stats.first_seen.nanos(),
+            Self::Connections => stats.connections,
+            Self::Bytes => stats.bytes_sent.saturating_add(stats.bytes_received),
+        }
+    }
+}
+
+impl FromStr for HistoryOrder {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "last_seen" => Ok(Self::LastSeen),
+            "first_seen" => Ok(Self::FirstSeen),
+            "connections" => Ok(Self::Connections),
+            "bytes" => Ok(Self::Bytes),
+            _ => Err(format!("`{text}` is not one of last_seen, first_seen, connections, bytes")),
+        }
+    }
+}
+
+/// Where a page ended. Its end of the window holds for the pages after it, so that what comes
+/// meanwhile moves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryPlace {
+    /// End of the window.
+    pub to: Timestamp,
+    /// What the last edge is ordered by.
+    pub value: u64,
+    /// How many edges with this value were given.
+    pub given: usize,
+}
+
+impl fmt::Display for HistoryPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.to.nanos(), self.value, self.given)
+    }
+}
+
+impl FromStr for HistoryPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("`{text}` is not the `next` of a page");
+        let mut parts = text.split('.');
+        let mut part = || parts.next().and_then(|part| part.parse::<u64>().ok());
+        let (to, value, given) = (part(), part(), part());
+        let given = given.and_then(|given| usize::try_from(given).ok());
+        match (to, value, given, parts.next()) {
+            (Some(to), Some(value), Some(given), None) => {
+                Ok(Self { to: Timestamp::from_nanos(to), value, given })
+            }
+            _ => Err(wrong()),
+        }
+    }
 }
 
 /// Flows in memory.

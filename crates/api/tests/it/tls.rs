@@ -163,11 +163,7 @@ async fn agents_ask_nothing_that_operators_do_and_operators_report_nothing() {
     };
     assert!(forbidden(agent.status().await).contains("is no operator"));
     forbidden(agent.revisions(None).await);
-    forbidden(
-        agent
-            .snapshot(SnapshotQuery { cluster: None, range: TimeRange::ALL, step: Step::Day })
-            .await,
-    );
+    forbidden(agent.snapshot(SnapshotQuery::of(TimeRange::ALL)).await);
     forbidden(agent.flows(None, 0, 1).await);
     forbidden(agent.drops(None, 0, 1).await);
     forbidden(agent.rollback(&back).await);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use sekisho_api::{Access, Client, NewToken, SnapshotQuery, Status, Step};
+use sekisho_api::{Access, Client, NewToken, SnapshotQuery, Status};
 use sekisho_map::{Map, MapOptions};
 use sekisho_model::TimeRange;
 use sekisho_recommend::{Proposal, Scope, Template};
@@ -86,8 +86,7 @@ struct View {
 
 impl View {
     fn history(&self) -> anyhow::Result<History> {
-        let query = SnapshotQuery { cluster: None, range: TimeRange::ALL, step: Step::Day };
-        history::call(self.client.snapshot(query)).map(History::of)
+        history::call(self.client.snapshot(SnapshotQuery::of(TimeRange::ALL))).map(History::of)
     }
 
     /// The address of the console, with what opens it. A browser sends nobody what comes after `#`.

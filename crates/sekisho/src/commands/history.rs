@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
-use sekisho_api::{Snapshot, SnapshotQuery, Step};
+use sekisho_api::{Snapshot, SnapshotQuery};
 use sekisho_base::Clock;
 use sekisho_model::{ClusterName, TimeRange, Timestamp};
 use sekisho_system::SystemClock;
@@ -43,42 +43,38 @@ pub(crate) fn whole_or_partial(history: &History) -> Exit {
 
 /// Gets the history of `range` of the cluster that is asked for, or of the only one.
 pub(crate) fn load(args: &HistoryArgs, range: TimeRange) -> anyhow::Result<History> {
-    load_by(args, range, Step::Day)
+    load_one(args, &SnapshotQuery::of(range))
 }
 
-fn load_by(args: &HistoryArgs, range: TimeRange, step: Step) -> anyhow::Result<History> {
+fn load_one(args: &HistoryArgs, query: &SnapshotQuery) -> anyhow::Result<History> {
     let snapshot = match &args.store {
         Some(folder) => {
             let clusters = recorded(folder);
             let name = server::pick(&clusters, args.cluster.as_ref())?;
-            offline((name, folder), args.inventory.as_deref(), (range, step))?
+            offline((name, folder), args.inventory.as_deref(), query)?
         }
         None => {
-            let query = SnapshotQuery { cluster: args.cluster.clone(), range, step };
+            let query = SnapshotQuery { cluster: args.cluster.clone(), ..query.clone() };
             call(args.server.connect()?.snapshot(query))?
         }
     };
     Ok(History::of(snapshot))
 }
 
-/// Gets the histories of `range` of all clusters, or of the one that is asked for, to look at.
-pub(crate) fn load_all(
-    args: &HistoryArgs,
-    range: TimeRange,
-    step: Step,
-) -> anyhow::Result<History> {
+/// Gets what `query` asks for of all clusters, or of the one that is asked for, to look at.
+pub(crate) fn load_all(args: &HistoryArgs, query: &SnapshotQuery) -> anyhow::Result<History> {
     if args.cluster.is_some() {
-        return load_by(args, range, step);
+        return load_one(args, query);
     }
     let mut all = Vec::new();
     if let Some(folder) = &args.store {
         for name in recorded(folder).keys() {
-            all.push(offline((name, folder), args.inventory.as_deref(), (range, step))?);
+            all.push(offline((name, folder), args.inventory.as_deref(), query)?);
         }
     } else {
         let client = args.server.connect()?;
         for name in call(client.clusters())? {
-            let query = SnapshotQuery { cluster: Some(name), range, step };
+            let query = SnapshotQuery { cluster: Some(name), ..query.clone() };
             all.push(call(client.snapshot(query))?);
         }
     }
@@ -98,10 +94,13 @@ fn recorded(folder: &Path) -> BTreeMap<ClusterName, ClusterName> {
 fn offline(
     (cluster, folder): (&ClusterName, &Path),
     inventory: Option<&Path>,
-    asked: (TimeRange, Step),
+    query: &SnapshotQuery,
 ) -> anyhow::Result<Snapshot> {
     let folder = server::folder_of(folder, cluster);
-    let mut snapshot = server::read_offline((cluster, &folder), asked, now())?;
+    let mut snapshot = server::read_offline((cluster, &folder), query, now())?;
+    if !query.objects {
+        return Ok(snapshot);
+    }
     if let Some(path) = inventory {
         snapshot.objects = super::input::objects(&[path.to_owned()])?;
     }

@@ -271,7 +271,7 @@ impl Service for Fleet {
     }
 
     fn snapshot(&self, query: SnapshotQuery) -> Result<Snapshot, Refusal> {
-        self.pick(query.cluster.as_ref())?.snapshot(query.range, query.step)
+        self.pick(query.cluster.as_ref())?.snapshot(&query)
     }
 
     fn flows(

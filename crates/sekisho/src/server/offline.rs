@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::Context;
-use sekisho_api::{DatapathMode, Snapshot, Step};
+use sekisho_api::{DatapathMode, Snapshot, SnapshotQuery};
 use sekisho_inventory::Inventory;
-use sekisho_model::{ClusterName, TimeRange, Timestamp};
+use sekisho_model::{ClusterName, Timestamp};
 use sekisho_store::{FlowStore, StoreLimits};
 
 use super::cluster_feed;
@@ -14,15 +14,15 @@ use super::derive::Derivation;
 use super::revisions::Revisions;
 use super::window::{self, Sources};
 
-/// Reads the history of `range` of `cluster` from its `folder`; a server may be writing to it.
+/// Reads the history that `query` asks for of `cluster` from its `folder`; a server may be writing to it.
 pub(crate) fn snapshot(
     (cluster, folder): (&ClusterName, &Path),
-    (range, step): (TimeRange, Step),
+    query: &SnapshotQuery,
     now: Timestamp,
 ) -> anyhow::Result<Snapshot> {
     let (mut store, logs) = sekisho_store::open_read_only(folder, StoreLimits::default())
         .with_context(|| format!("read history in `{}`", folder.display()))?;
-    if let Some(until) = store.elsewhere_until().filter(|until| range.from < *until) {
+    if let Some(until) = store.elsewhere_until().filter(|until| query.range.from < *until) {
         let folder = folder.display();
         tracing::warn!(
             "history before {until} is in ClickHouse, in whole or in part, and not in `{folder}`: the \
@@ -45,7 +45,7 @@ pub(crate) fn snapshot(
         agents: &agents,
         damaged: &damaged,
     };
-    let mut snapshot = window::ask(&sources, (range, step), now)?.answer()?;
+    let mut snapshot = window::ask(&sources, query, now)?.answer()?;
     let revisions = Revisions::read(&folder.join("revisions"))?;
     snapshot.current = revisions.rules(DatapathMode::Enforce);
     snapshot.verified = revisions.verified_images();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sekisho_api::{
     Ack, AgentReport, ApplyRequest, ApplyResponse, DatapathMode, DropPage, Enforcement, FlowPage,
-    Health, IngestFigures, Order, Refusal, Revision, RollbackRequest, Snapshot, Status, Step,
-    StoreFigures, VerifiedImages,
+    Health, IngestFigures, Order, Refusal, Revision, RollbackRequest, Snapshot, SnapshotQuery,
+    Status, StoreFigures, VerifiedImages,
 };
 use sekisho_base::{Clock, error_chain};
 use sekisho_flow::identify;
@@ -133,7 +133,7 @@ impl ClusterServer {
     }
 
     pub(crate) fn history(&self, range: TimeRange) -> Result<History, Refusal> {
-        self.snapshot(range, Step::Day).map(History::of)
+        self.snapshot(&SnapshotQuery::of(range)).map(History::of)
     }
 
     /// Removes what was merged at the last call, and merges what is over now. Others go on with the
@@ -336,7 +336,7 @@ impl ClusterServer {
     }
 
     /// See [`sekisho_api::Service::snapshot`].
-    pub(crate) fn snapshot(&self, range: TimeRange, step: Step) -> Result<Snapshot, Refusal> {
+    pub(crate) fn snapshot(&self, query: &SnapshotQuery) -> Result<Snapshot, Refusal> {
         let refused = |error: ScanError| match &error {
             ScanError::TooMany { .. } => Refusal::Invalid(error.to_string()),
             ScanError::Segment { .. } | ScanError::NotFetched => {
@@ -345,8 +345,8 @@ impl ClusterServer {
         };
         let mut asked_again = 0;
         loop {
-            let old = self.old(range, step)?;
-            let asked = self.ask((range, step), old).map_err(refused)?;
+            let old = self.old(query.range, query.step)?;
+            let asked = self.ask(query, old).map_err(refused)?;
             // Retention was faster than we were: a part of the window went meanwhile.
             let Some((asked, current, verified)) = asked else {
                 if asked_again == ASKED_AGAIN_MAX {
@@ -369,11 +369,11 @@ impl ClusterServer {
     /// the folder has not all any more that it had when that was asked.
     fn ask(
         &self,
-        (range, step): (TimeRange, Step),
+        query: &SnapshotQuery,
         old: Option<Old<'_>>,
     ) -> Result<Option<(Asked, RuleSet, Option<VerifiedImages>)>, ScanError> {
         let core = self.core();
-        let is_partial = self.shipping.is_some() && core.store.reach(range) != Reach::Here;
+        let is_partial = self.shipping.is_some() && core.store.reach(query.range) != Reach::Here;
         if old.is_none() && is_partial {
             return Ok(None);
         }
@@ -392,7 +392,7 @@ impl ClusterServer {
             agents: &agents,
             damaged: &core.damaged,
         };
-        let asked = window::ask(&sources, (range, step), now())?;
+        let asked = window::ask(&sources, query, now())?;
         let current = core.revisions.rules(DatapathMode::Enforce);
         Ok(Some((asked, current, core.revisions.verified_images())))
     }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use sekisho_api::{Snapshot, Step};
+use sekisho_api::{Snapshot, SnapshotQuery, Step};
 use sekisho_exchange::is_import;
 use sekisho_inventory::Inventory;
 use sekisho_manifest::Object;
 use sekisho_model::{ClusterName, EdgeDay, LossMinute, TimeRange, Timestamp};
 use sekisho_policy::RuleSet;
-use sekisho_store::{FlowStore, Question, ScanError};
+use sekisho_store::{FlowStore, Question, ScanError, Wanted};
 
 use super::damage::{self, Damaged};
 use super::losses::SERVER;
@@ -35,9 +35,14 @@ pub(crate) fn expected_nodes(
     inside.map(|(name, (first, last))| (name, first, last)).collect()
 }
 
-/// Cuts an open-ended window to what is there: from the first row to `end`.
-fn cut(range: TimeRange, rows: &[EdgeDay], end: Timestamp) -> TimeRange {
-    let first = rows.iter().map(|row| row.stats.first_seen).min().unwrap_or(end);
+/// Cuts an open-ended window to what is there: from the first row, or what is known to be the first
+/// of all, to `end`.
+fn cut(
+    range: TimeRange,
+    rows: &[EdgeDay],
+    (oldest, end): (Option<Timestamp>, Timestamp),
+) -> TimeRange {
+    let first = rows.iter().map(|row| row.stats.first_seen).chain(oldest).min().unwrap_or(end);
     let to = range.to.min(end);
     TimeRange { from: range.from.max(first).min(to), to }
 }
@@ -68,13 +73,15 @@ pub(crate) struct Asked {
     agents: Vec<Heard>,
     /// Where an open window ends.
     end: Timestamp,
+    /// The first minute of history, where some rows only are asked for.
+    oldest: Option<Timestamp>,
     objects: Vec<Object>,
     cluster: ClusterName,
 }
 
 enum Rows {
     /// By day: read later.
-    Asked(Question),
+    Asked(Box<Question>),
     /// By minute.
     Read(Vec<EdgeDay>),
 }
@@ -82,23 +89,30 @@ enum Rows {
 /// Asks for a window.
 pub(crate) fn ask(
     sources: &Sources<'_>,
-    (range, step): (TimeRange, Step),
+    query: &SnapshotQuery,
     now: Timestamp,
 ) -> Result<Asked, ScanError> {
+    let range = query.range;
+    let wanted = Wanted { range, filter: query.filter.clone(), newest: query.newest };
     let losses = sources.store.losses(range)?;
     let end = end(&losses, sources.agents, now);
-    let rows = match step {
-        Step::Day => Rows::Asked(sources.store.question(range)?),
+    let rows = match query.step {
+        Step::Day => Rows::Asked(Box::new(sources.store.question(&wanted)?)),
         Step::Minute => {
-            Rows::Read(sources.store.scan(range)?.into_iter().map(EdgeDay::from).collect())
+            Rows::Read(sources.store.scan(&wanted)?.into_iter().map(EdgeDay::from).collect())
         }
     };
+    let is_whole = wanted == Wanted::from(range);
     Ok(Asked {
         rows,
         range,
         damaged: sources.damaged.to_vec(),
         agents: sources.agents.to_vec(),
-        objects: sources.inventory.objects_at(range.to.min(end)),
+        objects: match query.objects {
+            true => sources.inventory.objects_at(range.to.min(end)),
+            false => Vec::new(),
+        },
+        oldest: sources.store.status().oldest.filter(|_| !is_whole),
         cluster: sources.cluster.clone(),
         losses,
         end,
@@ -115,7 +129,7 @@ impl Asked {
         };
         // Stored by minutes, asked by seconds: an edge that began after the end is no part of it.
         rows.retain(|row| row.stats.first_seen < range.to && row.stats.last_seen >= range.from);
-        let window = cut(range, &rows, self.end);
+        let window = cut(range, &rows, (self.oldest, self.end));
         losses.extend(damage::losses((&cluster, &damaged), range, window.from));
         let nodes = expected_nodes(window, &losses, &agents);
         let current = RuleSet::default();

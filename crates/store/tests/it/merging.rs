@@ -207,8 +207,10 @@ fn a_question_is_answered_as_of_when_it_was_asked_and_a_file_that_went_is_told_a
     let connections = |rows: Vec<sekisho_model::EdgeDay>| -> u64 {
         rows.iter().map(|row| row.stats.connections).sum()
     };
-    let (kept, gone) =
-        (store.question(&TimeRange::ALL.into()).unwrap(), store.question(&TimeRange::ALL.into()).unwrap());
+    let (kept, gone) = (
+        store.question(&TimeRange::ALL.into()).unwrap(),
+        store.question(&TimeRange::ALL.into()).unwrap(),
+    );
     store.record(&[flow(key("web", "db", 5432), 2 * HOUR_S, 1)], &[]);
     store.rotate(b"").unwrap();
     assert_eq!(connections(kept.answer().unwrap()), 3);

@@ -13,9 +13,8 @@ use crate::samples::{flow, key};
 
 /// The words of a filter for some end of an edge, by a number of 0 to 8.
 fn end_filter(filter: &mut FlowFilter, which: usize, key: &EdgeKey) {
-    let workload = |party: &Party| {
-        Some(format!("{}/{}", party.workload.namespace, party.workload.name))
-    };
+    let workload =
+        |party: &Party| Some(format!("{}/{}", party.workload.namespace, party.workload.name));
     let (source, destination) = (&key.source, &key.destination);
     match which {
         0 => filter.from_workload = workload(source),
@@ -114,9 +113,10 @@ fn files_that_are_older_than_the_newest_rows_are_not_read() {
         store.rotate(b"").unwrap();
     }
     let files = std::fs::read_dir(folder.path().join("segments")).unwrap();
-    let is_first = |path: &PathBuf| path.file_name().is_some_and(|name| {
-        name.to_string_lossy().starts_with("00000000000000000001-")
-    });
+    let is_first = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("00000000000000000001-"))
+    };
     let first: Vec<PathBuf> = files.map(|file| file.unwrap().path()).filter(is_first).collect();
     assert_eq!(first.len(), 2, "edges and minutes");
     for path in first {

@@ -1,9 +1,9 @@
 //! Reads history, leaves out what was not asked for, and writes the rest, oldest first.
 
 use anyhow::{Context, bail};
-use sekisho_api::Step;
+use sekisho_api::{SnapshotQuery, Step};
 use sekisho_exchange::{ExportFormat, Exporter};
-use sekisho_model::EdgeDay;
+use sekisho_model::{EdgeDay, TimeRange};
 
 use super::args::{ExportArgs, RecordSpan};
 use super::sink::Sink;
@@ -16,7 +16,7 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<Exit> {
         bail!("--syslog: rows of csv mean nothing without their head: jsonl, ocsf, cef or leef");
     }
     let range = args.history.range(history::now());
-    let history = history::load_all(&args.history, range, step(args.by))?;
+    let history = history::load_all(&args.history, &query(args, range))?;
     let mut rows: Vec<&EdgeDay> = history.rows.iter().filter(|row| is_wanted(args, row)).collect();
     rows.sort_by(|a, b| (a.stats.last_seen, &a.key).cmp(&(b.stats.last_seen, &b.key)));
     let exporter = Exporter::new(args.format, env!("CARGO_PKG_VERSION"));
@@ -32,11 +32,12 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<Exit> {
     Ok(history::whole_or_partial(&history))
 }
 
-fn step(by: RecordSpan) -> Step {
-    match by {
+fn query(args: &ExportArgs, range: TimeRange) -> SnapshotQuery {
+    let step = match args.by {
         RecordSpan::Day => Step::Day,
         RecordSpan::Minute => Step::Minute,
-    }
+    };
+    SnapshotQuery { step, objects: false, ..SnapshotQuery::of(range) }
 }
 
 fn is_wanted(args: &ExportArgs, row: &EdgeDay) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::bail;
-use sekisho_api::Step;
+use sekisho_api::SnapshotQuery;
 use sekisho_map::{Grouping, Map, MapOptions, Order, Top};
 use sekisho_model::{TimeRange, Timestamp};
 
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
         Some(at) => TimeRange { from: at.at(now).minus_seconds(AT_WINDOW_S), to: at.at(now) },
         None => args.history.range(now),
     };
-    let history = history::load_all(&args.history, range, Step::Day)?;
+    let history = history::load_all(&args.history, &SnapshotQuery::of(range))?;
     let map = pipeline::build(&history, &options(args, &history));
     if let Some(window) = args.compare {
         // An open window begins with the first that was seen.
@@ -32,7 +32,11 @@ pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
         if earlier.from >= earlier.to {
             bail!("--compare: the window from {} to {} is empty", earlier.from, earlier.to);
         }
-        return compared(args, &map, &history::load_all(&args.history, earlier, Step::Day)?);
+        return compared(
+            args,
+            &map,
+            &history::load_all(&args.history, &SnapshotQuery::of(earlier))?,
+        );
     }
     let text = match args.output {
         MapOutput::Table => sekisho_map::table(&map, output::width(), output::color()),

@@ -16,6 +16,13 @@ pub(crate) struct ObserveArgs {
     /// At most this many of the newest.
     #[arg(long, value_name = "N")]
     pub(crate) last: Option<usize>,
+    /// As it was at this time: the 15 minutes before it.
+    #[arg(long, value_name = "WHEN", conflicts_with_all = ["since", "until", "follow"])]
+    pub(crate) at: Option<sekisho_model::When>,
+    /// One line for each edge of the window, with when it was seen first and last, in place of one
+    /// for each minute.
+    #[arg(long, conflicts_with = "follow")]
+    pub(crate) edges: bool,
     /// Source pod, as `namespace/name` or `name`; a prefix will do.
     #[arg(long, value_name = "POD")]
     pub(crate) from_pod: Option<String>,

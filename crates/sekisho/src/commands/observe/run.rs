@@ -1,13 +1,14 @@
 //! Prints flows, past and live.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use sekisho_api::{Client, Step};
+use sekisho_api::{Client, SnapshotQuery, Step};
 use sekisho_base::harmless;
 use sekisho_flow::{FlowFilter, VerdictFilter};
 use sekisho_model::{
-    ClusterName, Dropped, EdgeKey, EdgeMinute, EdgeStats, Flow, Party, PartyKind, Process,
-    Timestamp, Verdict,
+    ClusterName, Dropped, EdgeDay, EdgeKey, EdgeMinute, EdgeStats, Flow, Party, PartyKind, Process,
+    TimeRange, Timestamp, Verdict,
 };
 use sekisho_system::wait;
 
@@ -17,6 +18,8 @@ use crate::exit::Exit;
 
 const FLOWS_PER_CALL: usize = 5_000;
 const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
+/// Span of `--at`, seconds: as of a map.
+const AT_WINDOW_S: u64 = 900;
 
 /// A line of live output. Untagged: both have `key`, `source`, `destination` and `stats`.
 #[derive(Debug, serde::Serialize)]
@@ -35,9 +38,13 @@ impl Line {
     }
 }
 
-/// Prints flows: stored minutes for a window, else the flows that the server has in memory.
+/// Prints flows: history where a window is asked for, else the flows that the server has in memory.
 pub(crate) fn run(args: &ObserveArgs) -> anyhow::Result<Exit> {
-    let is_past = args.history.since.is_some() || args.history.store.is_some();
+    let is_past = args.history.since.is_some()
+        || args.history.until.is_some()
+        || args.history.store.is_some()
+        || args.at.is_some()
+        || args.edges;
     if is_past && !args.follow {
         return stored(args);
     }
@@ -51,22 +58,56 @@ fn stored(args: &ObserveArgs) -> anyhow::Result<Exit> {
             "history holds what policies denied; for what kernels drop, ask without --since",
         );
     }
-    let range = args.history.range(history::now());
-    let history = history::load_all(&args.history, range, Step::Minute)?;
-    let form = Form { output: args.output, clusters: history.mixed };
-    let mut rows: Vec<_> = history.rows.iter().filter(|row| filter.takes_edge(&row.key)).collect();
-    rows.sort_by_key(|row| row.stats.last_seen);
+    let now = history::now();
+    let range = match args.at {
+        Some(at) => TimeRange { from: at.at(now).minus_seconds(AT_WINDOW_S), to: at.at(now) },
+        None => args.history.range(now),
+    };
+    let step = if args.edges { Step::Day } else { Step::Minute };
+    let newest = args.last.filter(|_| !args.edges);
+    let of = SnapshotQuery::of(range);
+    let query = SnapshotQuery { step, filter, newest, objects: false, ..of };
+    let history = history::load_all(&args.history, &query)?;
+    let form = Form { output: args.output, clusters: history.mixed, edges: args.edges };
+    let mut rows: Vec<(Arc<EdgeKey>, EdgeStats)> = match args.edges {
+        true => edges(&history.rows),
+        false => history.rows.iter().map(|row| (Arc::clone(&row.key), row.stats.clone())).collect(),
+    };
+    rows.sort_by(|a, b| (a.1.last_seen, &a.0).cmp(&(b.1.last_seen, &b.0)));
     let skip = args.last.map_or(0, |last| rows.len().saturating_sub(last));
-    for row in rows.into_iter().skip(skip) {
+    for (key, stats) in rows.into_iter().skip(skip) {
+        if args.edges {
+            print(form, &key, &stats, &Seen { key: &key, stats: &stats })?;
+            continue;
+        }
         // A row sums the connections whose last moment is in its minute.
         let minute = EdgeMinute {
-            minute: row.stats.last_seen.minute(),
-            key: EdgeKey::clone(&row.key),
-            stats: row.stats.clone(),
+            minute: stats.last_seen.minute(),
+            key: EdgeKey::clone(&key),
+            stats: stats.clone(),
         };
-        print(form, &row.key, &row.stats, &minute)?;
+        print(form, &key, &stats, &minute)?;
     }
     Ok(history::whole_or_partial(&history))
+}
+
+/// An edge of a window.
+#[derive(Debug, serde::Serialize)]
+struct Seen<'a> {
+    key: &'a EdgeKey,
+    stats: &'a EdgeStats,
+}
+
+/// The edges of `days` with their sums: days of one edge are neighbours.
+fn edges(days: &[EdgeDay]) -> Vec<(Arc<EdgeKey>, EdgeStats)> {
+    let edges = days.chunk_by(|one, next| one.key == next.key);
+    let sum = |days: &[EdgeDay]| {
+        let (first, rest) = days.split_first()?;
+        let mut sum = first.stats.clone();
+        rest.iter().for_each(|day| sum.add(&day.stats));
+        Some((Arc::clone(&first.key), sum))
+    };
+    edges.filter_map(sum).collect()
 }
 
 fn live(args: &ObserveArgs) -> anyhow::Result<Exit> {
@@ -76,7 +117,7 @@ fn live(args: &ObserveArgs) -> anyhow::Result<Exit> {
         Some(name) => vec![name.clone()],
         None => history::call(client.clusters())?,
     };
-    let form = Form { output: args.output, clusters: names.len() > 1 };
+    let form = Form { output: args.output, clusters: names.len() > 1, edges: false };
     let mut places: Vec<Place> = names.into_iter().map(Place::new).collect();
     let mut first = true;
     loop {
@@ -136,6 +177,8 @@ struct Form {
     output: FlowOutput,
     /// Each line begins with its cluster: there are several.
     clusters: bool,
+    /// Each line is an edge, and says when it was seen first.
+    edges: bool,
 }
 
 /// Appends the flows of `place` since, as far as they are asked for; gives how many were missed.
@@ -189,7 +232,11 @@ fn print(
         FlowOutput::Compact if stats.connections == 0 && stats.packets_sent == 0 => Ok(()),
         FlowOutput::Compact => {
             let line = harmless(&(form.prefix(&key.cluster) + &compact(key, stats)));
-            output::print(&format!("{line}\n"))
+            let first = match form.edges {
+                true => format!(" first seen {}", stats.first_seen),
+                false => String::new(),
+            };
+            output::print(&format!("{line}{first}\n"))
         }
     }
 }

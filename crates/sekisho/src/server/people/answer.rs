@@ -34,6 +34,7 @@ impl People for Fleet {
             Question::Timeline(of) => json(&self.timeline(account, of)?),
             Question::Edge(of) => json(&self.edge(account, of)?),
             Question::Workload(of) => json(&self.workload(account, of)?),
+            Question::History(of) => json(&self.past_edges(account, of)?),
             Question::Flows(of) => json(&self.page(account, of)?),
             Question::Recommend(of) => self.recommend(account, of),
             Question::WhatIf(of) => json(&self.what_if(account, of)?),

@@ -7,6 +7,7 @@ mod changes;
 mod edge;
 mod flows;
 mod look;
+mod past;
 mod policies;
 mod scope;
 mod summary;

@@ -1,6 +1,6 @@
 //! What of a history an account may see.
 
-use sekisho_api::{Account, Refusal};
+use sekisho_api::{Account, Refusal, SnapshotQuery};
 use sekisho_manifest::Object;
 use sekisho_model::{ClusterName, TimeRange};
 
@@ -15,8 +15,18 @@ impl Fleet {
         cluster: Option<&ClusterName>,
         range: TimeRange,
     ) -> Result<History, Refusal> {
-        let history = self.pick(cluster)?.history(range)?;
-        Ok(cut(account, history))
+        self.seen_of(account, cluster, &SnapshotQuery::of(range))
+    }
+
+    /// The same of what `query` asks for.
+    pub(crate) fn seen_of(
+        &self,
+        account: &Account,
+        cluster: Option<&ClusterName>,
+        query: &SnapshotQuery,
+    ) -> Result<History, Refusal> {
+        let snapshot = self.pick(cluster)?.snapshot(query)?;
+        Ok(cut(account, History::of(snapshot)))
     }
 
     /// The histories of all clusters, or of the named one, to look at.
@@ -30,8 +40,23 @@ impl Fleet {
             return self.seen(account, cluster, range);
         }
         let snapshots: Result<Vec<_>, Refusal> =
-            self.members().map(|member| member.snapshot(range, sekisho_api::Step::Day)).collect();
+            self.members().map(|member| member.snapshot(&SnapshotQuery::of(range))).collect();
         Ok(cut(account, History::of_all(snapshots?)))
+    }
+
+    /// What `query` asks for of all clusters, or of the named one, as far as `account` may see it.
+    pub(crate) fn looked_up(
+        &self,
+        account: &Account,
+        query: &SnapshotQuery,
+    ) -> Result<History, Refusal> {
+        let snapshots = match &query.cluster {
+            Some(_) => vec![self.pick(query.cluster.as_ref())?.snapshot(query)?],
+            None => {
+                self.members().map(|member| member.snapshot(query)).collect::<Result<_, _>>()?
+            }
+        };
+        Ok(cut(account, History::of_all(snapshots)))
     }
 }
 

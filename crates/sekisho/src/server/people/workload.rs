@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sekisho_api::{Account, DatapathMode, MapQuestion, Refusal, WorkloadQuestion};
+use sekisho_api::{Account, DatapathMode, MapQuestion, Refusal, SnapshotQuery, WorkloadQuestion};
+use sekisho_flow::FlowFilter;
 use sekisho_manifest::{Object, Pod};
 use sekisho_map::{GlyphState, Grouping, MapEdge};
 use sekisho_model::{ClusterName, Direction, Labels, TimeRange};
@@ -66,7 +67,10 @@ impl Fleet {
             order: None,
             ..of.map.clone()
         };
-        let history = self.seen(account, asked.cluster.as_ref(), asked.range)?;
+        let filter =
+            FlowFilter { workload: Some(format!("{namespace}/{name}")), ..FlowFilter::default() };
+        let query = SnapshotQuery { filter, ..SnapshotQuery::of(asked.range) };
+        let history = self.seen_of(account, asked.cluster.as_ref(), &query)?;
         let map = pipeline::build(&history, &options(&asked, &history));
         let state = self.workload_states(&asked, &history)?.get(&of.id).copied();
         let node = map.nodes.iter().find(|node| node.id == of.id);

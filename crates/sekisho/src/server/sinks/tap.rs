@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sekisho_api::{SnapshotQuery, Step};
 use sekisho_model::{
     ClusterName, EdgeDay, EdgeKey, EdgeStats, Flow, TimeRange, Timestamp, Verdict,
 };
@@ -70,7 +71,9 @@ impl Tap {
     /// Takes what history holds since shortly before `until`, the last that an earlier run queued.
     pub(super) fn take_again(&mut self, member: &ClusterServer, until: Timestamp, now: Timestamp) {
         let range = TimeRange { from: until.minus_seconds(AGAIN_S), to: Timestamp::MAX };
-        match member.snapshot(range, sekisho_api::Step::Minute) {
+        let query =
+            SnapshotQuery { step: Step::Minute, objects: false, ..SnapshotQuery::of(range) };
+        match member.snapshot(&query) {
             Ok(snapshot) => {
                 for row in snapshot.rows {
                     self.sum(EdgeKey::clone(&row.key), &row.stats, now);

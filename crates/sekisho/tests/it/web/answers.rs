@@ -70,6 +70,7 @@ fn every_answer_is_as_the_document_says() {
         ("/edge", format!("?source={client}&destination={db}")),
         ("/workload", format!("?id={db}")),
         ("/flows", "?limit=3&to_port=5432".to_owned()),
+        ("/history", "?since=all&limit=3&order=bytes&workload=shop/db".to_owned()),
         ("/recommendations", "?since=1h&namespace=shop".to_owned()),
         ("/revisions", String::new()),
         ("/policies", String::new()),
@@ -138,6 +139,77 @@ fn pages_of_flows_go_back_to_the_first_without_gap_or_repetition_while_more_come
 }
 
 #[test]
+fn history_tells_each_edge_once_on_its_pages_while_more_comes() {
+    let mut web = Web::start();
+    let pages = |web: &mut Web, order: &str, more: bool| {
+        let (mut seen, mut after) = (Vec::new(), String::new());
+        loop {
+            let query = format!("/history?since=all&limit=3&order={order}{after}");
+            let page = web.get(&query).with_status(200).json();
+            assert_eq!(page["completeness"], 1.0);
+            for edge in page["edges"].as_array().unwrap() {
+                let client = edge["key"]["source"]["workload"]["name"].as_str().unwrap();
+                seen.push((client.to_owned(), edge["stats"]["connections"].as_u64().unwrap()));
+            }
+            let Some(next) = page["next"].as_str() else { return seen };
+            after = format!("&after={next}");
+            if more {
+                for batch in web.pair.batches(8) {
+                    web.served.send(&batch).unwrap();
+                }
+            }
+        }
+    };
+    for order in ["last_seen", "first_seen", "connections", "bytes"] {
+        let mut seen = pages(&mut web, order, false);
+        assert_eq!(seen.len(), 8, "{order}");
+        assert!(seen.iter().all(|(_, connections)| *connections == 10), "{seen:?}");
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 8, "{order}: {seen:?}");
+    }
+    let mut seen: Vec<String> =
+        pages(&mut web, "first_seen", true).into_iter().map(|(client, _)| client).collect();
+    let told = seen.len();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!((told, seen.len()), (8, 8), "{seen:?}");
+}
+
+#[test]
+fn history_is_filtered_by_the_words_of_observe() {
+    let web = Web::start();
+    let total = |query: &str| {
+        let page = web.get(&format!("/history?since=all&{query}")).with_status(200).json();
+        page["total"].as_u64().unwrap()
+    };
+    for (query, edges) in [
+        ("workload=shop%2Fdb", 8),
+        ("from_workload=shop%2Fdb", 0),
+        ("from_workload=shop%2Fclient-3", 1),
+        ("workload=client-3&to_port=5432", 1),
+        ("workload=client-3&to_port=5433", 0),
+        ("verdict=allowed", 8),
+        ("verdict=denied", 0),
+        ("to_namespace=shop&protocol=tcp", 8),
+        ("namespace=bank", 0),
+    ] {
+        assert_eq!(total(query), edges, "{query}");
+    }
+    let line = |words: &[&str]| web.served.ask(&[&["observe"], words].concat()).with_code(0).out;
+    let edges = line(&["--edges", "--workload", "shop/client-3"]);
+    assert_eq!(edges.lines().count(), 1, "{edges}");
+    assert!(edges.contains(" 10 conn ") && edges.contains(" first seen 20"), "{edges}");
+    assert_eq!(line(&["--edges", "--verdict", "denied"]), "");
+    let whole = line(&["--since", "1h"]).lines().count();
+    assert!(whole >= 8, "an edge and minute each");
+    assert_eq!(line(&["--since", "1h", "--last", "1"]).lines().count(), 1);
+    assert_eq!(line(&["--at", "0s"]).lines().count(), whole);
+    // Nobody reported then: that is said, and is no answer that nothing happened.
+    assert_eq!(web.served.ask(&["observe", "--at", "2h"]).with_code(3).out, "");
+}
+
+#[test]
 fn a_stream_goes_on_where_it_ended() {
     let mut web = Web::start();
     let seen = |web: &Web, last: &str| {
@@ -161,6 +233,8 @@ fn what_is_wrong_is_a_problem_that_names_it() {
     for (path, status, code, words) in [
         ("/map?buy=1", 400, "invalid", "parameter `buy`"),
         ("/map?by=planet", 400, "invalid", "`planet` is not one of"),
+        ("/history?after=yesterday", 400, "invalid", "parameter `after`"),
+        ("/history?order=beauty", 400, "invalid", "`beauty` is not one of"),
         ("/map?cluster=west", 404, "unknown", "there is no cluster `west`"),
         ("/edge?source=a&destination=b", 404, "unknown", "from `a` to `b`"),
         ("/workload?id=db", 400, "invalid", "no id of a workload"),

@@ -45,6 +45,10 @@ fn an_account_of_other_namespaces_sees_nothing_of_these_and_changes_nothing() {
         page["flows"].as_array().unwrap().len()
     };
     assert_eq!((flows(&own), flows(&other)), (80, 0));
+    let past = |token: &str| {
+        web.by(token, ("GET", "/history"), "").with_status(200).json()["total"].as_u64().unwrap()
+    };
+    assert_eq!((past(&own), past(&other)), (8, 0));
     let db = ("GET", "/workload?id=shop%2Fdb%5BPod%5D");
     assert_eq!((web.by(&own, db, "").status, web.by(&other, db, "").status), (200, 404));
     let rules = |token: &str| {
