@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use sekisho_flow::{FlowFilter, VerdictFilter};
 use sekisho_model::{EdgeKey, EdgeStats, Flow, Reporters, TimeRange, Timestamp, Verdict};
-use sekisho_store::{FlowSink, FlowStore, LocalStore, StoreLimits, Wanted};
+use sekisho_store::{FlowSink, FlowStore, LocalStore, Parts, StoreLimits, Wanted};
 
 #[path = "measured/clock.rs"]
 mod clock;
@@ -103,11 +103,11 @@ fn fill(folder: &Path, edges: usize, (minutes, days): (u64, u64)) -> Result<(), 
 #[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
 fn measure(
     name: &str,
-    ask: impl Fn() -> Result<usize, Box<dyn Error>>,
+    mut ask: impl FnMut() -> Result<usize, Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
     for _ in 0..3 {
         let mut spent = Spent::default();
-        let rows = spent.on(&ask)?;
+        let rows = spent.on(&mut ask)?;
         println!("{}", spent.line(name, rows, "rows"));
     }
     Ok(())
@@ -137,6 +137,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     ];
     for (name, range) in ranges {
         measure(name, || Ok(store.edges(&range.into())?.len()))?;
+    }
+    let first = second(0);
+    for (name, step_s) in [("by half-hours", 1_800), ("by hours", 3_600)] {
+        let parts = Parts { from: first, step_s, count: (86_400 / step_s) as usize };
+        let wanted = Wanted::from(TimeRange::ALL);
+        let mut class = |key: &EdgeKey| Some(usize::from(key.verdict == Verdict::Denied));
+        measure(name, || Ok(store.series(&wanted, parts).answer(&mut class)?.len()))?;
     }
     // A thousand edges further is the next one that is denied; keys of the store are warm by now.
     let denied = keys(edges).into_iter().find(|key| key.verdict == Verdict::Denied);

@@ -38,12 +38,14 @@ pub(crate) const HOURS: &str = "hours";
 pub(crate) const MINUTES: &str = "minutes";
 pub(crate) const HOUR: &str = "hour";
 pub(crate) const MINUTE: &str = "minute";
+pub(crate) const CONNECTIONS: &str = "connections";
+pub(crate) const LOSS: &str = "loss";
 /// The columns of sums.
 pub(crate) const COUNTS: [&str; 6] =
-    ["connections", "bytes_sent", "bytes_received", "packets_sent", "packets_received", "resets"];
+    [CONNECTIONS, "bytes_sent", "bytes_received", "packets_sent", "packets_received", "resets"];
 pub(crate) const SEEN: [&str; 2] = ["first_seen", "last_seen"];
 pub(crate) const FLAGS: [&str; 4] =
-    ["reported_by_source", "reported_by_destination", "reported_by_datapath", "loss"];
+    ["reported_by_source", "reported_by_destination", "reported_by_datapath", LOSS];
 
 pub(crate) const PROTOCOL: &str = "protocol";
 pub(crate) const PORT: &str = "port";

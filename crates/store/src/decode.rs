@@ -17,8 +17,8 @@ use sekisho_model::{
 
 use crate::SegmentError;
 use crate::columns::{
-    CLUSTER, COUNTS, DAY, DECIDED_BY, DESTINATION, EDGE, FLAGS, HOURS, ID, MINUTE, MINUTES, PORT,
-    PROTOCOL, PartyNames, SEEN, SOURCE, VERDICT,
+    CLUSTER, CONNECTIONS, COUNTS, DAY, DECIDED_BY, DESTINATION, EDGE, FLAGS, HOURS, ID, LOSS,
+    MINUTE, MINUTES, PORT, PROTOCOL, PartyNames, SEEN, SOURCE, VERDICT,
 };
 use crate::layout::Layout;
 use crate::parties::{PartyWords, Shared};
@@ -465,6 +465,23 @@ pub(crate) fn counts(
     let stats = StatsReader::of(batch)?;
     for row in 0..batch.num_rows() {
         visit(edges.number(row), times.time(row), &|| stats.stats(row))?;
+    }
+    Ok(())
+}
+
+/// Gives the connections of each row of minutes or hours to `visit`: edge, time, how many and
+/// whether records of them were lost.
+pub(crate) fn connections(
+    batch: &RecordBatch,
+    time: &'static str,
+    mut visit: impl FnMut(u32, Timestamp, (u64, bool)) -> Result<(), SegmentError>,
+) -> Result<(), SegmentError> {
+    let edges: Numbers<'_, UInt32Type> = Numbers::of(batch, EDGE)?;
+    let times = Times::of(batch, time)?;
+    let counts: Numbers<'_, UInt64Type> = Numbers::of(batch, CONNECTIONS)?;
+    let loss = Flags::of(batch, LOSS)?;
+    for row in 0..batch.num_rows() {
+        visit(edges.number(row), times.time(row), (counts.number(row), loss.flag(row)))?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::keys::Keys;
 use crate::loss::Losses;
 use crate::scan::scan;
 use crate::segment::Segment;
+use crate::series::{Counted, Parts, SeriesQuestion};
 use crate::sums::{Caps, Sums};
 use crate::totals::Totals;
 use crate::{ScanError, SegmentError, StoreLimits, StoreStatus, Wanted};
@@ -202,6 +203,16 @@ impl History {
         Question { wanted: wanted.clone(), segments, totals, keys }
     }
 
+    pub(crate) fn series(&self, wanted: &Wanted, parts: Parts) -> SeriesQuestion {
+        let hot = self.hot.wanted(wanted).map(|(key, minute, stats)| {
+            let counted = Counted { connections: stats.connections, loss: stats.loss };
+            (Arc::clone(key), minute, counted)
+        });
+        let segments = self.segments_in(wanted.range, ALL_LOGS).cloned().collect();
+        let keys = Arc::clone(&self.keys);
+        SeriesQuestion { wanted: wanted.clone(), parts, segments, hot: hot.collect(), keys }
+    }
+
     /// `more` are rows of what lies in logs up to `after`.
     pub(crate) fn scan(
         &self,
@@ -281,7 +292,7 @@ fn oldest(times: impl Iterator<Item = Timestamp>) -> Option<Timestamp> {
     times.min()
 }
 
-fn unreadable(segment: &Segment, cause: SegmentError) -> ScanError {
+pub(crate) fn unreadable(segment: &Segment, cause: SegmentError) -> ScanError {
     ScanError::Segment { path: segment.path(), cause }
 }
 

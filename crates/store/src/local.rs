@@ -17,10 +17,11 @@ use crate::history::{Embedded, FlowStore, History};
 use crate::layout::Layout;
 use crate::log::{self, Log, ReplayedLog};
 use crate::segment::{self, Listing, Part};
+use crate::series::{Parts, SeriesQuestion};
 use crate::writer::SegmentWriter;
 use crate::{
     AppendError, Compacted, Compaction, OpenError, RetentionError, RotateError, StoreLimits,
-    StoreStatus, compact, files,
+    StoreStatus, Wanted, compact, files,
 };
 
 const LOGS: &str = "log";
@@ -237,6 +238,13 @@ impl LocalStore {
             // Should the removal not be durable, `open` repeats it.
             files::sync_folder(&logs_folder).ok();
         }
+    }
+
+    /// Asks for the connections of each of `parts`, to be answered while the store goes on. What
+    /// ClickHouse has is not in it.
+    #[must_use]
+    pub fn series(&self, wanted: &Wanted, parts: Parts) -> SeriesQuestion {
+        self.history.series(wanted, parts)
     }
 
     /// Whether the log or the hot tier has reached its limit, so that it is time to rotate.

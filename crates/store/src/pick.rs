@@ -8,7 +8,7 @@ use parquet::arrow::arrow_reader::{
 use sekisho_flow::FlowFilter;
 
 use crate::candidates::candidates;
-use crate::columns::{COUNTS, EDGE, FLAGS, HOUR, HOURS, MINUTE, MINUTES, SEEN};
+use crate::columns::{CONNECTIONS, COUNTS, EDGE, FLAGS, HOUR, HOURS, LOSS, MINUTE, MINUTES, SEEN};
 use crate::reader::builder;
 use crate::segment::{Part, Segment};
 use crate::{SegmentError, decode};
@@ -78,10 +78,31 @@ pub(crate) fn counts(
     part: Part,
     edges: &[u32],
 ) -> Result<ParquetRecordBatchReader, SegmentError> {
-    let time = if part == Part::Hours { HOUR } else { MINUTE };
-    let mut columns = vec![EDGE, time];
+    let mut columns = vec![EDGE, time_of(part)];
     columns.extend(COUNTS.iter().chain(&SEEN).chain(&FLAGS));
-    let builder = builder(segment, part, Some(&columns))?.with_batch_size(COUNT_BATCH_ROWS);
+    selected(segment, (part, &columns), edges)
+}
+
+/// The same of their connections only.
+pub(crate) fn connections(
+    segment: &Segment,
+    part: Part,
+    edges: &[u32],
+) -> Result<ParquetRecordBatchReader, SegmentError> {
+    selected(segment, (part, &[EDGE, time_of(part), CONNECTIONS, LOSS]), edges)
+}
+
+/// The column of time in the file of minutes, or of hours.
+pub(crate) fn time_of(part: Part) -> &'static str {
+    if part == Part::Hours { HOUR } else { MINUTE }
+}
+
+fn selected(
+    segment: &Segment,
+    (part, columns): (Part, &[&str]),
+    edges: &[u32],
+) -> Result<ParquetRecordBatchReader, SegmentError> {
+    let builder = builder(segment, part, Some(columns))?.with_batch_size(COUNT_BATCH_ROWS);
     let mut wanted = edges.iter().copied().peekable();
     let selectors = (0..).zip(lengths(segment, part)?).map(|(number, count)| {
         let count = count as usize;

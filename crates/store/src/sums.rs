@@ -308,19 +308,27 @@ impl Sums {
 
     /// Adds all rows that are wanted to `into`.
     pub(crate) fn pour(&self, wanted: &Wanted, into: &mut Self) {
-        for (slot, minute, stats) in self.wanted(wanted) {
-            into.add(&slot.key, minute, stats);
+        for (key, minute, stats) in self.wanted(wanted) {
+            into.add(key, minute, stats);
         }
     }
 
     /// The same into sums by day.
     pub(crate) fn total(&self, wanted: &Wanted, into: &mut Totals) {
-        for (slot, minute, stats) in self.wanted(wanted) {
+        for (slot, minute, stats) in self.rows_of(wanted) {
             into.add(slot.id, &slot.key, minute, stats);
         }
     }
 
-    fn wanted<'a>(
+    /// All rows that are wanted.
+    pub(crate) fn wanted<'a>(
+        &'a self,
+        wanted: &'a Wanted,
+    ) -> impl Iterator<Item = (&'a Arc<EdgeKey>, Timestamp, &'a EdgeStats)> {
+        self.rows_of(wanted).map(|(slot, minute, stats)| (&slot.key, minute, stats))
+    }
+
+    fn rows_of<'a>(
         &'a self,
         wanted: &'a Wanted,
     ) -> impl Iterator<Item = (&'a Slot, Timestamp, &'a EdgeStats)> {

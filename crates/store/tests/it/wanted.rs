@@ -1,12 +1,13 @@
 //! Filters: whatever files are left unread, the answer is all of history, filtered.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 use sekisho_flow::{FlowFilter, VerdictFilter};
 use sekisho_model::{EdgeKey, Flow, Party, TimeRange};
-use sekisho_store::{FlowSink, FlowStore, LocalStore, Wanted};
+use sekisho_store::{Counted, FlowSink, FlowStore, LocalStore, Parts, Wanted};
 
 use crate::merging::{SPAN_S, at, merge_all, open, range, spread};
 use crate::samples::{flow, key};
@@ -101,6 +102,64 @@ proptest! {
         // With no key in memory.
         drop(store);
         check(&open(folder.path()), &wanted)?;
+    }
+}
+
+/// What a series must tell: connections by part and port.
+fn parts_of(
+    store: &LocalStore,
+    (wanted, parts): (&Wanted, Parts),
+) -> Vec<BTreeMap<usize, Counted>> {
+    let mut sums = vec![BTreeMap::<usize, Counted>::new(); parts.count];
+    for row in store.scan(&Wanted { newest: None, ..wanted.clone() }).unwrap() {
+        let since = row.minute.nanos().checked_sub(parts.from.nanos());
+        let part = since.map(|nanos| (nanos / 1_000_000_000 / parts.step_s) as usize);
+        let Some(sums) = part.and_then(|part| sums.get_mut(part)) else { continue };
+        if row.key.port.is_multiple_of(3) {
+            continue;
+        }
+        let sum = sums.entry(usize::from(row.key.port % 3)).or_default();
+        sum.connections = sum.connections.saturating_add(row.stats.connections);
+        sum.loss |= row.stats.loss;
+    }
+    sums
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_series_is_the_sum_of_its_minutes(
+        batches in prop::collection::vec(spread(), 1..4),
+        which in prop::collection::vec(0..17_usize, 0..2),
+        pick in any::<Index>(),
+        range in prop_oneof![range(), Just(TimeRange::ALL)],
+        (start, step_min, count) in (0..72_u64, prop::sample::select(vec![1, 7, 60, 120, 1_440]), 0..90_usize),
+        is_hour in any::<bool>(),
+        merged_at in 0..2 * SPAN_S,
+    ) {
+        let keys: Vec<EdgeKey> = batches.iter().flatten().map(|flow: &Flow| flow.key.clone()).collect();
+        prop_assume!(!keys.is_empty());
+        let wanted = Wanted { range, filter: filter(&which, pick.get(&keys)), newest: None };
+        let from = at(start * 3_600 + if is_hour { 0 } else { 60 });
+        let parts = Parts { from, step_s: step_min * 60, count };
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = open(folder.path());
+        let check = |store: &LocalStore| {
+            let mut class = |key: &EdgeKey| {
+                (!key.port.is_multiple_of(3)).then_some(usize::from(key.port % 3))
+            };
+            let told = store.series(&wanted, parts).answer(&mut class).unwrap();
+            prop_assert_eq!(told, parts_of(store, (&wanted, parts)));
+            Ok(())
+        };
+        for flows in batches {
+            store.rotate(b"").unwrap();
+            store.record(&flows, &[]);
+            check(&store)?;
+        }
+        merge_all(&mut store, at(merged_at));
+        check(&store)?;
     }
 }
 
