@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 
 use crate::run::{self, Ended};
 use crate::setup::{self, Scope};
-use crate::{cluster, peers, test, workspace};
+use crate::{cluster, peers, python, test, workspace};
 
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
@@ -25,8 +25,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("sekisho-verify", "replay_speed"),
     ("sekisho-enforce", "overhead"),
     ("sekisho", "visible"),
+    ("sekisho", QUESTIONS),
     (IN_CLUSTER, "inventory"),
 ];
+/// The program that has others answer the same.
+const QUESTIONS: &str = "questions";
 /// Package of the program that needs the control plane of a cluster.
 const IN_CLUSTER: &str = "sekisho-inventory";
 
@@ -53,7 +56,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         bail!("measuring the kernel needs root: `{}`", workspace::as_root("bench"));
     }
     setup::ensure(if wanted("inventory") { Scope::Cluster } else { Scope::Run })?;
-    if wanted("visible") || wanted("inventory") {
+    if wanted("visible") || wanted(QUESTIONS) || wanted("inventory") {
         // They run the binary as a user does, and an example does not build the binary.
         let mut cargo = run::cargo();
         cargo.current_dir(root).args(["build", "--release", "--locked", "--package", "sekisho"]);
@@ -71,6 +74,9 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
             IN_CLUSTER => cluster::with_control_plane(root, |state| {
                 measure(root, package, example, cargo.env(test::CLUSTER_VARIABLE, state))
             }),
+            _other if *example == QUESTIONS => {
+                measure(root, package, example, cargo.env(python::VARIABLE, python::ensure()?))
+            }
             _other => measure(root, package, example, &mut cargo),
         }?;
         rows.extend(figures.into_iter().map(|figure| (*example, figure)));

@@ -16,50 +16,21 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use sekisho_flow::{FlowFilter, VerdictFilter};
-use sekisho_model::{EdgeKey, EdgeStats, Flow, Reporters, TimeRange, Timestamp, Verdict};
+use sekisho_model::{EdgeKey, TimeRange, Timestamp, Verdict};
 use sekisho_store::{FlowSink, FlowStore, LocalStore, Parts, StoreLimits, Wanted};
 
 #[path = "measured/clock.rs"]
 mod clock;
 #[path = "measured/edges.rs"]
 mod edges;
+#[path = "measured/flows.rs"]
+mod flows;
 use clock::Spent;
 use edges::keys;
+use flows::flows;
 
 const START_S: u64 = 1_795_392_000;
 const HOURS: u64 = 24;
-
-/// Numbers that look random, the same in each run.
-fn scramble(seed: u64) -> u64 {
-    let mut x = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
-fn flow(key: &EdgeKey, second: u64, random: u64) -> Flow {
-    let first = Timestamp::from_nanos((START_S + second) * 1_000_000_000 + random % 20_000_000_000);
-    let last = Timestamp::from_nanos(first.nanos() + (random >> 32) % 39_000_000_000);
-    let connections = 1 + random % 30;
-    Flow {
-        key: key.clone(),
-        source: ([10, 42, 0, 1], 40_000).into(),
-        destination: ([10, 42, 0, 2], key.port).into(),
-        opened: first,
-        stats: EdgeStats {
-            connections,
-            bytes_sent: connections * (300 + (random >> 8) % 1_500),
-            bytes_received: connections * (1_000 + (random >> 16) % 40_000),
-            packets_sent: connections * 6,
-            packets_received: connections * (9 + (random >> 24) % 30),
-            resets: 0,
-            first_seen: first,
-            last_seen: last,
-            reporters: Reporters { source: true, destination: true, datapath: false },
-            loss: false,
-        },
-    }
-}
 
 #[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
 fn fill(folder: &Path, edges: usize, (minutes, days): (u64, u64)) -> Result<(), Box<dyn Error>> {
@@ -67,17 +38,9 @@ fn fill(folder: &Path, edges: usize, (minutes, days): (u64, u64)) -> Result<(), 
     let keys = keys(edges);
     let (mut record, mut rotate, mut merge) =
         (Spent::default(), Spent::default(), Spent::default());
-    let step = HOURS * 60 / minutes.min(HOURS * 60);
     for hour in 0..days * HOURS {
         for minute in 0..60 {
-            let minute = hour * 60 + minute;
-            let active = keys
-                .iter()
-                .enumerate()
-                .filter(|(edge, _)| (minute + *edge as u64).is_multiple_of(step));
-            let flows: Vec<Flow> = active
-                .map(|(edge, key)| flow(key, minute * 60, scramble(minute << 32 | edge as u64)))
-                .collect();
+            let flows = flows(&keys, START_S, (hour * 60 + minute, minutes));
             record.on(|| store.record(&flows, &[]));
         }
         rotate.on(|| store.rotate(b""))?;
