@@ -6,9 +6,8 @@
 //! each batch is appended durably (one fdatasync) and recorded.
 
 #![expect(
-    clippy::cast_possible_truncation,
     clippy::indexing_slicing,
-    reason = "every cast and index is the remainder of a division by the bound it needs"
+    reason = "every index is the remainder of a division by the bound it needs"
 )]
 
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sekisho_api::{
     Authority, CallError, Client, ClientError, Identity, Issued, ListenerFigures, RollbackRequest,
-    ServerAddress, SnapshotQuery, Step, TlsFiles, TlsListenError, TlsListener,
+    ServerAddress, SnapshotQuery, TlsFiles, TlsListenError, TlsListener,
 };
 use sekisho_base::Clock;
 use sekisho_model::{TimeRange, Timestamp};

@@ -75,7 +75,8 @@ fn said(socket: &Path, words: &[&str]) -> anyhow::Result<String> {
 fn asked(socket: &Path, start_s: u64, server: u32) -> anyhow::Result<Vec<String>> {
     let status: serde_json::Value =
         serde_json::from_str(&said(socket, &["status", "-o", "json"])?)?;
-    let console = status["console"].as_str().context("the server has no console")?;
+    let console =
+        status.get("console").and_then(|url| url.as_str()).context("the server has no console")?;
     let token = said(socket, &["token", "create", "bench", "--role", "author"])?;
     let asker = Asker::new(console, token, start_s);
     let mut lines = Vec::new();

@@ -1,5 +1,11 @@
 //! The edges that are measured: those of a large cluster.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "every cast and index is the remainder of a division by the bound it needs"
+)]
+
 use std::sync::Arc;
 
 use sekisho_model::{
