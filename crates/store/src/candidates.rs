@@ -1,8 +1,7 @@
 //! Which edges of a segment a filter may take, told by a few columns before the rest is read.
 //!
-//! Words are read as numbers into a dictionary, as the file has them, so that a filter looks at each
-//! word once and not at each row. What these columns can't tell passes: whoever reads the keys asks
-//! the filter again.
+//! Words are read as numbers into a dictionary, as the file has them, so that a condition looks at each
+//! word once and not at each row.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -17,122 +16,43 @@ use parquet::arrow::arrow_reader::{
 use sekisho_flow::FlowFilter;
 
 use crate::SegmentError;
-use crate::columns::{DECIDED_BY, DESTINATION, PORT, PROTOCOL, PartyNames, SOURCE, VERDICT};
+use crate::conditions::{Any, Condition, conditions};
 use crate::segment::{Part, Segment};
-use crate::words;
 
 const BATCH_ROWS: usize = 65_536;
 
-/// What one column must say.
-enum Asked<'a> {
-    Word(&'static str, Box<dyn Fn(&str) -> bool + 'a>),
-    Port(u16),
-}
-
-/// Columns that must all say what is asked of them.
-type All<'a> = Vec<Asked<'a>>;
-/// Of which one must.
-type Any<'a> = Vec<All<'a>>;
-
-fn word<'a>(column: &'static str, takes: impl Fn(&str) -> bool + 'a) -> Asked<'a> {
-    Asked::Word(column, Box::new(takes))
-}
-
-fn is<'a>(column: &'static str, wanted: &'a str) -> Asked<'a> {
-    word(column, move |text| text == wanted)
-}
-
-fn workload<'a>(of: &PartyNames, wanted: &'a str) -> All<'a> {
-    match wanted.split_once('/') {
-        Some((namespace, name)) => vec![is(of.namespace, namespace), is(of.workload, name)],
-        None => vec![is(of.workload, wanted)],
+/// Whether each row of `batch` meets `condition`.
+fn met(condition: &Condition<'_>, batch: &RecordBatch) -> Result<Vec<bool>, SegmentError> {
+    let name = condition.column();
+    let column = batch.column_by_name(name).ok_or(SegmentError::Column(name))?;
+    if let Condition::Port(wanted) = condition {
+        let ports = column.as_any().downcast_ref::<UInt16Array>();
+        let ports = ports.ok_or(SegmentError::Column(name))?;
+        return Ok(ports.values().iter().map(|port| port == wanted).collect());
     }
+    let numbers = column.as_any().downcast_ref::<DictionaryArray<Int32Type>>();
+    let numbers = numbers.ok_or(SegmentError::Column(name))?;
+    let texts = numbers.values().as_any().downcast_ref::<StringArray>();
+    let texts = texts.ok_or(SegmentError::Column(name))?;
+    let is_met = |text: Option<&str>| text.is_some_and(|text| condition.is_met(text));
+    let words: Vec<bool> = texts.iter().map(is_met).collect();
+    let row = |number: Option<i32>| {
+        let word = number.and_then(|number| usize::try_from(number).ok());
+        word.and_then(|word| words.get(word)).copied().unwrap_or(false)
+    };
+    Ok(numbers.keys().iter().map(row).collect())
 }
 
-fn pod<'a>(of: &PartyNames, wanted: &'a str) -> All<'a> {
-    let begins = |name: &'a str| word(of.pod, move |pod| !pod.is_empty() && pod.starts_with(name));
-    match wanted.split_once('/') {
-        Some((namespace, name)) => vec![is(of.namespace, namespace), begins(name)],
-        None => vec![begins(wanted)],
-    }
-}
-
-fn namespace<'a>(of: &PartyNames, wanted: &'a str) -> All<'a> {
-    vec![is(of.namespace, wanted)]
-}
-
-type Maker = for<'a> fn(&PartyNames, &'a str) -> All<'a>;
-
-/// What must all be true of a row that `filter` takes.
-fn tests(filter: &FlowFilter) -> Vec<Any<'_>> {
-    let mut tests: Vec<Any<'_>> = Vec::new();
-    if let Some(wanted) = filter.verdict {
-        let takes = move |text: &str| words::verdict_of(text).is_none_or(|own| wanted.takes(own));
-        tests.push(vec![vec![word(VERDICT, takes)]]);
-    }
-    let by_end: [(Maker, [&Option<String>; 3]); 3] = [
-        (workload, [&filter.from_workload, &filter.to_workload, &filter.workload]),
-        (pod, [&filter.from_pod, &filter.to_pod, &filter.pod]),
-        (namespace, [&filter.from_namespace, &filter.to_namespace, &filter.namespace]),
-    ];
-    for (make, [from, to, either]) in by_end {
-        tests.extend(from.iter().map(|wanted| vec![make(&SOURCE, wanted)]));
-        tests.extend(to.iter().map(|wanted| vec![make(&DESTINATION, wanted)]));
-        let both = |wanted| vec![make(&SOURCE, wanted), make(&DESTINATION, wanted)];
-        tests.extend(either.iter().map(|wanted| both(wanted.as_str())));
-    }
-    tests.extend(filter.decided_by.iter().map(|wanted| vec![vec![is(DECIDED_BY, wanted)]]));
-    let protocol =
-        filter.protocol.map(|own| word(PROTOCOL, move |text| text == words::protocol(own)));
-    tests.extend(protocol.map(|asked| vec![vec![asked]]));
-    tests.extend(filter.to_port.map(|port| vec![vec![Asked::Port(port)]]));
-    tests
-}
-
-impl Asked<'_> {
-    fn column(&self) -> &'static str {
-        match self {
-            Self::Word(column, _) => column,
-            Self::Port(_) => PORT,
-        }
-    }
-
-    /// Whether each row of `batch` says it.
-    fn said(&self, batch: &RecordBatch) -> Result<Vec<bool>, SegmentError> {
-        let name = self.column();
-        let column = batch.column_by_name(name).ok_or(SegmentError::Column(name))?;
-        match self {
-            Self::Port(wanted) => {
-                let ports = column.as_any().downcast_ref::<UInt16Array>();
-                let ports = ports.ok_or(SegmentError::Column(name))?;
-                Ok(ports.values().iter().map(|port| port == wanted).collect())
-            }
-            Self::Word(_, takes) => {
-                let numbers = column.as_any().downcast_ref::<DictionaryArray<Int32Type>>();
-                let numbers = numbers.ok_or(SegmentError::Column(name))?;
-                let texts = numbers.values().as_any().downcast_ref::<StringArray>();
-                let texts = texts.ok_or(SegmentError::Column(name))?;
-                let taken: Vec<bool> = texts.iter().map(|text| text.is_some_and(takes)).collect();
-                let is_taken = |number: usize| taken.get(number).copied().unwrap_or(false);
-                let keys = numbers.keys().iter();
-                Ok(keys
-                    .map(|key| key.and_then(|key| usize::try_from(key).ok()).is_some_and(is_taken))
-                    .collect())
-            }
-        }
-    }
-}
-
-/// Whether each row of `batch` passes all of `tests`.
-fn passing(tests: &[Any<'_>], batch: &RecordBatch) -> Result<Vec<bool>, SegmentError> {
+/// Whether each row of `batch` meets all `conditions`.
+fn passing(conditions: &[Any<'_>], batch: &RecordBatch) -> Result<Vec<bool>, SegmentError> {
     let mut passing = vec![true; batch.num_rows()];
-    for any in tests {
+    for any in conditions {
         let mut one_passes = vec![false; batch.num_rows()];
         for all in any {
             let mut all_pass = passing.clone();
-            for asked in all {
-                for (pass, said) in all_pass.iter_mut().zip(asked.said(batch)?) {
-                    *pass &= said;
+            for condition in all {
+                for (pass, met) in all_pass.iter_mut().zip(met(condition, batch)?) {
+                    *pass &= met;
                 }
             }
             for (one, all) in one_passes.iter_mut().zip(all_pass) {
@@ -150,14 +70,14 @@ pub(crate) fn candidates(
     segment: &Segment,
     filter: &FlowFilter,
 ) -> Result<Option<Vec<bool>>, SegmentError> {
-    let tests = tests(filter);
-    if tests.is_empty() {
+    let conditions = conditions(filter);
+    if conditions.is_empty() {
         return Ok(None);
     }
-    let asked = tests.iter().flatten().flatten().map(Asked::column);
+    let columns = conditions.iter().flatten().flatten().map(Condition::column);
     let mut candidates = Vec::new();
-    for batch in reader(segment, &asked.collect::<Vec<_>>())?.build()? {
-        candidates.extend(passing(&tests, &batch?)?);
+    for batch in reader(segment, &columns.collect::<Vec<_>>())?.build()? {
+        candidates.extend(passing(&conditions, &batch?)?);
     }
     Ok(Some(candidates))
 }

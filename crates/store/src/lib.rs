@@ -12,6 +12,7 @@ mod candidates;
 mod clickhouse;
 mod columns;
 mod compact;
+mod conditions;
 mod decode;
 mod errors;
 mod files;

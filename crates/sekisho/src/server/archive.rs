@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 
 use sekisho_api::{ArchiveFigures, Refusal, Status, Step};
 use sekisho_base::error_chain;
-use sekisho_model::{ClusterName, TimeRange, Timestamp};
+use sekisho_model::{ClusterName, Timestamp};
 use sekisho_store::{
     Archive, ArchiveError, ArchiveLag, ArchiveSettings, Archived, Grain, Reach, Reading,
-    StoreLimits,
+    StoreLimits, Wanted,
 };
 
 use super::metrics::Text;
@@ -168,7 +168,7 @@ impl ClusterServer {
     }
 
     /// Asks ClickHouse for its part of a window; None if the folder has all of it.
-    pub(crate) fn old(&self, range: TimeRange, step: Step) -> Result<Option<Old<'_>>, Refusal> {
+    pub(crate) fn old(&self, wanted: &Wanted, step: Step) -> Result<Option<Old<'_>>, Refusal> {
         let Some(shipping) = self.shipping() else { return Ok(None) };
         let refused = |error: ArchiveError| match error.is_too_much() {
             true => Refusal::Invalid(error_chain(&error)),
@@ -183,11 +183,11 @@ impl ClusterServer {
         };
         for _ in 0..SETTLED_AGAIN_MAX {
             let reading = shipping.archive.reading();
-            let reach = self.core().store.reach(range);
+            let reach = self.core().store.reach(wanted.range);
             match reach {
                 Reach::Here => return Ok(None),
                 Reach::Archive(after) => {
-                    let archived = reading.fetch((range, grain), after).map_err(refused)?;
+                    let archived = reading.fetch((wanted, grain), after).map_err(refused)?;
                     return Ok(Some(Old { archived, reading }));
                 }
                 Reach::Unsettled => {

@@ -345,7 +345,7 @@ impl ClusterServer {
         };
         let mut asked_again = 0;
         loop {
-            let old = self.old(query.range, query.step)?;
+            let old = self.old(&window::wanted(query), query.step)?;
             let asked = self.ask(query, old).map_err(refused)?;
             // Retention was faster than we were: a part of the window went meanwhile.
             let Some((asked, current, verified)) = asked else {

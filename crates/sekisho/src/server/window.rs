@@ -86,6 +86,11 @@ enum Rows {
     Read(Vec<EdgeDay>),
 }
 
+/// What `query` asks of a store.
+pub(crate) fn wanted(query: &SnapshotQuery) -> Wanted {
+    Wanted { range: query.range, filter: query.filter.clone(), newest: query.newest }
+}
+
 /// Asks for a window.
 pub(crate) fn ask(
     sources: &Sources<'_>,
@@ -93,7 +98,7 @@ pub(crate) fn ask(
     now: Timestamp,
 ) -> Result<Asked, ScanError> {
     let range = query.range;
-    let wanted = Wanted { range, filter: query.filter.clone(), newest: query.newest };
+    let wanted = wanted(query);
     let losses = sources.store.losses(range)?;
     let end = end(&losses, sources.agents, now);
     let rows = match query.step {

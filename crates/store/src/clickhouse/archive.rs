@@ -14,6 +14,7 @@ use super::insert::{self, Edges, Minutes};
 use super::joined::DaySum;
 use super::settings::Target;
 use super::{ArchiveError, ArchiveSettings, Archived, Ledger, Shipment, ask, schema};
+use crate::Wanted;
 use crate::by_id::ById;
 use crate::layout::Layout;
 use crate::loss::Losses;
@@ -219,8 +220,8 @@ impl Archive {
         *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = ById::default();
     }
 
-    fn day_sums(&self, range: TimeRange) -> Result<Vec<DaySum>, ArchiveError> {
-        let Some(sql) = ask::days(&self.history, range) else { return Ok(Vec::new()) };
+    fn day_sums(&self, wanted: &Wanted) -> Result<Vec<DaySum>, ArchiveError> {
+        let Some(sql) = ask::days(&self.history, wanted) else { return Ok(Vec::new()) };
         let mut rows = Vec::new();
         ask::rows(&self.target, sql, |batch| {
             let sums = decode::sums(batch)?;
@@ -236,8 +237,8 @@ impl Archive {
         Ok(named.collect())
     }
 
-    fn minute_sums(&self, range: TimeRange, limit: usize) -> Result<Vec<EdgeMinute>, ArchiveError> {
-        let sql = ask::minutes(&self.history, range, limit.saturating_add(1));
+    fn minute_sums(&self, wanted: &Wanted, limit: usize) -> Result<Vec<EdgeMinute>, ArchiveError> {
+        let sql = ask::minutes(&self.history, wanted, limit.saturating_add(1));
         let mut rows = Vec::new();
         ask::rows(&self.target, sql, |batch| {
             decode::minutes(batch, |id, minute, stats| rows.push((id, minute, stats)))
@@ -332,23 +333,24 @@ impl Writing<'_> {
 }
 
 impl Reading<'_> {
-    /// Asks for what ClickHouse has of `range`. `after` is the last log it counts for, of
+    /// Asks for what ClickHouse has of what is wanted; of the newest rows only it tells all. `after` is the last log it counts for, of
     /// [`super::Reach::Archive`] since this right was given.
     ///
     /// # Errors
     /// [`ArchiveError`]; there is no partial answer.
     pub fn fetch(
         &self,
-        (range, grain): (TimeRange, Grain),
+        (wanted, grain): (&Wanted, Grain),
         after: u64,
     ) -> Result<Archived, ArchiveError> {
         let archive = self.archive;
         archive.with_tables(|| {
             let (days, minutes) = match grain {
-                Grain::Days => (Some(archive.day_sums(range)?), None),
-                Grain::Minutes(limit) => (None, Some(archive.minute_sums(range, limit)?)),
+                Grain::Days => (Some(archive.day_sums(wanted)?), None),
+                Grain::Minutes(limit) => (None, Some(archive.minute_sums(wanted, limit)?)),
             };
-            Ok(Archived { after, range, days, minutes, losses: archive.losses(range)? })
+            let losses = archive.losses(wanted.range)?;
+            Ok(Archived { after, wanted: wanted.clone(), days, minutes, losses })
         })
     }
 }

@@ -6,12 +6,15 @@
 
 use hyper::body::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use sekisho_flow::FlowFilter;
 use sekisho_model::{TimeRange, Timestamp};
 
 use super::ArchiveError;
 use super::http::{self, Ask, post};
 use super::schema::{FLAGS, KEY, SUMS, hour_bit, sums};
 use super::settings::Target;
+use crate::Wanted;
+use crate::conditions::{All, Any, Condition, conditions};
 use crate::run::EdgeId;
 
 const NANOS_PER_MILLISECOND: u64 = 1_000_000;
@@ -74,8 +77,33 @@ fn within(history: &str, time: &str, (from, to): (Timestamp, Timestamp)) -> Stri
     format!("history = {history} AND {time} >= {from} AND {time} < {to}")
 }
 
-/// SQL of the sums by edge and day of a window; None if it has no minute.
-pub(crate) fn days(history: &str, range: TimeRange) -> Option<String> {
+/// SQL of what is wanted of edges, to follow other conditions; empty if all are.
+fn of_edges(history: &str, filter: &FlowFilter) -> String {
+    let text = |text: &str| quoted(text);
+    let condition = |condition: &Condition<'_>| match condition {
+        Condition::Is(column, wanted) => format!("{column} = {}", text(wanted)),
+        Condition::Begins(column, wanted) => format!("startsWith({column}, {})", text(wanted)),
+        Condition::OneOf(column, words) => {
+            let words: Vec<String> = words.iter().map(|word| text(word)).collect();
+            format!("{column} IN ({})", words.join(", "))
+        }
+        Condition::Port(port) => format!("port = {port}"),
+    };
+    let all = |all: &All<'_>| {
+        format!("({})", all.iter().map(condition).collect::<Vec<_>>().join(" AND "))
+    };
+    let any = |any: &Any<'_>| format!("({})", any.iter().map(all).collect::<Vec<_>>().join(" OR "));
+    let wanted: Vec<String> = conditions(filter).iter().map(any).collect();
+    if wanted.is_empty() {
+        return String::new();
+    }
+    let (history, wanted) = (quoted(history), wanted.join(" AND "));
+    format!(" AND id IN (SELECT id FROM edges WHERE history = {history} AND {wanted})")
+}
+
+/// SQL of the sums by wanted edge and day of a window; None if it has no minute.
+pub(crate) fn days(history: &str, wanted: &Wanted) -> Option<String> {
+    let of_edges = of_edges(history, &wanted.filter);
     let counts = [&SUMS[..], &["first_seen", "last_seen"], &FLAGS].concat().join(", ");
     let select = |piece: &Piece| {
         let Piece { table, time, from, to } = *piece;
@@ -86,10 +114,11 @@ pub(crate) fn days(history: &str, range: TimeRange) -> Option<String> {
         let bits = if table == "days" { "hours".to_owned() } else { hour_bit(time) };
         let within = within(history, time, (from, to));
         format!(
-            "SELECT id, {day} AS of_day, toUInt32({bits}) AS bits, {counts} FROM {table} WHERE {within}"
+            "SELECT id, {day} AS of_day, toUInt32({bits}) AS bits, {counts} FROM {table} WHERE \
+             {within}{of_edges}"
         )
     };
-    let parts: Vec<String> = pieces(range).iter().map(select).collect();
+    let parts: Vec<String> = pieces(wanted.range).iter().map(select).collect();
     (!parts.is_empty()).then(|| {
         format!(
             "SELECT id, of_day AS day, groupBitOr(bits) AS hours, toUInt32(0) AS minutes, {} FROM ({}) \
@@ -100,13 +129,15 @@ pub(crate) fn days(history: &str, range: TimeRange) -> Option<String> {
     })
 }
 
-/// SQL of the sums by edge and minute of a window, of `limit` rows at most.
-pub(crate) fn minutes(history: &str, range: TimeRange, limit: usize) -> String {
+/// SQL of the sums by wanted edge and minute of a window, of `limit` rows at most.
+pub(crate) fn minutes(history: &str, wanted: &Wanted, limit: usize) -> String {
+    let range = wanted.range;
     let window = (range.from.minute(), end(range));
     format!(
-        "SELECT id, minute, {} FROM minutes WHERE {} GROUP BY id, minute LIMIT {limit} FORMAT Parquet",
+        "SELECT id, minute, {} FROM minutes WHERE {}{} GROUP BY id, minute LIMIT {limit} FORMAT Parquet",
         sums(),
-        within(history, "minute", window)
+        within(history, "minute", window),
+        of_edges(history, &wanted.filter)
     )
 }
 

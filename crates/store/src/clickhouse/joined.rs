@@ -23,14 +23,14 @@ pub(crate) struct DaySum {
 pub struct Archived {
     /// It has all segments up to this log; the folder answers for those after it.
     pub(crate) after: u64,
-    pub(crate) range: TimeRange,
+    pub(crate) wanted: Wanted,
     pub(crate) days: Option<Vec<DaySum>>,
     pub(crate) minutes: Option<Vec<EdgeMinute>>,
     pub(crate) losses: Vec<LossMinute>,
 }
 
-/// A folder, and what ClickHouse has of one window. It answers for that window only, and of the
-/// grain that was asked for.
+/// A folder, and what ClickHouse has of one window. It answers for that window and filter only, and of
+/// the grain that was asked for.
 #[derive(Debug)]
 pub struct Joined<'a> {
     local: &'a LocalStore,
@@ -45,13 +45,21 @@ impl<'a> Joined<'a> {
     }
 
     fn check(&self, range: TimeRange) -> Result<(), ScanError> {
-        if range == self.archived.range { Ok(()) } else { Err(ScanError::NotFetched) }
+        if range == self.archived.wanted.range { Ok(()) } else { Err(ScanError::NotFetched) }
+    }
+
+    fn check_all(&self, wanted: &Wanted) -> Result<(), ScanError> {
+        if wanted.filter == self.archived.wanted.filter {
+            self.check(wanted.range)
+        } else {
+            Err(ScanError::NotFetched)
+        }
     }
 }
 
 impl FlowStore for Joined<'_> {
     fn question(&self, wanted: &Wanted) -> Result<Question, ScanError> {
-        self.check(wanted.range)?;
+        self.check_all(wanted)?;
         let days = self.archived.days.as_ref().ok_or(ScanError::NotFetched)?;
         let mut question = self.local.history.question(wanted, self.archived.after);
         for sum in days {
@@ -61,7 +69,7 @@ impl FlowStore for Joined<'_> {
     }
 
     fn scan(&self, wanted: &Wanted) -> Result<Vec<EdgeMinute>, ScanError> {
-        self.check(wanted.range)?;
+        self.check_all(wanted)?;
         let minutes = self.archived.minutes.as_ref().ok_or(ScanError::NotFetched)?;
         self.local.history.scan(wanted, (self.archived.after, minutes))
     }

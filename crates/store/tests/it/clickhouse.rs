@@ -10,15 +10,17 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
+use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 use sekisho_model::{EdgeKey, EdgeStats, Flow, LossMinute, TimeRange, Timestamp};
 use sekisho_store::{
     Archive, ArchiveError, ArchiveSettings, FlowSink, FlowStore, Grain, Joined, LocalStore, Reach,
-    StoreLimits,
+    StoreLimits, Wanted,
 };
 use sekisho_system::process;
 
 use crate::samples::{START_S, by_place, flow, flows, key};
+use crate::wanted::filter;
 
 /// A Python that can import chdb; `cargo xtask test` makes one.
 const PYTHON: &str = "SEKISHO_TEST_PYTHON";
@@ -147,8 +149,8 @@ fn ship_all(store: &mut LocalStore, archive: &Archive) {
 type Days = BTreeMap<(Timestamp, EdgeKey), (u32, EdgeStats)>;
 type Minutes = BTreeMap<(Timestamp, EdgeKey), EdgeStats>;
 
-fn days(store: &dyn FlowStore, range: TimeRange) -> Days {
-    let rows = store.edges(&range.into()).unwrap();
+fn days(store: &dyn FlowStore, wanted: &Wanted) -> Days {
+    let rows = store.edges(wanted).unwrap();
     let count = rows.len();
     let rows = rows.into_iter();
     let days: Days = rows
@@ -158,26 +160,33 @@ fn days(store: &dyn FlowStore, range: TimeRange) -> Days {
     days
 }
 
-/// All that can be asked of `range`.
-fn asked(store: &dyn FlowStore, range: TimeRange) -> (Days, Minutes, Vec<LossMinute>) {
-    (days(store, range), by_place(store.scan(&range.into()).unwrap()), store.losses(range).unwrap())
+/// All that can be asked of what is wanted.
+fn asked(store: &dyn FlowStore, wanted: &Wanted) -> (Days, Minutes, Vec<LossMinute>) {
+    let minutes = by_place(store.scan(wanted).unwrap());
+    (days(store, wanted), minutes, store.losses(wanted.range).unwrap())
 }
 
 /// The same, of ClickHouse where the folder has not all.
 fn asked_of_both(
     store: &LocalStore,
     archive: &Archive,
-    range: TimeRange,
+    wanted: &Wanted,
 ) -> (Days, Minutes, Vec<LossMinute>) {
     let reading = archive.reading();
-    let Reach::Archive(after) = store.reach(range) else {
-        assert_eq!(store.reach(range), Reach::Here);
-        return asked(store, range);
+    let Reach::Archive(after) = store.reach(wanted.range) else {
+        assert_eq!(store.reach(wanted.range), Reach::Here);
+        return asked(store, wanted);
     };
-    let fetch = |grain| Joined::new(store, reading.fetch((range, grain), after).unwrap());
+    let fetch = |grain| Joined::new(store, reading.fetch((wanted, grain), after).unwrap());
     let (by_day, by_minute) = (fetch(Grain::Days), fetch(Grain::Minutes(ROWS_MAX)));
-    let days = days(&by_day, range);
-    (days, by_place(by_minute.scan(&range.into()).unwrap()), by_minute.losses(range).unwrap())
+    let minutes = by_place(by_minute.scan(wanted).unwrap());
+    // What was asked of ClickHouse with one filter is no answer to another.
+    let other = Wanted { filter: filter(&[16], &key("web", "db", 1)), ..wanted.clone() };
+    if other.filter != wanted.filter {
+        by_day.edges(&other).unwrap_err();
+        by_minute.scan(&other).unwrap_err();
+    }
+    (days(&by_day, wanted), minutes, by_minute.losses(wanted.range).unwrap())
 }
 
 /// Flows whose sums no number is too small for, moved by `seconds`.
@@ -217,8 +226,13 @@ fn both_stores_give_the_same_rows_to_the_same_questions() {
     let Some(engine) = Engine::start() else { return };
     let span = 6 * STEP_S;
     let range = (0..2 * span, 0..2 * span, prop::sample::select(vec![1_u64, 60, 3_600]));
-    let strategy =
-        (prop::collection::vec(flows(), 2..6), 0..6_usize, prop::collection::vec(range, 1..4));
+    // Of each question whether and how it is filtered, and by the words of which edge.
+    let which = prop::option::of((prop::collection::vec(0..17_usize, 1..3), any::<Index>()));
+    let strategy = (
+        prop::collection::vec(flows(), 2..6),
+        0..6_usize,
+        prop::collection::vec((range, which), 1..4),
+    );
     // Each case asks the engine some fifty times.
     let mut runner = TestRunner::new(Config {
         cases: 10,
@@ -232,6 +246,7 @@ fn both_stores_give_the_same_rows_to_the_same_questions() {
         let (mut plain, _) = LocalStore::open(folders[0].path(), StoreLimits::default()).unwrap();
         let mut store = opened(folders[1].path());
         ship_all(&mut store, &archive);
+        let keys: Vec<EdgeKey> = batches.iter().flatten().map(|flow| flow.key.clone()).collect();
         for (number, flows) in (0..).zip(batches) {
             // Days and hours change in between, and the last stays in memory.
             let flows = moved(flows, number * STEP_S + 43_200);
@@ -251,12 +266,17 @@ fn both_stores_give_the_same_rows_to_the_same_questions() {
         let gone = at(43_200 + lag.segments * STEP_S - if lag.segments == 0 { 0 } else { 60 });
         store.apply_retention(gone, 0, u64::MAX).unwrap();
         prop_assert_eq!(store.archive_lag(at(0)).unwrap().lost_segments, 0);
-        let ranges = ranges.into_iter().map(|(from, length, step)| TimeRange {
-            from: at(from / step * step),
-            to: at(from / step * step + length / step * step),
+        let questions = ranges.into_iter().map(|((from, length, step), which)| {
+            let range = TimeRange {
+                from: at(from / step * step),
+                to: at(from / step * step + length / step * step),
+            };
+            let words = which.filter(|_| !keys.is_empty());
+            let filter = words.map(|(which, pick)| filter(&which, pick.get(&keys)));
+            Wanted { filter: filter.unwrap_or_default(), ..range.into() }
         });
-        for range in ranges.chain([TimeRange::ALL]) {
-            prop_assert_eq!(asked_of_both(&store, &archive, range), asked(&plain, range));
+        for wanted in questions.chain([TimeRange::ALL.into()]) {
+            prop_assert_eq!(asked_of_both(&store, &archive, &wanted), asked(&plain, &wanted));
         }
         Ok(())
     });
@@ -290,7 +310,10 @@ fn is_all_there(store: &mut LocalStore, plain: &LocalStore, archive: &Archive) {
     store.apply_retention(at(1_000 * STEP_S), 0, u64::MAX).unwrap();
     assert_eq!(store.status().segments, 0);
     assert_eq!(store.archive_lag(at(0)).unwrap().lost_segments, 0);
-    assert_eq!(asked_of_both(store, archive, TimeRange::ALL), asked(plain, TimeRange::ALL));
+    assert_eq!(
+        asked_of_both(store, archive, &TimeRange::ALL.into()),
+        asked(plain, &TimeRange::ALL.into())
+    );
 }
 
 #[test]
@@ -409,7 +432,7 @@ fn a_window_that_the_folder_has_needs_no_clickhouse() {
     assert_eq!(store.reach(later), Reach::Here);
     let all = store.reach(TimeRange::ALL);
     let Reach::Archive(after) = all else { panic!("{all:?}") };
-    let error = archive.reading().fetch((TimeRange::ALL, Grain::Days), after).unwrap_err();
+    let error = archive.reading().fetch((&TimeRange::ALL.into(), Grain::Days), after).unwrap_err();
     assert!(error.to_string().starts_with("connect to ClickHouse at 127.0.0.1:"), "{error}");
 }
 
@@ -425,19 +448,22 @@ fn an_empty_folder_finds_what_another_one_shipped() {
     let mut store = opened(fresh.path());
     assert_eq!(store.reach(TimeRange::ALL), Reach::Unsettled);
     assert!(!ship_one(&mut store, &archive).unwrap());
-    assert_eq!(asked_of_both(&store, &archive, TimeRange::ALL), asked(&plain, TimeRange::ALL));
+    assert_eq!(
+        asked_of_both(&store, &archive, &TimeRange::ALL.into()),
+        asked(&plain, &TimeRange::ALL.into())
+    );
     // Its own logs begin again at 1, and nothing of them is taken for the other's.
     let more = flow(key("more", "db", 5432), 60, 5);
     store.record(std::slice::from_ref(&more), &[]);
     store.rotate(b"").unwrap();
     ship_all(&mut store, &archive);
-    let (days, minutes, _) = asked_of_both(&store, &archive, TimeRange::ALL);
+    let (days, minutes, _) = asked_of_both(&store, &archive, &TimeRange::ALL.into());
     assert_eq!(minutes[&(at(60), more.key.clone())].bytes_sent, 5);
     assert_eq!(days.len(), days_of(&plain) + 1);
 }
 
 fn days_of(store: &LocalStore) -> usize {
-    days(store, TimeRange::ALL).len()
+    days(store, &TimeRange::ALL.into()).len()
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -31,7 +31,7 @@ fn end_filter(filter: &mut FlowFilter, which: usize, key: &EdgeKey) {
 }
 
 /// A filter with words of `key`, so that it often takes something.
-fn filter(which: &[usize], key: &EdgeKey) -> FlowFilter {
+pub(crate) fn filter(which: &[usize], key: &EdgeKey) -> FlowFilter {
     let mut filter = FlowFilter::default();
     for which in which {
         match which {
