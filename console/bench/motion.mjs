@@ -71,9 +71,9 @@ const zoom = await moving(async (end) => {
     await wait(16);
   }
 });
-for (let step = 0; step < 25; step += 1) {
+for (let step = 0; step < 80; step += 1) {
   await page.mouse.wheel(0, step % 2 === 0 ? -120 : 120);
-  await wait(500);
+  await wait(250);
 }
 const redraws = (await page.evaluate(() => [...window.sekishoRedraws])).sort((a, b) => a - b);
 const at = (share) => redraws[Math.min(redraws.length - 1, Math.floor(redraws.length * share))];

@@ -1,8 +1,9 @@
 // Draws a picture on a 2D canvas. Runs in the worker; pure but for the canvas.
 //
-// What keeps it fast without a GPU: lines of one style are one path; where there are many, a line is
-// one device pixel wide (wider ones cost several times as much); dashed lines are cut to the view
-// before they are dashed, as dashing costs by length, seen or not.
+// What keeps it fast without a GPU: lines of one style are one path; a wide line is some lines of one
+// device pixel side by side, as a wide stroke costs ten times what these do together, and where there
+// are many, one; dashed lines are cut to the view before they are dashed, as dashing costs by length,
+// seen or not.
 
 import type { Verdict } from '../api/types.ts';
 import { type Camera, type Curve, type Dot, lineWidth, type Picture, pointAt } from './geometry.ts';
@@ -36,6 +37,10 @@ export type Context = OffscreenCanvasRenderingContext2D;
 
 /** Beyond it all lines are hairlines, and lines have no heads. */
 const MANY_LINES = 2_500;
+/** Beyond it dashed lines are hairlines with longer dashes. */
+const MANY_DASHED = 250;
+/** Width of a hairline, device pixels: by a rounding error more than one is a wide stroke. */
+const HAIR = 0.99;
 const LABEL_K = 0.5;
 
 interface Box {
@@ -142,10 +147,12 @@ function lines(ctx: Context, picture: Picture, view: View, box: Box): void {
   const { camera, palette, dpr } = view;
   const many = picture.lines.length > MANY_LINES;
   const px = 1 / camera.k;
+  const dashed = picture.lines.reduce((sum, line) => sum + (dash(line.verdict).length > 0 ? 1 : 0), 0);
   const groups = new Map<string, { verdict: Verdict; width: number; curves: Curve[] }>();
   for (const line of picture.lines) {
     if (outside(line.curve, box)) continue;
-    const width = many ? 1 / dpr : Math.round(lineWidth(line.connections) * 2) / 2;
+    const thin = many || (dashed > MANY_DASHED && dash(line.verdict).length > 0);
+    const width = thin ? HAIR / dpr : Math.round(lineWidth(line.connections) * 2) / 2;
     const key = `${line.verdict} ${width}`;
     const group = groups.get(key);
     if (group) group.curves.push(line.curve);
@@ -155,15 +162,19 @@ function lines(ctx: Context, picture: Picture, view: View, box: Box): void {
     ctx.strokeStyle = colour(verdict, palette);
     ctx.fillStyle = ctx.strokeStyle;
     ctx.globalAlpha = verdict === 'allowed' ? (many ? 0.45 : 0.7) : 1;
-    ctx.lineWidth = width * px;
-    const dashes = dash(verdict);
-    ctx.setLineDash(dashes.map((length) => length * px));
+    // Dashes of hundreds of lines are nowhere seen one by one: they may be fewer.
+    const dashes = dash(verdict).map((length) => length * px * (dashed > MANY_DASHED ? 2 : 1));
     ctx.beginPath();
-    for (const c of curves) {
-      if (dashes.length > 0) clipped(ctx, c, box, camera.k);
-      else {
-        ctx.moveTo(c.x0, c.y0);
-        ctx.quadraticCurveTo(c.cx, c.cy, c.x1, c.y1);
+    if (dashes.length > 0) {
+      ctx.lineWidth = width * px;
+      ctx.setLineDash(dashes);
+      for (const c of curves) clipped(ctx, c, box, camera.k);
+    } else {
+      ctx.lineWidth = (HAIR * px) / dpr;
+      const hairs = Math.max(1, Math.round(width * dpr));
+      for (let hair = 0; hair < hairs; hair += 1) {
+        const aside = (hair - (hairs - 1) / 2) * (px / dpr);
+        for (const c of curves) beside(ctx, c, aside);
       }
     }
     ctx.stroke();
@@ -171,6 +182,16 @@ function lines(ctx: Context, picture: Picture, view: View, box: Box): void {
     if (!many || verdict === 'denied') heads(ctx, curves, verdict, px, width);
   }
   ctx.globalAlpha = 1;
+}
+
+/** Adds a curve, moved aside. */
+function beside(ctx: Context, c: Curve, aside: number): void {
+  // The normal of the chord will do: curves are bent a little only.
+  const length = Math.hypot(c.x1 - c.x0, c.y1 - c.y0) || 1;
+  const dx = (-(c.y1 - c.y0) / length) * aside;
+  const dy = ((c.x1 - c.x0) / length) * aside;
+  ctx.moveTo(c.x0 + dx, c.y0 + dy);
+  ctx.quadraticCurveTo(c.cx + dx, c.cy + dy, c.x1 + dx, c.y1 + dy);
 }
 
 /** Arrow heads; a bar where the connection was stopped. */
@@ -276,26 +297,33 @@ function dots(ctx: Context, picture: Picture, view: View, box: Box): void {
   }
 }
 
-const widths = new Map<string, string>();
+/** A text that was cut to its room, and how wide it is. */
+interface Fitted {
+  text: string;
+  width: number;
+}
+
+const known = new Map<string, Fitted>();
 const CACHE_MAX = 20_000;
 
 /** `text` cut in the middle to `room` pixels: names differ at their ends. */
-function fitted(ctx: Context, text: string, room: number): string {
+function fitted(ctx: Context, text: string, room: number): Fitted {
   const key = `${ctx.font}|${Math.round(room / 8)}|${text}`;
-  const known = widths.get(key);
-  if (known !== undefined) return known;
-  let result = text;
-  if (ctx.measureText(text).width > room) {
+  const before = known.get(key);
+  if (before) return before;
+  const measured = (one: string): Fitted => ({ text: one, width: ctx.measureText(one).width });
+  let result = measured(text);
+  if (result.width > room) {
     let [low, high] = [1, text.length];
     while (low < high) {
       const keep = (low + high + 1) >> 1;
       if (ctx.measureText(cut(text, keep)).width <= room) low = keep;
       else high = keep - 1;
     }
-    result = cut(text, low);
+    result = measured(cut(text, low));
   }
-  if (widths.size > CACHE_MAX) widths.clear();
-  widths.set(key, result);
+  if (known.size > CACHE_MAX) known.clear();
+  known.set(key, result);
   return result;
 }
 
@@ -312,30 +340,34 @@ function labels(ctx: Context, picture: Picture, view: View, box: Box): void {
   ctx.textBaseline = 'alphabetic';
   ctx.textAlign = 'left';
   ctx.font = `600 12px ${palette.font}`;
-  ctx.lineWidth = 3;
-  ctx.lineJoin = 'round';
   for (const area of picture.areas) {
     const [x, y] = at(area.x, area.y);
     const room = area.w * camera.k - 20;
     if (room < 24 || area.h * camera.k < 18 || x > view.width || y > view.height) continue;
-    const text = fitted(ctx, area.name, room);
+    const { text, width } = fitted(ctx, area.name, room);
     const line = y + Math.min(20, Math.max(13, 20 * camera.k));
-    ctx.strokeStyle = area.kind === 'cluster' ? palette.sunken : palette.panel;
-    ctx.strokeText(text, x + 10, line);
+    ground(ctx, area.kind === 'cluster' ? palette.sunken : palette.panel, x + 10, line, width);
     ctx.fillStyle = palette.soft;
     ctx.fillText(text, x + 10, line);
   }
   if (camera.k < LABEL_K) return;
-  ctx.textAlign = 'center';
   ctx.font = `11px ${palette.font}`;
-  ctx.strokeStyle = palette.panel;
   for (const dot of picture.dots) {
     if (dot.x < box.x0 || dot.x > box.x1 || dot.y < box.y0 - 40 || dot.y > box.y1 + 40) continue;
     const [x, y] = at(dot.x, dot.y + dot.r);
     const many = dot.pods > 1 ? ` ×${dot.pods}` : '';
-    const text = fitted(ctx, dot.name, 142 * camera.k - many.length * 7) + many;
-    ctx.strokeText(text, x, y + 13);
+    const name = fitted(ctx, dot.name, 142 * camera.k - many.length * 7);
+    const width = name.width + many.length * 6;
+    ground(ctx, palette.panel, x - width / 2, y + 13, width);
     ctx.fillStyle = dot.state === 'external' ? palette.soft : palette.ink;
-    ctx.fillText(text, x, y + 13);
+    ctx.fillText(name.text + many, x - width / 2, y + 13);
   }
+}
+
+/** What a label stands on, so that it is read over lines: a halo around each letter costs far more. */
+function ground(ctx: Context, colour: string, x: number, baseline: number, width: number): void {
+  ctx.globalAlpha = 0.82;
+  ctx.fillStyle = colour;
+  ctx.fillRect(x - 2, baseline - 10, width + 4, 13);
+  ctx.globalAlpha = 1;
 }

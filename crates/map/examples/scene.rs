@@ -1,6 +1,7 @@
 //! Lays out a map of any size and prints the scene, for the bench of the console; how long it took
 //! goes to standard error: `cargo run --release -p sekisho-map --example scene -- 5000 15000`.
 
+use std::collections::BTreeSet;
 use std::io::{Write, stderr, stdout};
 use std::time::Instant;
 
@@ -45,44 +46,56 @@ fn map(nodes: u64, edges: u64) -> Map {
         .collect();
     all.sort_by(|a, b| a.id.cmp(&b.id));
     let window = TimeRange { from: Timestamp::EPOCH, to: Timestamp::from_seconds(86_400) };
-    let edge = |number: u64| {
-        let source = number.wrapping_mul(7_919) % nodes;
-        let far = number.is_multiple_of(4);
-        let step = if far { number.wrapping_mul(104_729) } else { spaces * (1 + number % 9) };
-        MapEdge {
-            source: id(source),
-            destination: id((source + step) % nodes),
-            protocol: Protocol::Tcp,
-            port: 8_080,
-            verdict: match number % 50 {
-                0 => Verdict::Denied,
-                1 | 2 => Verdict::WouldDeny,
-                3 => Verdict::Unknown,
-                _ => Verdict::Allowed,
-            },
-            processes: Vec::new(),
-            connections: 1 + number * number % 90_000,
-            bytes_sent: number * 512,
-            bytes_received: number * 4_096,
-            packets_sent: number,
-            packets_received: number,
-            resets: 0,
-            first_seen: window.from,
-            last_seen: window.to,
-            services: Vec::new(),
-            dns_names: Vec::new(),
-            decided_by: Vec::new(),
-            reporters: Reporters { source: true, destination: true, datapath: false },
-            direction_inferred: false,
-            loss: false,
-        }
+    let edge = |number: u64, (source, destination): (u64, u64)| MapEdge {
+        source: id(source),
+        destination: id(destination),
+        protocol: Protocol::Tcp,
+        port: 8_080,
+        verdict: match number % 50 {
+            0 => Verdict::Denied,
+            1 | 2 => Verdict::WouldDeny,
+            3 => Verdict::Unknown,
+            _ => Verdict::Allowed,
+        },
+        processes: Vec::new(),
+        connections: 1 + number * number % 90_000,
+        bytes_sent: number * 512,
+        bytes_received: number * 4_096,
+        packets_sent: number,
+        packets_received: number,
+        resets: 0,
+        first_seen: window.from,
+        last_seen: window.to,
+        services: Vec::new(),
+        dns_names: Vec::new(),
+        decided_by: Vec::new(),
+        reporters: Reporters { source: true, destination: true, datapath: false },
+        direction_inferred: false,
+        loss: false,
     };
     Map {
         grouping: Grouping::Workload,
         window,
         completeness: Completeness { ratio: 1.0, produced: 0, dropped: 0, gaps: Vec::new() },
         nodes: all,
-        edges: (0..edges).map(edge).collect(),
+        edges: pairs(nodes, edges, spaces)
+            .zip(0..)
+            .map(|(pair, number)| edge(number, pair))
+            .collect(),
         hidden: Hidden::default(),
     }
+}
+
+/// `edges` different pairs of nodes, or all that there are: no two are joined in the scene.
+fn pairs(nodes: u64, edges: u64, spaces: u64) -> impl Iterator<Item = (u64, u64)> {
+    let mut seen = BTreeSet::new();
+    let pair = move |number: u64| {
+        let source = number.wrapping_mul(7_919) % nodes;
+        let far = number.is_multiple_of(4);
+        let step = if far { number.wrapping_mul(104_729) } else { spaces * (1 + number % 9) };
+        (source, (source + step + number / (9 * nodes)) % nodes)
+    };
+    let tries = 0..edges.saturating_mul(100);
+    let most = usize::try_from(edges).unwrap_or(usize::MAX);
+    tries.map(pair).filter(move |pair| seen.insert(*pair)).take(most)
 }
