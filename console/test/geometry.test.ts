@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { Scene } from '../src/api/types.ts';
+import { LAYERS, type Layer, STYLES } from '../src/graph/looks.ts';
 import { curve, type Dot, dotAt, fit, lineAt, looks, picture, pointAt, towards, zoom } from '../src/graph/geometry.ts';
 
 const titles = {
   area: { cluster: '', namespace: '', external: 'Outside', host: 'Machines' },
   addresses: (count: number) => `${count} addresses`,
 };
-const dot = (id: string, x: number, y: number): Dot => ({ id, name: id, kind: 'Deployment', state: 'no_policy', pods: 1, x, y, r: 10 });
+const dot = (id: string, x: number, y: number): Dot => ({ id, name: id, kind: 'Deployment', state: 'no_policy', ingress: 'no_policy', egress: 'no_policy', pods: 1, x, y, r: 10 });
 const edge = (source: string, destination: string, verdict: 'allowed' | 'denied') => ({
-  id: `${source}${destination}${verdict}`, source, destination, verdict, ports: [], rows: 1, connections: 1, bytes: 0, resets: 0,
+  id: `${source}${destination}${verdict}`, source, destination, verdict, ports: [], source_processes: ['/srv/web'], destination_processes: [], ends_seen: 1, encryption: 'unknown' as const, rows: 1, connections: 1, bytes: 0, resets: 0,
   first_seen: '', last_seen: '', direction_inferred: false, loss: false,
 });
 const scene: Scene = {
@@ -20,9 +21,25 @@ const scene: Scene = {
     { ...dot('b', 350, 100), area: 'e', namespace: 'n', labels: {}, folded: 30 },
   ],
   edges: [edge('a', 'b', 'allowed'), edge('a', 'b', 'denied'), edge('b', 'a', 'allowed'), edge('a', 'gone', 'denied')],
+  hidden: { edges: 0, connections: 0 },
   partial: null,
 };
 const all = new Set(['allowed', 'denied', 'would_deny', 'unknown'] as const);
+
+test('each layer has its own looks, and what was denied ends in a bar on all of them', () => {
+  const on = (layer: Layer) => picture(scene, all, titles, layer);
+  assert.deepEqual([...new Set(on('process').lines.map((line) => line.look))], ['seen_one']);
+  assert.equal(on('process').lines[0]?.text, 'web → ?');
+  assert.deepEqual([...new Set(on('encryption').lines.map((line) => line.look))], ['unsure']);
+  assert.deepEqual([...new Set(on('coverage').lines.map((line) => line.look))], ['faint']);
+  for (const layer of LAYERS) assert.ok(on(layer).lines.some((line) => line.verdict === 'denied'));
+  assert.equal(new Set(LAYERS.map((layer) => looks(on(layer)))).size, LAYERS.length, 'a change of layer is drawn');
+  const patterns = Object.values(STYLES).map((style) => `${style.tone} ${style.dash.join(' ')}`);
+  assert.ok(new Set(patterns).size > 6);
+  for (const group of [['allowed', 'would_deny', 'unknown'], ['seen_both', 'seen_one', 'seen_none'], ['encrypted', 'clear', 'mixed', 'unsure']] as const) {
+    assert.equal(new Set(group.map((look) => STYLES[look].dash.join(' '))).size, group.length, 'never by colour alone');
+  }
+});
 
 test('there, back and another verdict are lines of their own', () => {
   const drawn = picture(scene, all, titles);

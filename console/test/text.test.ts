@@ -50,7 +50,7 @@ test('a picture for a document can hold no markup of strangers', () => {
   const palette = { bg: '#fff', panel: '#fff', sunken: '#eee', line: '#ccc', strong: '#999', ink: '#000', soft: '#555', accent: '#00f', allowed: '#666', would: '#960', denied: '#c00', unknown: '#777', font: 'sans-serif' };
   const verdict: SceneEdge['verdict'] = 'allowed';
   const text = svg(
-    { areas: [], dots: [{ id: 'a', name: '<script>&"', kind: 'Pod', state: 'no_policy', pods: 1, x: 0, y: 0, r: 5 }], lines: [{ id: 'l', source: '<a>', destination: 'b', verdict, connections: 1, curve: { x0: 0, y0: 0, cx: 1, cy: 1, x1: 2, y1: 2 } }] },
+    { layer: 'verdict', areas: [], dots: [{ id: 'a', name: '<script>&"', kind: 'Pod', state: 'no_policy', ingress: 'no_policy', egress: 'no_policy', pods: 1, x: 0, y: 0, r: 5 }], lines: [{ id: 'l', source: '<a>', destination: 'b', verdict, connections: 1, look: 'allowed', text: '', curve: { x0: 0, y0: 0, cx: 1, cy: 1, x1: 2, y1: 2 } }] },
     { x: 0, y: 0, width: 10, height: 10 }, palette, 'title',
   );
   assert.ok(!text.includes('<script>') && !text.includes('<a>'));

@@ -224,6 +224,12 @@ export type Flows = {
   next: number | null;
 };
 
+/** What the parameters left out. */
+export type Hidden = {
+  edges: number;
+  connections: number;
+};
+
 /** The dependency map. */
 export type Map = {
   grouping: 'namespace' | 'workload' | 'pod' | 'process';
@@ -232,11 +238,7 @@ export type Map = {
   completeness_detail: Completeness;
   nodes: Node[];
   edges: MapEdge[];
-  /** What the parameters left out. */
-  hidden: {
-    edges: number;
-    connections: number;
-  };
+  hidden: Hidden;
 };
 
 /** What a map has other than an earlier one. */
@@ -503,10 +505,14 @@ export type Scene = {
     pods: number;
     /** Nodes it stands for, where it stands for several: many bare addresses. */
     folded: number;
+    /** Where the map is of several. */
+    cluster?: string;
     state: PolicyState;
+    ingress: PolicyState;
+    egress: PolicyState;
     labels: Record<string, string>;
   }[];
-  edges: {
+  edges: ({
     id: string;
     source: string;
     destination: string;
@@ -515,6 +521,14 @@ export type Scene = {
       protocol: Protocol;
       port: number;
     }[];
+    /** Executables seen at the source, the first ones. */
+    source_processes: string[];
+    /** The same at the destination. */
+    destination_processes: string[];
+    /** Of how many ends the process was seen, each time. */
+    ends_seen: number;
+    /** As the ports say that IANA assigned; nobody looked into the bytes. */
+    encryption: 'encrypted' | 'clear' | 'mixed' | 'unknown';
     rows: number;
     connections: number;
     bytes: number;
@@ -523,7 +537,8 @@ export type Scene = {
     last_seen: string;
     direction_inferred: boolean;
     loss: boolean;
-  }[];
+  })[];
+  hidden: Hidden;
   /** What the limits left out. */
   partial: {
     glyphs_shown: number;

@@ -25,7 +25,6 @@ export type {
   Window,
 } from './schema.ts';
 
-export type Grouping = api.Map['grouping'];
 export type Next = api.Summary['next'][number];
 export type NextKind = Next['kind'];
 export type Area = api.Scene['areas'][number];

@@ -5,8 +5,8 @@
 // are many, one; dashed lines are cut to the view before they are dashed, as dashing costs by length,
 // seen or not.
 
-import type { Verdict } from '../api/types.ts';
-import { type Camera, type Curve, type Dot, lineWidth, type Picture, pointAt } from './geometry.ts';
+import { type Camera, type Curve, type Dot, type Line, lineWidth, type Picture, pointAt } from './geometry.ts';
+import { type Look, STYLES } from './looks.ts';
 
 export interface Palette {
   bg: string;
@@ -42,6 +42,9 @@ const MANY_DASHED = 250;
 /** Width of a hairline, device pixels: by a rounding error more than one is a wide stroke. */
 const HAIR = 0.99;
 const LABEL_K = 0.5;
+/** From this scale on lines have texts, and so many. */
+const TEXT_K = 0.6;
+const TEXTS_MAX = 250;
 
 interface Box {
   x0: number;
@@ -68,6 +71,7 @@ export function draw(ctx: Context, picture: Picture, view: View): void {
   lines(ctx, picture, view, box);
   dots(ctx, picture, view, box);
   labels(ctx, picture, view, box);
+  texts(ctx, picture, view, box);
 }
 
 function areas(ctx: Context, picture: Picture, view: View, box: Box): void {
@@ -96,31 +100,6 @@ function outside(c: Curve, box: Box): boolean {
   );
 }
 
-export function dash(verdict: Verdict): number[] {
-  switch (verdict) {
-    case 'would_deny':
-      return [7, 4];
-    case 'unknown':
-      return [1.5, 3.5];
-    case 'allowed':
-    case 'denied':
-      return [];
-  }
-}
-
-function colour(verdict: Verdict, palette: Palette): string {
-  switch (verdict) {
-    case 'allowed':
-      return palette.allowed;
-    case 'would_deny':
-      return palette.would;
-    case 'denied':
-      return palette.denied;
-    case 'unknown':
-      return palette.unknown;
-  }
-}
-
 /** Adds the parts of a curve that are in the box, as straight pieces. */
 function clipped(ctx: Context, c: Curve, box: Box, k: number): void {
   const length = Math.hypot(c.x1 - c.x0, c.y1 - c.y0) * k;
@@ -147,23 +126,26 @@ function lines(ctx: Context, picture: Picture, view: View, box: Box): void {
   const { camera, palette, dpr } = view;
   const many = picture.lines.length > MANY_LINES;
   const px = 1 / camera.k;
-  const dashed = picture.lines.reduce((sum, line) => sum + (dash(line.verdict).length > 0 ? 1 : 0), 0);
-  const groups = new Map<string, { verdict: Verdict; width: number; curves: Curve[] }>();
+  const isDashed = (line: Line) => STYLES[line.look].dash.length > 0;
+  const dashed = picture.lines.reduce((sum, line) => sum + (isDashed(line) ? 1 : 0), 0);
+  const groups = new Map<string, { look: Look; isDenied: boolean; width: number; curves: Curve[] }>();
   for (const line of picture.lines) {
     if (outside(line.curve, box)) continue;
-    const thin = many || (dashed > MANY_DASHED && dash(line.verdict).length > 0);
+    const thin = many || (dashed > MANY_DASHED && isDashed(line));
+    const isDenied = line.verdict === 'denied';
     const width = thin ? HAIR / dpr : Math.round(lineWidth(line.connections) * 2) / 2;
-    const key = `${line.verdict} ${width}`;
+    const key = `${line.look} ${isDenied} ${width}`;
     const group = groups.get(key);
     if (group) group.curves.push(line.curve);
-    else groups.set(key, { verdict: line.verdict, width, curves: [line.curve] });
+    else groups.set(key, { look: line.look, isDenied, width, curves: [line.curve] });
   }
-  for (const { verdict, width, curves } of groups.values()) {
-    ctx.strokeStyle = colour(verdict, palette);
+  for (const { look, isDenied, width, curves } of groups.values()) {
+    const style = STYLES[look];
+    ctx.strokeStyle = palette[style.tone];
     ctx.fillStyle = ctx.strokeStyle;
-    ctx.globalAlpha = verdict === 'allowed' ? (many ? 0.45 : 0.7) : 1;
+    ctx.globalAlpha = many && style.alpha < 1 ? style.alpha * 0.65 : style.alpha;
     // Dashes of hundreds of lines are nowhere seen one by one: they may be fewer.
-    const dashes = dash(verdict).map((length) => length * px * (dashed > MANY_DASHED ? 2 : 1));
+    const dashes = style.dash.map((length) => length * px * (dashed > MANY_DASHED ? 2 : 1));
     ctx.beginPath();
     if (dashes.length > 0) {
       ctx.lineWidth = width * px;
@@ -179,7 +161,7 @@ function lines(ctx: Context, picture: Picture, view: View, box: Box): void {
     }
     ctx.stroke();
     ctx.setLineDash([]);
-    if (!many || verdict === 'denied') heads(ctx, curves, verdict, px, width);
+    if (!many || isDenied) heads(ctx, curves, isDenied, px, width);
   }
   ctx.globalAlpha = 1;
 }
@@ -195,14 +177,14 @@ function beside(ctx: Context, c: Curve, aside: number): void {
 }
 
 /** Arrow heads; a bar where the connection was stopped. */
-function heads(ctx: Context, curves: Curve[], verdict: Verdict, px: number, width: number): void {
+function heads(ctx: Context, curves: Curve[], isDenied: boolean, px: number, width: number): void {
   const size = Math.min(7 * px, 7) * (1 + (width - 1) * 0.15);
   ctx.beginPath();
   for (const c of curves) {
     const angle = Math.atan2(c.y1 - c.cy, c.x1 - c.cx);
     const cos = Math.cos(angle);
     const sin = Math.sin(angle);
-    if (verdict === 'denied') {
+    if (isDenied) {
       ctx.moveTo(c.x1 - sin * size, c.y1 + cos * size);
       ctx.lineTo(c.x1 + sin * size, c.y1 - cos * size);
     } else {
@@ -212,7 +194,7 @@ function heads(ctx: Context, curves: Curve[], verdict: Verdict, px: number, widt
       ctx.lineTo(tip.x - cos * size + sin * size * 0.5, tip.y - sin * size - cos * size * 0.5);
     }
   }
-  if (verdict === 'denied') {
+  if (isDenied) {
     ctx.lineWidth = 3 * px;
     ctx.stroke();
   } else ctx.fill();
@@ -274,28 +256,48 @@ function dots(ctx: Context, picture: Picture, view: View, box: Box): void {
   for (const dot of seen) trace(ctx, dot, dot.r);
   ctx.fillStyle = palette.panel;
   ctx.fill();
-  for (const state of ['no_policy', 'unknown', 'external', 'staged', 'enforced'] as const) {
-    const ones = seen.filter((dot) => dot.state === state);
-    if (ones.length === 0) continue;
-    const plain = state === 'external' || state === 'unknown';
+  for (const plain of [false, true]) {
+    const ones = seen.filter((dot) => plain === (dot.state === 'external' || dot.state === 'unknown'));
     ctx.beginPath();
     for (const dot of ones) trace(ctx, dot, dot.r);
     ctx.strokeStyle = plain ? palette.strong : palette.ink;
     ctx.lineWidth = plain ? Math.max(1, 1 / camera.k) : 1.6;
     ctx.stroke();
-    ctx.fillStyle = state === 'enforced' ? palette.accent : palette.would;
-    if (state === 'enforced' || state === 'staged') {
-      ctx.beginPath();
-      for (const dot of ones) trace(ctx, dot, dot.r - 3.5);
-      if (state === 'enforced') ctx.fill();
+  }
+  const halves = picture.layer === 'coverage' ? HALVES : WHOLE;
+  for (const { of, from, to } of halves) {
+    const core = (dot: Dot, r: number) => {
+      if (picture.layer !== 'coverage') trace(ctx, dot, r);
       else {
-        ctx.strokeStyle = palette.would;
-        ctx.lineWidth = 2;
-        ctx.stroke();
+        ctx.moveTo(dot.x, dot.y - r);
+        ctx.arc(dot.x, dot.y, r, from, to, to < from);
+        ctx.closePath();
       }
-    }
+    };
+    ctx.beginPath();
+    for (const dot of seen) if (dot[of] === 'enforced') core(dot, dot.r - 3.5);
+    ctx.fillStyle = palette.accent;
+    ctx.fill();
+    ctx.beginPath();
+    for (const dot of seen) if (dot[of] === 'staged') core(dot, dot.r - 4);
+    ctx.strokeStyle = palette.would;
+    ctx.lineWidth = 2;
+    ctx.stroke();
   }
 }
+
+interface Part {
+  of: 'state' | 'ingress' | 'egress';
+  from: number;
+  to: number;
+}
+
+const WHOLE: Part[] = [{ of: 'state', from: 0, to: 2 * Math.PI }];
+/** The left half tells of what comes, the right half of what goes. */
+const HALVES: Part[] = [
+  { of: 'ingress', from: -Math.PI / 2, to: -1.5 * Math.PI },
+  { of: 'egress', from: -Math.PI / 2, to: Math.PI / 2 },
+];
 
 /** A text that was cut to its room, and how wide it is. */
 interface Fitted {
@@ -370,4 +372,26 @@ function ground(ctx: Context, colour: string, x: number, baseline: number, width
   ctx.fillStyle = colour;
   ctx.fillRect(x - 2, baseline - 10, width + 4, 13);
   ctx.globalAlpha = 1;
+}
+
+/** What is written beside lines: only where it hides no other text of its kind. */
+function texts(ctx: Context, picture: Picture, view: View, box: Box): void {
+  const { palette, camera } = view;
+  if (picture.layer !== 'process' || camera.k < TEXT_K) return;
+  ctx.font = `10px ${palette.font}`;
+  const taken: Box[] = [];
+  for (const line of picture.lines) {
+    if (line.text === '' || outside(line.curve, box)) continue;
+    const middle = pointAt(line.curve, 0.5);
+    const [x, y] = [(middle.x - camera.x) * camera.k, (middle.y - camera.y) * camera.k];
+    const length = Math.hypot(line.curve.x1 - line.curve.x0, line.curve.y1 - line.curve.y0) * camera.k;
+    const { text, width } = fitted(ctx, line.text, Math.min(180, length * 0.8));
+    const own: Box = { x0: x - width / 2 - 2, y0: y - 9, x1: x + width / 2 + 2, y1: y + 4 };
+    if (width < 12 || taken.some((one) => one.x0 < own.x1 && one.x1 > own.x0 && one.y0 < own.y1 && one.y1 > own.y0)) continue;
+    if (taken.length >= TEXTS_MAX) return;
+    taken.push(own);
+    ground(ctx, palette.panel, x - width / 2, y, width);
+    ctx.fillStyle = palette.soft;
+    ctx.fillText(text, x - width / 2, y);
+  }
 }

@@ -2,6 +2,7 @@
 // pointer, and the SVG export.
 
 import type { AreaKind, Glyph, Scene, SceneEdge, Verdict } from '../api/types.ts';
+import { type Layer, type Look, lookOf, processes } from './looks.ts';
 
 /** The scene's point at the left top of the view, and pixels per unit of the scene. */
 export interface Camera {
@@ -31,6 +32,9 @@ export interface Line {
   destination: string;
   verdict: Verdict;
   connections: number;
+  look: Look;
+  /** What is written beside it, where there is room; empty = nothing. */
+  text: string;
   curve: Curve;
 }
 
@@ -39,6 +43,8 @@ export interface Dot {
   name: string;
   kind: string;
   state: Glyph['state'];
+  ingress: Glyph['ingress'];
+  egress: Glyph['egress'];
   pods: number;
   x: number;
   y: number;
@@ -47,6 +53,7 @@ export interface Dot {
 
 /** What a scene needs to be drawn; plain data, so that it can be sent to a worker. */
 export interface Picture {
+  layer: Layer;
   areas: Scene['areas'];
   dots: Dot[];
   lines: Line[];
@@ -95,12 +102,14 @@ export function pointAt(c: Curve, t: number): { x: number; y: number } {
 const ORDER: Record<Verdict, number> = { allowed: 0, unknown: 1, would_deny: 2, denied: 3 };
 
 /** Prepares a scene: edges of `verdicts` only, what matters most drawn last, so on top. */
-export function picture(scene: Scene, verdicts: ReadonlySet<Verdict>, titles: Titles): Picture {
-  const dots: Dot[] = scene.glyphs.map(({ id, name, kind, state, pods, folded, x, y, r }) => ({
+export function picture(scene: Scene, verdicts: ReadonlySet<Verdict>, titles: Titles, layer: Layer = 'verdict'): Picture {
+  const dots: Dot[] = scene.glyphs.map(({ id, name, kind, state, ingress, egress, pods, folded, x, y, r }) => ({
     id,
     name: folded > 0 ? titles.addresses(folded) : name,
     kind,
     state,
+    ingress,
+    egress,
     pods,
     x,
     y,
@@ -118,15 +127,16 @@ export function picture(scene: Scene, verdicts: ReadonlySet<Verdict>, titles: Ti
     const pair = `${edge.source}\n${edge.destination}`;
     const slot = slots.get(pair) ?? 0;
     slots.set(pair, slot + 1);
-    lines.push(line(edge, curve(a, b, slot)));
+    lines.push(line(edge, curve(a, b, slot), layer));
   }
   const areas = scene.areas.map((area) => (area.name === '' ? { ...area, name: titles.area[area.kind] } : area));
-  return { areas, dots, lines };
+  return { layer, areas, dots, lines };
 }
 
-function line(edge: SceneEdge, curve: Curve): Line {
+function line(edge: SceneEdge, curve: Curve, layer: Layer): Line {
   const { id, source, destination, verdict, connections } = edge;
-  return { id, source, destination, verdict, connections, curve };
+  const text = layer === 'process' && edge.ends_seen > 0 ? processes(edge) : '';
+  return { id, source, destination, verdict, connections, look: lookOf(edge, layer), text, curve };
 }
 
 /** Width of a line in pixels: thin for one connection, a little more for each power of ten. */
@@ -141,9 +151,9 @@ export function looks(picture: Picture): string {
     for (let at = 0; at < text.length; at += 1) hash = (Math.imul(hash, 31) + text.charCodeAt(at)) | 0;
   };
   for (const area of picture.areas) mix(`${area.id}${area.name}${area.x},${area.y},${area.w},${area.h}`);
-  for (const dot of picture.dots) mix(`${dot.id}${dot.name}${dot.state}${dot.pods}${dot.x},${dot.y},${dot.r}`);
-  for (const line of picture.lines) mix(line.id + lineWidth(line.connections).toFixed(1));
-  return `${picture.dots.length} ${picture.lines.length} ${hash}`;
+  for (const dot of picture.dots) mix(`${dot.id}${dot.name}${dot.state}${dot.ingress}${dot.egress}${dot.pods}${dot.x},${dot.y},${dot.r}`);
+  for (const line of picture.lines) mix(line.id + line.look + line.text + lineWidth(line.connections).toFixed(1));
+  return `${picture.layer} ${picture.dots.length} ${picture.lines.length} ${hash}`;
 }
 
 /** The camera that shows all of a scene, with room around it. */

@@ -1,7 +1,8 @@
 // The picture as an SVG file: for documents, so in light colours and at full size.
 
-import { dash, outline, type Palette } from './draw.ts';
-import { type Dot, lineWidth, type Picture } from './geometry.ts';
+import { outline, type Palette } from './draw.ts';
+import { type Dot, lineWidth, type Picture, pointAt } from './geometry.ts';
+import { STYLES } from './looks.ts';
 
 function escape(text: string): string {
   return text.replace(/[&<>"']/g, (letter) => `&#${letter.charCodeAt(0)};`).replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, '');
@@ -28,6 +29,14 @@ function shape(dot: Dot): string {
   }
 }
 
+/** Half a glyph: what policies select what comes to it (left) or goes from it (right). */
+function half(dot: Dot, of: 'ingress' | 'egress', palette: Palette): string {
+  const r = dot.r - 4;
+  const path = `<path d="M${dot.x} ${dot.y - r}A${r} ${r} 0 0 ${of === 'ingress' ? 0 : 1} ${dot.x} ${dot.y + r}Z"`;
+  if (dot[of] === 'enforced') return `${path} fill="${palette.accent}"/>`;
+  return dot[of] === 'staged' ? `${path} fill="none" stroke="${palette.would}" stroke-width="2"/>` : '';
+}
+
 /** Prints `picture` inside `box` as a whole SVG document that asks for nothing outside. */
 export function svg(
   picture: Picture,
@@ -35,7 +44,6 @@ export function svg(
   palette: Palette,
   title: string,
 ): string {
-  const colours = { allowed: palette.allowed, would_deny: palette.would, denied: palette.denied, unknown: palette.unknown };
   const out: string[] = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="${box.x - 16} ${box.y - 16} ${box.width + 32} ${box.height + 32}" font-family="sans-serif">`,
     `<title>${escape(title)}</title>`,
@@ -50,24 +58,30 @@ export function svg(
   }
   for (const line of picture.lines) {
     const c = line.curve;
-    const colour = colours[line.verdict];
-    const dashes = dash(line.verdict);
+    const { tone, dash: dashes } = STYLES[line.look];
+    const colour = palette[tone];
     const stroke = dashes.length > 0 ? ` stroke-dasharray="${dashes.join(' ')}"` : '';
     out.push(
       `<path d="M${c.x0.toFixed(1)} ${c.y0.toFixed(1)}Q${c.cx.toFixed(1)} ${c.cy.toFixed(1)} ${c.x1.toFixed(1)} ${c.y1.toFixed(1)}" fill="none" stroke="${colour}" stroke-width="${lineWidth(line.connections).toFixed(1)}"${stroke}><title>${escape(`${line.source} → ${line.destination}: ${line.verdict}`)}</title></path>`,
     );
     const angle = (Math.atan2(c.y1 - c.cy, c.x1 - c.cx) * 180) / Math.PI;
     const head = line.verdict === 'denied' ? '<path d="M0 -6V6" stroke-width="3" stroke="' + colour + '"/>' : `<path d="M4 0L-4 3.5V-3.5Z" fill="${colour}"/>`;
+    if (line.text !== '') {
+      const { x, y } = pointAt(c, 0.5);
+      out.push(`<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" font-size="10" text-anchor="middle" fill="${palette.soft}">${escape(line.text)}</text>`);
+    }
     out.push(`<g transform="translate(${c.x1.toFixed(1)} ${c.y1.toFixed(1)}) rotate(${angle.toFixed(1)})">${head}</g>`);
   }
   for (const dot of picture.dots) {
-    const fill = dot.state === 'enforced' ? palette.accent : palette.panel;
-    const stroke = dot.state === 'staged' ? palette.would : palette.ink;
+    const halves = picture.layer === 'coverage';
+    const fill = !halves && dot.state === 'enforced' ? palette.accent : palette.panel;
+    const stroke = !halves && dot.state === 'staged' ? palette.would : palette.ink;
     out.push(
       `${shape(dot)} fill="${fill}" stroke="${stroke}" stroke-width="1.6"/>`,
       `<text x="${dot.x}" y="${dot.y + dot.r + 13}" font-size="11" text-anchor="middle" fill="${palette.ink}" stroke="${palette.panel}" stroke-width="3" paint-order="stroke">${escape(dot.name)}</text>`,
     );
   }
+  if (picture.layer === 'coverage') out.push(...picture.dots.flatMap((dot) => [half(dot, 'ingress', palette), half(dot, 'egress', palette)]));
   out.push('</svg>\n');
   return out.join('\n');
 }

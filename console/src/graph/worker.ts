@@ -14,7 +14,7 @@ export type Answer =
 
 declare const self: DedicatedWorkerGlobalScope;
 
-let picture: Picture = { areas: [], dots: [], lines: [] };
+let picture: Picture = { layer: 'verdict', areas: [], dots: [], lines: [] };
 const canvas = new OffscreenCanvas(1, 1);
 const ctx = canvas.getContext('2d', { alpha: false });
 

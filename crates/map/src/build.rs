@@ -10,7 +10,7 @@ use sekisho_model::{
     Process, Protocol, ServiceRef, TimeRange, Timestamp, Verdict,
 };
 
-use crate::group::{NodeName, node_name};
+use crate::name::{NodeName, node_name};
 use crate::{Grouping, Hidden, Map, MapEdge, MapNode, MapOptions, Order, ProcessPair, Top};
 
 /// Labels that controllers generate: they differ between pods or revisions of one workload.
@@ -89,7 +89,7 @@ pub fn build(rows: &[EdgeDay], options: &MapOptions, completeness: Completeness)
     edges.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
     let mut nodes: Vec<MapNode> = sums.nodes.into_iter().filter_map(finished_node).collect();
     nodes.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-    let grouping = options.grouping;
+    let grouping = options.grouping.clone();
     let mut map = Map { grouping, window, completeness, nodes, edges, hidden };
     if let Some(top) = options.top {
         keep_top(&mut map, top);
@@ -133,9 +133,9 @@ impl<'a> Sums<'a> {
         let is_shown = options.shows(key);
         let cluster = options.clusters.then_some(&key.cluster);
         let source = (&*key.source, key.source_process.as_deref(), cluster);
-        let source = self.node(source, options.grouping, is_shown);
+        let source = self.node(source, (options, key), is_shown);
         let destination = (&*key.destination, key.destination_process.as_deref(), cluster);
-        let destination = self.node(destination, options.grouping, is_shown);
+        let destination = self.node(destination, (options, key), is_shown);
         let id = (source, destination, key.protocol, key.port, key.verdict);
         if is_shown {
             self.edges.entry(id).or_default().add(key, &row.stats);
@@ -149,7 +149,7 @@ impl<'a> Sums<'a> {
     fn node(
         &mut self,
         (party, process, cluster): (&'a Party, Option<&'a Process>, Option<&'a ClusterName>),
-        grouping: Grouping,
+        (options, key): (&MapOptions, &'a EdgeKey),
         is_shown: bool,
     ) -> usize {
         let place: Place<'a> = (party, process.map(std::ptr::from_ref), cluster);
@@ -161,7 +161,8 @@ impl<'a> Sums<'a> {
         }
         let number = known.map_or_else(
             || {
-                let name = node_name(grouping, party, process);
+                let grouping = grouping_of(options, key, party);
+                let name = node_name((options, grouping), &key.cluster, party, process);
                 self.number(match cluster {
                     Some(cluster) => name.in_cluster(cluster),
                     None => name,
@@ -183,6 +184,14 @@ impl<'a> Sums<'a> {
             self.nodes.push(NodeSum { name, shown: None });
         }
         number
+    }
+}
+
+/// What an end of a row stands for: itself, or its workload where it is looked at from within another.
+fn grouping_of<'a>(options: &'a MapOptions, key: &EdgeKey, party: &Party) -> &'a Grouping {
+    match &options.grouping {
+        Grouping::Pod | Grouping::Process if !options.is_within(key, party) => &Grouping::Workload,
+        grouping => grouping,
     }
 }
 

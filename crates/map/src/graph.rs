@@ -128,7 +128,7 @@ pub struct ProcessPair {
 /// The JSON form: `completeness` is the bare ratio as promised, its parts lie beside it.
 #[derive(Serialize)]
 struct MapJson<'a> {
-    grouping: Grouping,
+    grouping: &'a Grouping,
     window: TimeRange,
     completeness: f64,
     completeness_detail: &'a Completeness,
@@ -140,7 +140,7 @@ struct MapJson<'a> {
 impl Serialize for Map {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let form = MapJson {
-            grouping: self.grouping,
+            grouping: &self.grouping,
             window: self.window,
             completeness: self.completeness.ratio,
             completeness_detail: &self.completeness,

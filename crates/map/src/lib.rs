@@ -1,4 +1,5 @@
-//! Flows to a dependency graph by namespace, workload, pod, process.
+//! Flows to a dependency graph by cluster, namespace, application, label, machine, workload, pod,
+//! process.
 //!
 //! [`build`] sums stored rows into a [`Map`]; [`completeness`] says how much of the truth it holds;
 //! [`compare`] says what two of them differ in; [`table`], [`json`], [`dot`], [`mermaid`] and [`svg`]
@@ -12,7 +13,10 @@ mod dot;
 mod graph;
 mod group;
 mod mermaid;
+mod name;
+mod options;
 mod place;
+mod places;
 mod plan;
 mod scene;
 mod sheet;
@@ -20,16 +24,22 @@ mod svg;
 mod table;
 mod text;
 mod tracks;
+mod within;
 
 pub use build::build;
 pub use compare::{Changed, MapDiff, compare, diff_json, diff_table};
 pub use completeness::{ExpectedNode, completeness};
 pub use dot::dot;
 pub use graph::{Hidden, Map, MapEdge, MapNode, ProcessPair, json};
-pub use group::{Grouping, GroupingError, MapOptions, Order, Top};
+pub use group::{Grouping, GroupingError, LabelKey, LabelKeyError};
 pub use mermaid::mermaid;
+pub use name::node_id;
+pub use options::{MapOptions, Order, Top};
+pub use places::Places;
 pub use scene::{
-    Area, AreaKind, Glyph, GlyphState, Partial, Scene, SceneEdge, SceneOptions, ScenePort, scene,
+    Area, AreaKind, Coverage, Encryption, Glyph, GlyphState, Partial, Scene, SceneEdge,
+    SceneOptions, ScenePort, scene,
 };
 pub use svg::svg;
 pub use table::table;
+pub use within::{Within, WithinError};

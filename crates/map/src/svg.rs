@@ -73,7 +73,7 @@ fn draw(map: &Map, sheet: &Sheet, out: &mut String) -> std::fmt::Result {
 
 fn head(map: &Map, out: &mut String) -> std::fmt::Result {
     let (nodes, edges) = (map.nodes.len(), map.edges.len());
-    let grouping = map.grouping;
+    let grouping = &map.grouping;
     writeln!(out, "<title id=\"title\">Dependency map by {grouping}</title>")?;
     writeln!(
         out,

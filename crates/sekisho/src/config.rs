@@ -9,6 +9,7 @@ use anyhow::Context;
 use sekisho_api::{Enforcement, ServerAddress, TlsFiles, WebTls};
 use sekisho_inventory::attest::Account;
 use sekisho_inventory::watch::Cluster;
+use sekisho_map::{LabelKey, MapOptions};
 use sekisho_model::ClusterName;
 use serde::Deserialize;
 
@@ -140,6 +141,8 @@ pub(crate) struct ServerConfig {
     pub(crate) web_cert: Option<PathBuf>,
     /// Its key (PEM).
     pub(crate) web_key: Option<PathBuf>,
+    /// Label of pods or namespaces that tells environments.
+    pub(crate) environment_label: LabelKey,
     /// Address for clients of Hubble's Observer API; empty = none.
     pub(crate) hubble_listen: String,
     /// Days of history kept.
@@ -344,6 +347,7 @@ impl Default for ServerConfig {
             health_listen: String::new(),
             data_dir: PathBuf::from("/var/lib/sekisho"),
             metrics_listen: String::new(),
+            environment_label: MapOptions::default().environment,
             web_listen: String::new(),
             web_cert: None,
             web_key: None,

@@ -362,6 +362,7 @@ mod tests {
             row(("db", 2), 6379, 700),
         ];
         let history = History {
+            places: Arc::default(),
             window: TimeRange { from: Timestamp::EPOCH, to: Timestamp::from_seconds(900) },
             rows,
             completeness: Completeness { ratio: 1.0, produced: 9, dropped: 0, gaps: Vec::new() },

@@ -4,10 +4,12 @@
 //! Observe and assemble run in `agent`, append in `server::core`; what follows is the rest, on a
 //! [`History`] that came from a server or from a folder on disk: the same code for both.
 
+use std::sync::Arc;
+
 use sekisho_api::{ImageChange, Snapshot};
 use sekisho_manifest::Object;
-use sekisho_map::{ExpectedNode, Map, MapOptions};
-use sekisho_model::{Completeness, EdgeDay, TimeRange, Timestamp};
+use sekisho_map::{ExpectedNode, Map, MapOptions, Places};
+use sekisho_model::{ClusterName, Completeness, EdgeDay, TimeRange, Timestamp};
 use sekisho_policy::{Cluster, RuleSet};
 use sekisho_recommend::{Proposal, Scope, Template};
 use sekisho_verify::{Limits, Request, WhatIf};
@@ -25,6 +27,8 @@ pub(crate) struct History {
     pub(crate) completeness: Completeness,
     /// The cluster at the window's end.
     pub(crate) cluster: Cluster,
+    /// Where things are, of all its clusters.
+    pub(crate) places: Arc<Places>,
     /// Policies in force.
     pub(crate) current: RuleSet,
     /// Objects of the cluster that policies may refer to.
@@ -48,7 +52,10 @@ impl History {
         let images = snapshot.verified.as_ref().map(|verified| {
             (verified.revision, images::changes(verified, &snapshot.objects, &cluster))
         });
+        let mut places = Places::default();
+        locate(&mut places, &snapshot.cluster, &snapshot.objects);
         Self {
+            places: Arc::new(places),
             referred: snapshot.objects.iter().filter(referred).cloned().collect(),
             window: snapshot.window,
             rows: snapshot.rows,
@@ -71,8 +78,10 @@ impl History {
         let mut window: Option<TimeRange> = None;
         let mut silent = Vec::new();
         let (mut rows, mut losses, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut places = Places::default();
         for snapshot in snapshots {
             let (cluster, own) = (snapshot.cluster, snapshot.window);
+            locate(&mut places, &cluster, &snapshot.objects);
             let known = window.unwrap_or(own);
             window = Some(TimeRange { from: known.from.min(own.from), to: known.to.max(own.to) });
             if snapshot.nodes.is_empty() {
@@ -99,10 +108,29 @@ impl History {
             window,
             rows,
             cluster: Cluster::default(),
+            places: Arc::new(places),
             current: RuleSet::default(),
             referred: Vec::new(),
             images: None,
             mixed: true,
+        }
+    }
+}
+
+/// Learns where the objects of a cluster are.
+fn locate(places: &mut Places, cluster: &ClusterName, objects: &[Object]) {
+    for object in objects {
+        match object {
+            Object::Namespace(namespace) => {
+                places.add_namespace(cluster, &namespace.meta.name, &namespace.meta.labels);
+            }
+            Object::Pod(pod) => {
+                let (meta, machine) = (&pod.meta, pod.spec.node_name.as_deref());
+                if let Some(machine) = machine.filter(|name| !name.is_empty()) {
+                    places.add_pod(cluster, &meta.namespace, &meta.name, machine);
+                }
+            }
+            _other => {}
         }
     }
 }

@@ -97,12 +97,22 @@ const NAMESPACE: &[Parameter] =
 const NOISE: &[Parameter] = &[
     may("hide_dns", FLAG, "Leaves out DNS inside the cluster."),
     may("hide_probes", FLAG, "Leaves out probes by nodes."),
+    may("hide_scrapes", FLAG, "Leaves out what programs that collect metrics ask for."),
 ];
-const GROUPING: &[Parameter] = &[may(
-    "by",
-    r#"{"type":"string","enum":["namespace","workload","pod","process"],"default":"workload"}"#,
-    "What one node stands for.",
-)];
+const GROUPING: &[Parameter] = &[
+    may(
+        "by",
+        r#"{"type":"string","pattern":"^(cluster|namespace|application|environment|node|workload|pod|process|label:.+)$","default":"workload"}"#,
+        "What one node stands for; `label:KEY` for each value of a label of pods, hosts or their \
+         namespaces.",
+    ),
+    may(
+        "within",
+        LIST,
+        "Only what has an end within this node, by its id at any grouping (`tier=web[Label]`, \
+         `shop/cart[Deployment]`); given several times: within all of them.",
+    ),
+];
 const TOP: &[Parameter] = &[
     may("top", COUNT, "Only the first so many edges."),
     may(

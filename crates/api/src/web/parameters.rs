@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use sekisho_flow::FlowFilter;
-use sekisho_map::Order;
+use sekisho_map::{Order, Within};
 use sekisho_model::{TimeRange, Timestamp, When};
 use serde::Deserialize;
 
@@ -17,6 +17,8 @@ use crate::{PolicyFile, Refusal};
 
 /// Window where none is asked for, seconds: a day.
 const WINDOW_S: u64 = 86_400;
+/// Nodes that an edge must be within at most.
+const WITHIN_MAX: usize = 8;
 
 /// What was asked, as it came.
 #[derive(Debug)]
@@ -124,6 +126,14 @@ impl Asked<'_> {
         Ok(TimeRange { from, to })
     }
 
+    fn within(&self) -> Result<Vec<Within>, Refusal> {
+        let ids = self.each("within");
+        if ids.len() > WITHIN_MAX {
+            return Err(wrong("within", format!("given more than {WITHIN_MAX} times")));
+        }
+        ids.iter().map(|id| id.parse().map_err(|cause| wrong("within", cause))).collect()
+    }
+
     /// What is asked of a map.
     pub(crate) fn map(&self) -> Result<MapQuestion, Refusal> {
         let order = match self.text("order")? {
@@ -147,7 +157,9 @@ impl Asked<'_> {
             grouping: self.parsed("by")?.unwrap_or_default(),
             hide_dns: self.flag("hide_dns")?,
             hide_probes: self.flag("hide_probes")?,
+            hide_scrapes: self.flag("hide_scrapes")?,
             namespaces: self.each("namespace"),
+            within: self.within()?,
             top,
             order,
         })
@@ -375,6 +387,8 @@ mod tests {
         assert_eq!(text, "parameter `buy`: there is none of this name, but by, since");
         for (name, value) in [
             ("by", "planet"),
+            ("by", "label:a b"),
+            ("within", "shop"),
             ("hide_dns", "yes"),
             ("top", "0"),
             ("order", "beauty"),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use sekisho_flow::FlowFilter;
-use sekisho_map::{Grouping, Order};
+use sekisho_map::{Grouping, Order, Within};
 use sekisho_model::{ClusterName, EdgeStats, TimeRange, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -74,8 +74,12 @@ pub struct MapQuestion {
     pub hide_dns: bool,
     /// Without probes of nodes.
     pub hide_probes: bool,
+    /// Without what programs that collect metrics ask for.
+    pub hide_scrapes: bool,
     /// Only edges with an end in these; empty = all.
     pub namespaces: BTreeSet<String>,
+    /// Only edges with an end within all of these nodes.
+    pub within: Vec<Within>,
     /// Only the first so many edges.
     pub top: Option<usize>,
     /// By what they are the first; by connections if None.

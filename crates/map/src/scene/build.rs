@@ -1,6 +1,7 @@
 //! Lays a map out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use sekisho_model::PartyKind;
 
@@ -8,7 +9,7 @@ use super::fold::Folds;
 use super::joined::joined;
 use super::lattice::{hash, mixed, seats};
 use super::pack::{Growth, HEAD, PAD, Parcel, Seating, pack};
-use super::shape::{Area, AreaKind, Glyph, GlyphState, Partial, Scene, SceneOptions};
+use super::shape::{Area, AreaKind, Coverage, Glyph, GlyphState, Partial, Scene, SceneOptions};
 use crate::{Grouping, Map, MapNode};
 
 /// Room between a cluster and what stands outside it, and between clusters.
@@ -30,14 +31,15 @@ pub fn scene(map: &Map, options: &SceneOptions) -> Scene {
     let mut clusters: BTreeMap<Option<&str>, BTreeMap<Room<'_>, Vec<&MapNode>>> = BTreeMap::new();
     for node in &nodes {
         let rooms = clusters.entry(node.cluster.as_deref()).or_default();
-        rooms.entry(room(map.grouping, node)).or_default().push(node);
+        rooms.entry(room(&map.grouping, node)).or_default().push(node);
     }
     let folded = folds.nodes.iter().map(|(node, count)| (node.id.as_str(), *count)).collect();
     let mut drawing = Drawing { options, folded, areas: Vec::new(), glyphs: Vec::new() };
-    let mut top = 0;
-    for (cluster, rooms) in &clusters {
-        top = drawing.cluster(cluster.unwrap_or_default(), rooms, top);
-    }
+    let islands: Vec<Island> = clusters
+        .iter()
+        .map(|(cluster, rooms)| drawing.cluster(cluster.unwrap_or_default(), rooms))
+        .collect();
+    apart(&mut drawing, &islands);
     let Drawing { areas, mut glyphs, .. } = drawing;
     glyphs.sort_by(|a, b| a.id.cmp(&b.id));
     let left = areas.iter().map(|area| area.x).min().unwrap_or(0);
@@ -64,7 +66,44 @@ pub fn scene(map: &Map, options: &SceneOptions) -> Scene {
         areas,
         glyphs,
         edges,
+        hidden: map.hidden,
         partial,
+    }
+}
+
+/// One cluster with what stands around it: which areas and glyphs are its own.
+struct Island {
+    key: u64,
+    areas: Range<usize>,
+    glyphs: Range<usize>,
+}
+
+/// Moves islands apart; a single one stays where it is.
+fn apart(drawing: &mut Drawing<'_>, islands: &[Island]) {
+    if islands.len() < 2 {
+        return;
+    }
+    let mut boxes = Vec::new();
+    for island in islands {
+        let areas = drawing.areas.get(island.areas.clone()).unwrap_or_default();
+        let left = areas.iter().map(|area| area.x).min().unwrap_or(0);
+        let top = areas.iter().map(|area| area.y).min().unwrap_or(0);
+        let right = areas.iter().map(|area| area.x.saturating_add(area.w)).max().unwrap_or(0);
+        let bottom = areas.iter().map(|area| area.y.saturating_add(area.h)).max().unwrap_or(0);
+        let width = right.saturating_sub(left).saturating_add(CLUSTER_GAP);
+        let height = bottom.saturating_sub(top).saturating_add(CLUSTER_GAP);
+        boxes.push(((left, top), Parcel::covering(island.key, width, height)));
+    }
+    let ground = pack(&boxes.iter().map(|(_, parcel)| *parcel).collect::<Vec<_>>());
+    for (number, (island, ((left, top), _))) in islands.iter().zip(&boxes).enumerate() {
+        let (x, y) = ground.corner(number);
+        let (dx, dy) = (x.saturating_sub(*left), y.saturating_sub(*top));
+        for area in drawing.areas.get_mut(island.areas.clone()).into_iter().flatten() {
+            (area.x, area.y) = (area.x.saturating_add(dx), area.y.saturating_add(dy));
+        }
+        for glyph in drawing.glyphs.get_mut(island.glyphs.clone()).into_iter().flatten() {
+            (glyph.x, glyph.y) = (glyph.x.saturating_add(dx), glyph.y.saturating_add(dy));
+        }
     }
 }
 
@@ -99,16 +138,22 @@ enum Room<'a> {
     Machines,
 }
 
-fn room(grouping: Grouping, node: &MapNode) -> Room<'_> {
-    if !node.namespace.is_empty() {
-        return match grouping {
-            Grouping::Namespace => Room::Cluster,
-            Grouping::Workload | Grouping::Pod | Grouping::Process => {
-                Room::Namespace(&node.namespace)
-            }
-        };
-    }
+fn room<'a>(grouping: &Grouping, node: &'a MapNode) -> Room<'a> {
+    let is_flat = match grouping {
+        Grouping::Cluster
+        | Grouping::Namespace
+        | Grouping::Label(_)
+        | Grouping::Environment
+        | Grouping::Node => true,
+        Grouping::Application | Grouping::Workload | Grouping::Pod | Grouping::Process => false,
+    };
+    // A machine is what the map is about, or stands beside it.
+    let is_group = *grouping == Grouping::Node || node.kind == "Label";
     match node.party {
+        _ if !is_flat && !node.namespace.is_empty() => Room::Namespace(&node.namespace),
+        PartyKind::Pod | PartyKind::Service if is_flat => Room::Cluster,
+        PartyKind::Node | PartyKind::Host if is_group => Room::Cluster,
+        _ if !node.namespace.is_empty() || node.kind == "Cluster" => Room::Cluster,
         PartyKind::Node | PartyKind::Host => Room::Machines,
         PartyKind::External | PartyKind::Unknown | PartyKind::Pod | PartyKind::Service => {
             Room::External
@@ -125,14 +170,15 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    /// Draws one cluster below `top`; returns where the next one may begin.
-    fn cluster(&mut self, name: &str, rooms: &BTreeMap<Room<'_>, Vec<&MapNode>>, top: i32) -> i32 {
+    /// Draws one cluster, its frame's left at 0.
+    fn cluster(&mut self, name: &str, rooms: &BTreeMap<Room<'_>, Vec<&MapNode>>) -> Island {
+        let (areas, glyphs) = (self.areas.len(), self.glyphs.len());
         let id = if name.is_empty() { "cluster".to_owned() } else { name.to_owned() };
         let machines = rooms
             .get(&Room::Machines)
             .map(|nodes| (nodes, Seating::holding(nodes.len(), Growth::Up)));
         let above = machines.as_ref().map_or(0, |(_, seating)| seating.height() + CLUSTER_GAP);
-        let origin = top.saturating_add(above);
+        let origin = above;
         let frame = self.areas.len();
         let area = |kind, name: &str, (x, y): (i32, i32), nodes| Area {
             id: id.clone(),
@@ -155,9 +201,8 @@ impl Drawing<'_> {
         if let Some(area) = self.areas.get_mut(frame) {
             (area.w, area.h) = (w, h);
         }
-        let mut bottom = origin.saturating_add(h);
         if let Some((nodes, seating)) = machines {
-            let area = area(AreaKind::Host, "", (0, top), nodes.len());
+            let area = area(AreaKind::Host, "", (0, 0), nodes.len());
             let area = Area { id: format!("{id}/[Host]"), ..area };
             self.room(area, nodes, &seating, Growth::Up);
         }
@@ -166,10 +211,10 @@ impl Drawing<'_> {
             let x = 0_i32.saturating_sub(CLUSTER_GAP).saturating_sub(seating.width());
             let area = area(AreaKind::External, "", (x, origin), nodes.len());
             let area = Area { id: format!("{id}/[External]"), ..area };
-            bottom = bottom.max(origin.saturating_add(seating.height()));
             self.room(area, nodes, &seating, Growth::Left);
         }
-        bottom.saturating_add(CLUSTER_GAP)
+        let key = hash(id.as_bytes());
+        Island { key, areas: areas..self.areas.len(), glyphs: glyphs..self.glyphs.len() }
     }
 
     /// Draws what is inside a cluster's frame; returns the size of the frame.
@@ -239,6 +284,7 @@ impl Drawing<'_> {
         let seats = seats(&keys, seating.cells.len());
         for (node, seat) in nodes.iter().zip(seats) {
             let (dx, dy) = seating.middle(seat, growth);
+            let coverage = coverage(node, self.options);
             self.glyphs.push(Glyph {
                 id: node.id.clone(),
                 area: area.to_owned(),
@@ -250,18 +296,22 @@ impl Drawing<'_> {
                 r: radius(node.pods.max(self.folded.get(node.id.as_str()).copied().unwrap_or(0))),
                 pods: node.pods,
                 folded: self.folded.get(node.id.as_str()).copied().unwrap_or(0),
-                state: state(node, self.options),
+                cluster: node.cluster.clone(),
+                state: coverage.state,
+                ingress: coverage.ingress,
+                egress: coverage.egress,
                 labels: node.labels.clone(),
             });
         }
     }
 }
 
-fn state(node: &MapNode, options: &SceneOptions) -> GlyphState {
+fn coverage(node: &MapNode, options: &SceneOptions) -> Coverage {
     match node.party {
-        PartyKind::External | PartyKind::Unknown => GlyphState::External,
+        PartyKind::External | PartyKind::Unknown => Coverage::all(GlyphState::External),
         PartyKind::Pod | PartyKind::Service | PartyKind::Host | PartyKind::Node => {
-            options.states.get(&node.id).copied().unwrap_or(GlyphState::Unknown)
+            let known = options.coverage.get(&node.id).copied();
+            known.unwrap_or_else(|| Coverage::all(GlyphState::Unknown))
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sekisho_model::Verdict;
+use sekisho_model::{Protocol, Verdict};
 
 use super::fold::Folds;
 use super::lattice::hash;
-use super::shape::{PORTS_PER_EDGE_MAX, SceneEdge, ScenePort};
-use crate::{Map, MapEdge};
+use super::shape::{Encryption, PORTS_PER_EDGE_MAX, PROCESSES_PER_END_MAX, SceneEdge, ScenePort};
+use crate::{Map, MapEdge, ProcessPair};
 
 /// Joins the edges of `map` whose ends are both in `shown`; also the number of all joined ones.
 pub(crate) fn joined(
@@ -60,6 +60,10 @@ fn one(source: &str, destination: &str, rows: &[&MapEdge]) -> Option<SceneEdge> 
         destination: destination.to_owned(),
         verdict: first.verdict,
         ports: Vec::new(),
+        source_processes: executables(rows, |pair| pair.source.as_deref()),
+        destination_processes: executables(rows, |pair| pair.destination.as_deref()),
+        ends_seen: ends_seen(rows),
+        encryption: encryption(rows),
         rows: rows.len(),
         connections: first.connections,
         bytes: first.bytes_sent.saturating_add(first.bytes_received),
@@ -83,4 +87,49 @@ fn one(source: &str, destination: &str, rows: &[&MapEdge]) -> Option<SceneEdge> 
         rows.iter().map(|row| ScenePort { protocol: row.protocol, port: row.port }).collect();
     edge.ports = ports.into_iter().take(PORTS_PER_EDGE_MAX).collect();
     Some(edge)
+}
+
+fn executables(rows: &[&MapEdge], end: fn(&ProcessPair) -> Option<&str>) -> Vec<String> {
+    let all: BTreeSet<&str> =
+        rows.iter().flat_map(|row| row.processes.iter().filter_map(end)).collect();
+    all.into_iter().take(PROCESSES_PER_END_MAX).map(str::to_owned).collect()
+}
+
+/// The ends whose process was seen in each row.
+fn ends_seen(rows: &[&MapEdge]) -> u8 {
+    let each = |is_seen: fn(&ProcessPair) -> bool| {
+        rows.iter().all(|row| !row.processes.is_empty() && row.processes.iter().all(is_seen))
+    };
+    u8::from(each(|pair| pair.source.is_some())) + u8::from(each(|pair| pair.destination.is_some()))
+}
+
+fn encryption(rows: &[&MapEdge]) -> Encryption {
+    let mut all = rows.iter().map(|row| of_port(row.protocol, row.port));
+    let first = all.next().unwrap_or(Encryption::Unknown);
+    all.fold(first, |sum, one| match (sum, one) {
+        (Encryption::Unknown, _) | (_, Encryption::Unknown) => Encryption::Unknown,
+        (sum, one) if sum == one => sum,
+        _ => Encryption::Mixed,
+    })
+}
+
+/// What a port says. Only protocols of which it is sure: those that begin in clear and may be encrypted
+/// later (STARTTLS, most databases) are unknown.
+fn of_port(protocol: Protocol, port: u16) -> Encryption {
+    match (protocol, port) {
+        // ssh, https, submissions, ldaps, domain-s, ftps, telnets, imaps, pop3s, docker-s, amqps, sips,
+        // Kubernetes' API server, syslog-tls, secure-mqtt, kubelet.
+        (
+            Protocol::Tcp,
+            22 | 443 | 465 | 636 | 853 | 989 | 990 | 992 | 993 | 995 | 2376 | 5061 | 5671 | 6443
+            | 6514 | 8883 | 10250,
+        ) => Encryption::Encrypted,
+        // QUIC, DNS over QUIC.
+        (Protocol::Udp, 443 | 853) => Encryption::Encrypted,
+        // ftp, telnet, domain, http, mqtt.
+        (Protocol::Tcp, 21 | 23 | 53 | 80 | 1883) => Encryption::Clear,
+        // domain, tftp, ntp, snmp, syslog, statsd.
+        (Protocol::Udp, 53 | 69 | 123 | 161 | 514 | 8125) => Encryption::Clear,
+        _ => Encryption::Unknown,
+    }
 }

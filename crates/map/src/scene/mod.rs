@@ -5,7 +5,8 @@
 //! but the few that want the same seat. Only when an area outgrows its box does more of it move.
 //! Clusters hold namespaces, namespaces hold nodes; what is outside stands left of its cluster, the
 //! cluster's own machines above it, so that neither pushes the other when it grows. Many bare addresses
-//! are one node: a port scan must not bury the map.
+//! are one node: a port scan must not bury the map. Several clusters are islands on one ground, packed as
+//! namespaces are in a cluster.
 
 mod build;
 mod fold;
@@ -16,5 +17,6 @@ mod shape;
 
 pub use build::scene;
 pub use shape::{
-    Area, AreaKind, Glyph, GlyphState, Partial, Scene, SceneEdge, SceneOptions, ScenePort,
+    Area, AreaKind, Coverage, Encryption, Glyph, GlyphState, Partial, Scene, SceneEdge,
+    SceneOptions, ScenePort,
 };

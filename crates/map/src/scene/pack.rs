@@ -118,6 +118,16 @@ pub(crate) struct Parcel {
     pub(crate) down: usize,
 }
 
+impl Parcel {
+    /// The parcel of whole fields that holds a box of this size, with its gap.
+    pub(crate) fn covering(key: u64, width: i32, height: i32) -> Self {
+        let fields = |length: i32, field: i32| {
+            usize::try_from(length.saturating_add(field - 1) / field).unwrap_or(1).max(1)
+        };
+        Self { key, across: fields(width, FIELD_W), down: fields(height, FIELD_H) }
+    }
+}
+
 /// Boxes on a ground of fields.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ground {

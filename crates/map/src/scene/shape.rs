@@ -5,15 +5,19 @@ use std::collections::BTreeMap;
 use sekisho_model::{Labels, Protocol, TimeRange, Timestamp, Verdict};
 use serde::Serialize;
 
+use crate::Hidden;
+
 /// Ports that a scene's edge names at most; the rest is a number.
 pub(crate) const PORTS_PER_EDGE_MAX: usize = 16;
+/// Executables that each end of it names at most.
+pub(crate) const PROCESSES_PER_END_MAX: usize = 4;
 
 /// What a scene is asked for besides its map.
 #[derive(Clone, Debug)]
 pub struct SceneOptions {
-    /// Policy state by id of node. Who is not in it is [`GlyphState::External`] or
+    /// What policies select, by id of node. Who is not in it is [`GlyphState::External`] or
     /// [`GlyphState::Unknown`]: no node is said to be without policy by somebody who did not look.
-    pub states: BTreeMap<String, GlyphState>,
+    pub coverage: BTreeMap<String, Coverage>,
     /// Most nodes shown, those with the most connections first.
     pub glyphs_max: usize,
     /// Most edges shown, those not allowed first, then those with the most connections.
@@ -22,7 +26,7 @@ pub struct SceneOptions {
 
 impl Default for SceneOptions {
     fn default() -> Self {
-        Self { states: BTreeMap::new(), glyphs_max: 5_000, edges_max: 15_000 }
+        Self { coverage: BTreeMap::new(), glyphs_max: 5_000, edges_max: 15_000 }
     }
 }
 
@@ -51,6 +55,8 @@ pub struct Scene {
     pub glyphs: Vec<Glyph>,
     /// Edges, by source, destination and verdict.
     pub edges: Vec<SceneEdge>,
+    /// What the options of its map left out.
+    pub hidden: Hidden,
     /// What the limits left out; None if nothing.
     pub partial: Option<Partial>,
 }
@@ -121,6 +127,35 @@ pub enum GlyphState {
     Unknown,
 }
 
+/// What policies select a node, for each direction of traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// Any direction.
+    pub state: GlyphState,
+    /// What comes to it.
+    pub ingress: GlyphState,
+    /// What goes from it.
+    pub egress: GlyphState,
+}
+
+impl Coverage {
+    /// The same for both directions.
+    #[must_use]
+    pub fn all(state: GlyphState) -> Self {
+        Self { state, ingress: state, egress: state }
+    }
+
+    /// Of two that one node stands for: it is as open as the more open of them.
+    #[must_use]
+    pub fn weakest(self, other: Self) -> Self {
+        Self {
+            state: self.state.min(other.state),
+            ingress: self.ingress.min(other.ingress),
+            egress: self.egress.min(other.egress),
+        }
+    }
+}
+
 /// A node of the map and its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Glyph {
@@ -144,10 +179,32 @@ pub struct Glyph {
     pub pods: usize,
     /// Nodes of the map that it stands for, where it stands for several; 0 otherwise.
     pub folded: usize,
+    /// Its cluster, where the map is of several; its id begins with it, then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// What policies select it.
     pub state: GlyphState,
+    /// What policies select what comes to it.
+    pub ingress: GlyphState,
+    /// What policies select what goes from it.
+    pub egress: GlyphState,
     /// Labels that all endpoints behind it share.
     pub labels: Labels,
+}
+
+/// What is known of the encryption of an edge. Nobody looked into its bytes: its ports say it, as IANA
+/// assigns them (Service Name and Transport Protocol Port Number Registry).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encryption {
+    /// All its ports are of protocols that are encrypted from the first byte.
+    Encrypted,
+    /// All its ports are of protocols that never are.
+    Clear,
+    /// Some are, some are not.
+    Mixed,
+    /// At least one says neither: most databases and all ports of one's own.
+    Unknown,
 }
 
 /// One port of an edge.
@@ -174,6 +231,14 @@ pub struct SceneEdge {
     pub ports: Vec<ScenePort>,
     /// Edges of the map behind it: one for each port.
     pub rows: usize,
+    /// Executables at the source, the first ones, sorted; at most 4.
+    pub source_processes: Vec<String>,
+    /// Executables at the destination, likewise.
+    pub destination_processes: Vec<String>,
+    /// Of how many ends the process was seen, each time: 0, 1 or 2.
+    pub ends_seen: u8,
+    /// Whether its bytes were encrypted, as its ports say.
+    pub encryption: Encryption,
     /// Connections that began.
     pub connections: u64,
     /// Payload bytes, both directions.

@@ -1,10 +1,13 @@
 //! Nodes and edges: grouping, filters, labels, and the algebra of sums.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proptest::prelude::*;
-use sekisho_map::{Grouping, Map, MapOptions, build, dot, json, mermaid, svg, table};
-use sekisho_model::{EdgeDay, TimeRange, Verdict};
+use sekisho_map::{
+    Grouping, Map, MapOptions, Places, Within, build, dot, json, mermaid, svg, table,
+};
+use sekisho_model::{ClusterName, EdgeDay, TimeRange, Verdict};
 
 use crate::samples::{complete, minute, row, rows, shop, with_verdict};
 
@@ -21,8 +24,9 @@ fn ids(map: &Map) -> Vec<&str> {
 }
 
 fn grouping() -> impl Strategy<Value = Grouping> {
-    use Grouping::{Namespace, Pod, Process, Workload};
-    prop::sample::select(vec![Namespace, Workload, Pod, Process])
+    use Grouping::{Application, Cluster, Label, Namespace, Node, Pod, Process, Workload};
+    let label = Label("app".parse().unwrap());
+    prop::sample::select(vec![Cluster, Namespace, Application, label, Node, Workload, Pod, Process])
 }
 
 /// The same traffic in two rows: the counts divided, the span of time cut.
@@ -63,7 +67,7 @@ proptest! {
 
     #[test]
     fn no_connection_or_byte_is_lost_or_invented(rows in rows(), grouping in grouping()) {
-        let options = MapOptions { hide_probes: true, hide_dns: true, ..by(grouping) };
+        let options = MapOptions { hide_probes: true, hide_dns: true, ..by(grouping.clone()) };
         let map = map(&rows, &options);
         let shown: u64 = map.edges.iter().map(|edge| edge.connections).sum();
         let all: u64 = rows.iter().map(|row| row.stats.connections).sum();
@@ -144,6 +148,78 @@ fn each_grouping_names_its_nodes() {
     let processes =
         "192.0.2.1[External] ? | a/web[Deployment] /usr/bin/web | hosts/vm[Host] /usr/bin/vm";
     assert_eq!(nodes(Grouping::Process), processes);
+    assert_eq!(
+        nodes(Grouping::Cluster),
+        "default[Cluster] | external[External] | hosts[Namespace]"
+    );
+    let application = "192.0.2.1[External] | a/web[Application] | hosts/vm[Host]";
+    assert_eq!(nodes(Grouping::Application), application);
+    let label = |key: &str| nodes(Grouping::Label(key.parse().unwrap()));
+    assert_eq!(label("app"), "!app[Label] | app=web[Label] | external[External]");
+    assert_eq!(label("tier"), "!tier[Label] | external[External]");
+    assert_eq!(nodes(Grouping::Node), "192.0.2.1[External] | ?[Node] | hosts/vm[Host]");
+}
+
+#[test]
+fn labels_of_a_namespace_are_those_of_its_pods_but_for_their_own() {
+    let mut places = Places::default();
+    let cluster = ClusterName::default();
+    let labels = [("stage".to_owned(), "prod".to_owned()), ("app".to_owned(), "no".to_owned())];
+    places.add_namespace(&cluster, "a", &labels.into());
+    places.add_pod(&cluster, "a", "web-1", "node-7");
+    let options = |grouping| MapOptions {
+        environment: "stage".parse().unwrap(),
+        places: Arc::new(places.clone()),
+        ..by(grouping)
+    };
+    let rows = [row("a/web#1", "b/db#1", 5432, 1), row("@node-7", "a/web#1", 80, 1)];
+    let nodes = |grouping| ids(&build(&rows, &options(grouping), complete())).join(" | ");
+    let environment = "!stage[Label] | nodes[Node] | stage=prod[Label]";
+    assert_eq!(nodes(Grouping::Environment), environment);
+    let app = Grouping::Label("app".parse().unwrap());
+    assert_eq!(nodes(app), "app=db[Label] | app=web[Label] | nodes[Node]");
+    assert_eq!(nodes(Grouping::Node), "?[Node] | node-7[Node]");
+}
+
+#[test]
+fn one_goes_from_a_namespace_to_a_process_and_peers_stay_workloads() {
+    let rows = [
+        row("a/web#1", "a/db#1", 5432, 1),
+        row("a/web#2", "a/db#2", 5432, 1),
+        row("a/db#1", "!198.51.100.7", 443, 1),
+        row("b/job#1", "b/store#1", 80, 1),
+    ];
+    let nodes = |grouping, within: &[&str]| {
+        let within = within.iter().map(|id| id.parse().unwrap()).collect();
+        ids(&map(&rows, &MapOptions { within, ..by(grouping) })).join(" | ")
+    };
+    let db = "198.51.100.7[External] | a/db[Deployment] | a/web[Deployment]";
+    assert_eq!(nodes(Grouping::Workload, &["a[Namespace]"]), db);
+    assert_eq!(nodes(Grouping::Workload, &["app=db[Label]"]), db);
+    assert_eq!(nodes(Grouping::Workload, &["a/db[Application]"]), db);
+    assert_eq!(
+        nodes(Grouping::Pod, &["a/db[Deployment]"]),
+        "198.51.100.7[External] | a/db-1[Pod] | a/db-2[Pod] | a/web[Deployment]"
+    );
+    assert_eq!(
+        nodes(Grouping::Process, &["a/db[Deployment]", "a/db-1[Pod]"]),
+        "198.51.100.7[External] | a/db[Deployment] /usr/bin/db | a/web[Deployment]"
+    );
+    assert_eq!(nodes(Grouping::Pod, &["c/none[Deployment]"]), "");
+    for wrong in ["", "shop", "[", "tier[Label]", "a b=c[Label]", "=x[Label]"] {
+        assert!(wrong.parse::<Within>().is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn scrapes_are_left_out_on_request_and_denied_ones_stay() {
+    let scrape = row("ops/prometheus", "a/web", 9090, 3);
+    let denied = with_verdict(row("ops/prometheus", "a/db", 9187, 1), Verdict::Denied);
+    let rows = [scrape, denied, row("a/web", "a/db", 5432, 1)];
+    let options = MapOptions { hide_scrapes: true, ..MapOptions::default() };
+    let map = map(&rows, &options);
+    assert_eq!((map.edges.len(), map.hidden.edges, map.hidden.connections), (2, 1, 3));
+    assert_eq!(build(&rows, &MapOptions::default(), complete()).edges.len(), 3);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use sekisho_map::{
-    Area, AreaKind, GlyphState, Grouping, Map, MapOptions, Scene, SceneOptions, build, scene,
+    Area, AreaKind, Coverage, Encryption, GlyphState, Grouping, Map, MapOptions, Scene,
+    SceneOptions, build, scene,
 };
 use sekisho_model::{EdgeDay, Verdict};
 
@@ -25,6 +26,20 @@ fn large(count: usize) -> Vec<EdgeDay> {
         format!("team-{namespace}/service-{number}")
     };
     (0..count).map(|number| row(&name(number), &name((number + 1) % count), 80, 1)).collect()
+}
+
+fn groupings() -> [Grouping; 9] {
+    [
+        Grouping::Cluster,
+        Grouping::Namespace,
+        Grouping::Application,
+        Grouping::Label("app".parse().unwrap()),
+        Grouping::Environment,
+        Grouping::Node,
+        Grouping::Workload,
+        Grouping::Pod,
+        Grouping::Process,
+    ]
 }
 
 fn places(scene: &Scene) -> BTreeMap<&str, (i32, i32)> {
@@ -75,9 +90,7 @@ fn check_places(scene: &Scene) {
 proptest! {
     #[test]
     fn every_node_has_a_place_of_its_own_in_its_area(rows in rows(), clusters in any::<bool>()) {
-        for grouping in
-            [Grouping::Namespace, Grouping::Workload, Grouping::Pod, Grouping::Process]
-        {
+        for grouping in groupings() {
             let options = MapOptions { grouping, clusters, ..MapOptions::default() };
             let map = build(&rows, &options, complete());
             let scene = scene(&map, &SceneOptions::default());
@@ -226,10 +239,78 @@ fn a_scan_of_addresses_is_one_node_and_loses_no_connection() {
 #[test]
 fn nobody_is_said_to_be_without_policy_unless_somebody_looked() {
     let map = map(&shop(), Grouping::Workload);
-    let states = [("shop/cart[Deployment]".to_owned(), GlyphState::NoPolicy)].into();
-    let scene = scene(&map, &SceneOptions { states, ..SceneOptions::default() });
+    let half = Coverage {
+        state: GlyphState::Enforced,
+        ingress: GlyphState::Enforced,
+        egress: GlyphState::NoPolicy,
+    };
+    let open = Coverage::all(GlyphState::NoPolicy);
+    let coverage = [("shop/cart[Deployment]".to_owned(), open.weakest(half))].into();
+    let scene = scene(&map, &SceneOptions { coverage, ..SceneOptions::default() });
     let state = |id: &str| scene.glyphs.iter().find(|glyph| glyph.id == id).unwrap().state;
     assert_eq!(state("shop/cart[Deployment]"), GlyphState::NoPolicy);
     assert_eq!(state("shop/checkout[Deployment]"), GlyphState::Unknown);
     assert_eq!(state("smtp.mail.example[External]"), GlyphState::External);
+}
+
+#[test]
+fn clusters_are_islands_that_do_not_touch_and_one_that_grows_moves_few_others() {
+    let clusters = |sizes: &[(&str, usize)]| -> Scene {
+        let of = |&(name, count): &(&str, usize)| {
+            let mut rows = large(count);
+            rows.push(row("team-1/service-1", "!198.51.100.7", 443, 1));
+            for row in &mut rows {
+                row.key_mut().cluster = name.parse().unwrap();
+            }
+            rows
+        };
+        let rows: Vec<EdgeDay> = sizes.iter().flat_map(of).collect();
+        let options = MapOptions { clusters: true, ..MapOptions::default() };
+        scene(&build(&rows, &options, complete()), &SceneOptions::default())
+    };
+    let before = clusters(&[("east", 30), ("north", 400), ("south", 30), ("west", 90)]);
+    check_places(&before);
+    let frames = |scene: &Scene| -> BTreeMap<String, (i32, i32)> {
+        let frames = scene.areas.iter().filter(|area| area.kind == AreaKind::Cluster);
+        frames.map(|area| (area.id.clone(), (area.x, area.y))).collect()
+    };
+    let columns: std::collections::BTreeSet<i32> =
+        frames(&before).values().map(|at| at.0).collect();
+    assert!(columns.len() > 1, "they do not only stack: {:?}", frames(&before));
+    let after = clusters(&[("east", 31), ("north", 401), ("south", 30), ("west", 90)]);
+    check_places(&after);
+    let stay = frames(&before).iter().filter(|(id, at)| frames(&after)[*id] == **at).count();
+    assert!(stay >= 3, "{:?} {:?}", frames(&before), frames(&after));
+    assert!(after.glyphs.iter().all(|glyph| glyph.cluster.is_some()));
+}
+
+#[test]
+fn encryption_is_what_the_ports_say_and_no_guess() {
+    let of = |ports: &[u16]| {
+        let rows: Vec<EdgeDay> = ports.iter().map(|port| row("a/web", "a/db", *port, 1)).collect();
+        laid(&rows).edges[0].encryption
+    };
+    assert_eq!(of(&[443]), Encryption::Encrypted);
+    assert_eq!(of(&[443, 22]), Encryption::Encrypted);
+    assert_eq!(of(&[80]), Encryption::Clear);
+    assert_eq!(of(&[80, 443]), Encryption::Mixed);
+    assert_eq!(of(&[5432]), Encryption::Unknown);
+    assert_eq!(of(&[443, 80, 8080]), Encryption::Unknown);
+}
+
+#[test]
+fn an_edge_names_the_processes_at_its_ends_and_says_where_none_was_seen() {
+    let edge_of = |rows: &[EdgeDay]| laid(rows).edges[0].clone();
+    let edge = edge_of(&[row("a/web", "a/db", 5432, 1)]);
+    assert_eq!(
+        (&*edge.source_processes[0], &*edge.destination_processes[0], edge.ends_seen),
+        ("/usr/bin/web", "/usr/bin/db", 2)
+    );
+    let edge = edge_of(&[row("a/web", "!198.51.100.7", 443, 1)]);
+    assert_eq!((edge.source_processes.len(), edge.destination_processes.len()), (1, 0));
+    assert_eq!(edge.ends_seen, 1);
+    let mut unseen = row("a/web", "a/db", 5433, 1);
+    unseen.key_mut().source_process = None;
+    let edge = edge_of(&[row("a/web", "a/db", 5432, 1), unseen]);
+    assert_eq!((edge.source_processes.len(), edge.ends_seen), (1, 1), "not each time");
 }

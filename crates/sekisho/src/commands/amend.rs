@@ -436,6 +436,7 @@ spec:
 
     fn history(rows: Vec<EdgeDay>) -> History {
         History {
+            places: std::sync::Arc::default(),
             window: TimeRange { from: Timestamp::EPOCH, to: Timestamp::from_seconds(2_000) },
             rows,
             completeness: Completeness { ratio: 1.0, produced: 9, dropped: 0, gaps: Vec::new() },

@@ -10,6 +10,7 @@ use sekisho_api::{
     Ack, AgentReport, ApplyRequest, ApplyResponse, DropPage, FlowPage, Health, ListenerFigures,
     Order, Refusal, Revision, RollbackRequest, Service, Snapshot, SnapshotQuery, Status, Tokens,
 };
+use sekisho_map::LabelKey;
 use sekisho_model::{Batch, ClusterName, Timestamp};
 
 use super::agents::is_node_name;
@@ -39,6 +40,8 @@ pub(crate) struct Fleet {
     web: OnceLock<String>,
     tokens: Tokens,
     audit: AuditLog,
+    /// The label that tells environments.
+    environment: LabelKey,
     /// Clusters that are none of ours, with the last of their agents that came.
     strangers: Mutex<BTreeMap<ClusterName, Stranger>>,
 }
@@ -110,7 +113,8 @@ impl Fleet {
         let tokens = Tokens::open(&data_dir.join("tokens.json"))?;
         let audit = AuditLog::open(&data_dir)?;
         let (web, sinks) = (OnceLock::new(), SinkStates::default());
-        Ok(Self { members, listener, data_dir, sinks, web, tokens, audit, strangers })
+        let environment = config.environment_label.clone();
+        Ok(Self { members, listener, data_dir, sinks, web, tokens, audit, environment, strangers })
     }
 
     /// All clusters, by name.
@@ -132,6 +136,11 @@ impl Fleet {
     /// The tokens of people and programs.
     pub(crate) fn all_tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// The label that tells environments.
+    pub(crate) fn environment(&self) -> &LabelKey {
+        &self.environment
     }
 
     /// The audit log.

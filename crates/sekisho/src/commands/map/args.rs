@@ -11,9 +11,17 @@ pub(crate) struct MapArgs {
     /// The map as it was at this time: the 15 minutes before it.
     #[arg(long, value_name = "WHEN", conflicts_with_all = ["since", "until"])]
     pub(crate) at: Option<sekisho_model::When>,
-    /// What one node of the map is.
-    #[arg(long, value_enum, default_value_t = GroupBy::Workload)]
-    pub(crate) by: GroupBy,
+    /// What one node of the map is: cluster, namespace, application, environment, node, workload,
+    /// pod, process, or `label:KEY` for each value of a label of pods, hosts or their namespaces.
+    #[arg(long, visible_alias = "group", value_name = "GROUPING", default_value = "workload")]
+    pub(crate) by: sekisho_map::Grouping,
+    /// The label that tells environments, with `--by environment`.
+    #[arg(long, value_name = "KEY", default_value = "environment")]
+    pub(crate) environment_label: sekisho_map::LabelKey,
+    /// Only edges with an end within this node, by its id at any grouping, such as `tier=web[Label]` or
+    /// `shop/cart[Deployment]`; given several times: within all of them.
+    #[arg(long, value_name = "ID")]
+    pub(crate) within: Vec<sekisho_map::Within>,
     /// Only edges that touch this namespace.
     #[arg(short, long, value_name = "NS")]
     pub(crate) namespace: Option<String>,
@@ -23,6 +31,9 @@ pub(crate) struct MapArgs {
     /// Leave out traffic of nodes (probes).
     #[arg(long)]
     pub(crate) hide_probes: bool,
+    /// Leave out what programs that collect metrics (Prometheus and its like) ask for.
+    #[arg(long)]
+    pub(crate) hide_scrapes: bool,
     /// Only the N first edges, by --order; the rest is counted as hidden.
     #[arg(long, value_name = "N")]
     pub(crate) top: Option<usize>,
@@ -48,14 +59,6 @@ pub(crate) enum EdgeOrder {
     Resets,
     /// First seen last.
     Newest,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum GroupBy {
-    Namespace,
-    Workload,
-    Pod,
-    Process,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

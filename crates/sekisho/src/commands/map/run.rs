@@ -1,13 +1,14 @@
 //! Prints the map, or what it differs in from an earlier one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use anyhow::bail;
 use sekisho_api::SnapshotQuery;
-use sekisho_map::{Grouping, Map, MapOptions, Order, Top};
+use sekisho_map::{Map, MapOptions, Order, Top};
 use sekisho_model::{TimeRange, Timestamp};
 
-use super::args::{EdgeOrder, GroupBy, MapArgs, MapOutput};
+use super::args::{EdgeOrder, MapArgs, MapOutput};
 use crate::commands::{history, output};
 use crate::exit::Exit;
 use crate::pipeline::{self, History};
@@ -70,10 +71,14 @@ fn compared(args: &MapArgs, map: &Map, earlier: &History) -> anyhow::Result<Exit
 
 fn options(args: &MapArgs, history: &History) -> MapOptions {
     MapOptions {
-        grouping: grouping(args.by),
+        grouping: args.by.clone(),
+        environment: args.environment_label.clone(),
+        places: Arc::clone(&history.places),
         range: history.window,
         hide_dns: args.hide_dns,
         hide_probes: args.hide_probes,
+        hide_scrapes: args.hide_scrapes,
+        within: args.within.clone(),
         clusters: history.mixed,
         namespaces: args.namespace.iter().cloned().collect::<BTreeSet<_>>(),
         top: args.top.map(|count| Top { count, order: order(args.order) }),
@@ -86,14 +91,5 @@ fn order(order: EdgeOrder) -> Order {
         EdgeOrder::Bytes => Order::Bytes,
         EdgeOrder::Resets => Order::Resets,
         EdgeOrder::Newest => Order::Newest,
-    }
-}
-
-fn grouping(by: GroupBy) -> Grouping {
-    match by {
-        GroupBy::Namespace => Grouping::Namespace,
-        GroupBy::Workload => Grouping::Workload,
-        GroupBy::Pod => Grouping::Pod,
-        GroupBy::Process => Grouping::Process,
     }
 }

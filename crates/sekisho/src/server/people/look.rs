@@ -1,43 +1,54 @@
 //! Maps: as they are, beside an earlier one, and with a place for each node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sekisho_api::{Account, DatapathMode, MapQuestion, Refusal};
-use sekisho_map::{GlyphState, Grouping, Map, MapOptions, Order, Scene, SceneOptions, Top};
-use sekisho_model::{PartyKind, TimeRange};
+use sekisho_map::{
+    Coverage, GlyphState, Grouping, Map, MapNode, MapOptions, Order, Scene, SceneOptions, Top,
+    node_id,
+};
+use sekisho_model::{Direction, Party, PartyKind, TimeRange};
+use sekisho_policy::{Endpoint, RuleSet};
 
 use super::answer::json;
 use crate::pipeline::{self, History};
 use crate::server::fleet::Fleet;
+use crate::server::service::ClusterServer;
 
 /// Edges that the first so many are taken of where only an order is given.
 const TOP: usize = 1_000_000;
 
-/// The options of a map of `history`.
-pub(super) fn options(of: &MapQuestion, history: &History) -> MapOptions {
-    let top = match (of.top, of.order) {
-        (None, None) => None,
-        (count, order) => {
-            Some(Top { count: count.unwrap_or(TOP), order: order.unwrap_or(Order::Connections) })
-        }
-    };
-    MapOptions {
-        grouping: of.grouping,
-        range: history.window,
-        hide_dns: of.hide_dns,
-        hide_probes: of.hide_probes,
-        clusters: history.mixed,
-        namespaces: of.namespaces.clone(),
-        top,
-    }
-}
-
 impl Fleet {
+    /// The options of a map of `history`.
+    pub(super) fn options(&self, of: &MapQuestion, history: &History) -> MapOptions {
+        let top = match (of.top, of.order) {
+            (None, None) => None,
+            (count, order) => Some(Top {
+                count: count.unwrap_or(TOP),
+                order: order.unwrap_or(Order::Connections),
+            }),
+        };
+        MapOptions {
+            grouping: of.grouping.clone(),
+            environment: self.environment().clone(),
+            places: Arc::clone(&history.places),
+            range: history.window,
+            hide_dns: of.hide_dns,
+            hide_probes: of.hide_probes,
+            hide_scrapes: of.hide_scrapes,
+            clusters: history.mixed,
+            namespaces: of.namespaces.clone(),
+            within: of.within.clone(),
+            top,
+        }
+    }
+
     /// The map.
     pub(super) fn map(&self, account: &Account, of: &MapQuestion) -> Result<Map, Refusal> {
         let history = self.seen_all(account, of.cluster.as_ref(), of.range)?;
-        Ok(pipeline::build(&history, &options(of, &history)))
+        Ok(pipeline::build(&history, &self.options(of, &history)))
     }
 
     /// What the map has other than that of an earlier window.
@@ -55,39 +66,41 @@ impl Fleet {
     /// The map with a place for each node, and what policies select it.
     pub(super) fn scene(&self, account: &Account, of: &MapQuestion) -> Result<Scene, Refusal> {
         let history = self.seen_all(account, of.cluster.as_ref(), of.range)?;
-        let map = pipeline::build(&history, &options(of, &history));
-        let states = match history.mixed {
+        let map = pipeline::build(&history, &self.options(of, &history));
+        let coverage = match history.mixed {
             // Names mean something in one cluster only.
             true => BTreeMap::new(),
-            false => self.states(of, &history, &map)?,
+            false => self.coverage(of, &history, &map)?,
         };
-        Ok(sekisho_map::scene(&map, &SceneOptions { states, ..SceneOptions::default() }))
+        Ok(sekisho_map::scene(&map, &SceneOptions { coverage, ..SceneOptions::default() }))
     }
 
-    /// Policy state of the map's nodes, by id.
-    fn states(
+    /// What policies select the map's nodes, by id.
+    fn coverage(
         &self,
         of: &MapQuestion,
         history: &History,
         map: &Map,
-    ) -> Result<BTreeMap<String, GlyphState>, Refusal> {
-        let by_workload = self.workload_states(of, history)?;
-        let state = |id: &str, namespace: &str, party: PartyKind| match (of.grouping, party) {
-            (_, PartyKind::External) => Some(GlyphState::External),
-            (Grouping::Workload, _) => by_workload.get(id).copied(),
-            // The weakest of what is behind it: a namespace is as open as its most open workload.
-            (Grouping::Namespace, _) => {
-                let inside = by_workload.iter().filter(|(own, _)| {
-                    own.split_once('/').is_some_and(|(own, _)| own == namespace)
-                });
-                inside.map(|(_, state)| *state).min()
+    ) -> Result<BTreeMap<String, Coverage>, Refusal> {
+        let options = self.options(of, history);
+        let workload = MapOptions { grouping: Grouping::Workload, ..options.clone() };
+        let member = self.pick(of.cluster.as_ref())?;
+        let mut found: BTreeMap<String, Coverage> = BTreeMap::new();
+        for (endpoint, coverage) in covered(member, history) {
+            let party = party(endpoint);
+            for options in [&options, &workload] {
+                let id = node_id(options, member.name(), &party);
+                let known = found.entry(id).or_insert(coverage);
+                *known = known.weakest(coverage);
             }
-            (Grouping::Pod | Grouping::Process, _) => None,
+        }
+        // A process is covered as its workload is.
+        let of_node = |node: &MapNode| {
+            let id = node.id.split_once("] ").map(|(workload, _)| format!("{workload}]"));
+            found.get(id.as_deref().unwrap_or(&node.id)).copied()
         };
-        let found = map.nodes.iter().filter_map(|node| {
-            Some((node.id.clone(), state(&node.id, &node.namespace, node.party)?))
-        });
-        Ok(found.collect())
+        let nodes = map.nodes.iter();
+        Ok(nodes.filter_map(|node| Some((node.id.clone(), of_node(node)?))).collect())
     }
 
     /// Policy state of each workload of the cluster as it is now, by id.
@@ -97,21 +110,50 @@ impl Fleet {
         history: &History,
     ) -> Result<BTreeMap<String, GlyphState>, Refusal> {
         let member = self.pick(of.cluster.as_ref())?;
-        let staged = member.core().revisions.rules(DatapathMode::Audit);
         let mut found = BTreeMap::new();
-        let cluster = &history.cluster;
-        for endpoint in cluster.endpoints.iter().filter(|endpoint| !endpoint.host_network) {
-            let state = if history.current.selects(cluster, endpoint) {
-                GlyphState::Enforced
-            } else if staged.selects(cluster, endpoint) {
-                GlyphState::Staged
-            } else {
-                GlyphState::NoPolicy
-            };
+        for (endpoint, Coverage { state, .. }) in covered(member, history) {
             // Pods of a workload may differ in labels: it is as open as the most open of them.
             let known = found.entry(endpoint.workload.to_string()).or_insert(state);
             *known = state.min(*known);
         }
         Ok(found)
+    }
+}
+
+/// The endpoints of a cluster as it is now that policies may select, with those that do.
+fn covered<'a>(
+    member: &ClusterServer,
+    history: &'a History,
+) -> impl Iterator<Item = (&'a Endpoint, Coverage)> {
+    let staged = member.core().revisions.rules(DatapathMode::Audit);
+    let cluster = &history.cluster;
+    cluster.endpoints.iter().filter(|endpoint| !endpoint.host_network).map(move |endpoint| {
+        let directions = |rules: &RuleSet| -> Vec<Direction> {
+            rules.selecting(cluster, endpoint).into_iter().flat_map(|(_, all)| all).collect()
+        };
+        let (enforced, staged) = (directions(&history.current), directions(&staged));
+        let of = |direction| match () {
+            () if enforced.contains(&direction) => GlyphState::Enforced,
+            () if staged.contains(&direction) => GlyphState::Staged,
+            () => GlyphState::NoPolicy,
+        };
+        let (ingress, egress) = (of(Direction::Ingress), of(Direction::Egress));
+        (endpoint, Coverage { state: ingress.max(egress), ingress, egress })
+    })
+}
+
+/// The party that an endpoint is when it speaks.
+fn party(endpoint: &Endpoint) -> Party {
+    let pod = match endpoint.kind {
+        PartyKind::Pod => endpoint.name.clone(),
+        _other => String::new(),
+    };
+    Party {
+        kind: endpoint.kind,
+        workload: endpoint.workload.clone(),
+        pod,
+        labels: endpoint.labels.clone(),
+        address: None,
+        dns_name: None,
     }
 }

@@ -7,7 +7,6 @@ use sekisho_map::{GlyphState, Grouping};
 use sekisho_model::{PartyKind, TimeRange, Timestamp, Verdict};
 use serde::Serialize;
 
-use super::look::options;
 use crate::pipeline;
 use crate::server::fleet::Fleet;
 use crate::server::service::{SILENT_S, now};
@@ -97,7 +96,7 @@ impl Fleet {
         let member = self.pick(of.cluster.as_ref())?;
         let of = MapQuestion { grouping: Grouping::Workload, ..of.clone() };
         let history = self.seen(account, of.cluster.as_ref(), of.range)?;
-        let map = pipeline::build(&history, &options(&of, &history));
+        let map = pipeline::build(&history, &self.options(&of, &history));
         let mut connections = Connections::default();
         for edge in &map.edges {
             let sum = match edge.verdict {

@@ -10,7 +10,6 @@ use sekisho_model::{ClusterName, Direction, Labels, TimeRange};
 use sekisho_policy::{Endpoint, PolicyName, RuleSet};
 use serde::Serialize;
 
-use super::look::options;
 use crate::pipeline::{self, History};
 use crate::server::fleet::Fleet;
 
@@ -63,6 +62,7 @@ impl Fleet {
         let asked = MapQuestion {
             grouping: Grouping::Workload,
             namespaces: [].into(),
+            within: Vec::new(),
             top: None,
             order: None,
             ..of.map.clone()
@@ -71,7 +71,7 @@ impl Fleet {
             FlowFilter { workload: Some(format!("{namespace}/{name}")), ..FlowFilter::default() };
         let query = SnapshotQuery { filter, ..SnapshotQuery::of(asked.range) };
         let history = self.seen_of(account, asked.cluster.as_ref(), &query)?;
-        let map = pipeline::build(&history, &options(&asked, &history));
+        let map = pipeline::build(&history, &self.options(&asked, &history));
         let state = self.workload_states(&asked, &history)?.get(&of.id).copied();
         let node = map.nodes.iter().find(|node| node.id == of.id);
         if !account.has(namespace) || (state.is_none() && node.is_none()) {

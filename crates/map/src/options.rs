@@ -1,0 +1,151 @@
+//! What a map is asked for: grouping, range, filters.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sekisho_model::{EdgeDay, EdgeKey, Party, PartyKind, TimeRange, Verdict};
+
+use crate::group::{Grouping, LabelKey};
+use crate::places::Places;
+use crate::within::Within;
+
+const DNS_PORT: u16 = 53;
+const SECONDS_PER_MINUTE: u64 = 60;
+/// Label that tells environments where nothing else is said.
+const ENVIRONMENT: &str = "environment";
+/// Executables that ask others for their metrics, by the end of their path.
+const SCRAPERS: [&str; 8] = [
+    "prometheus",
+    "vmagent",
+    "victoria-metrics",
+    "grafana-agent",
+    "alloy",
+    "otelcol",
+    "metrics-server",
+    "telegraf",
+];
+
+/// What to show. The default is everything, by workload.
+#[derive(Clone, Debug)]
+pub struct MapOptions {
+    /// What one node stands for.
+    pub grouping: Grouping,
+    /// Which label tells environments.
+    pub environment: LabelKey,
+    /// Where things are, for the groupings that ask for more than connections tell.
+    pub places: Arc<Places>,
+    /// Rows that were seen in a minute of this range are shown.
+    pub range: TimeRange,
+    /// Leaves out DNS (port 53) to anything inside the cluster, also questions whose arrival nobody
+    /// saw. DNS to externals and denied DNS stay: they may be a tunnel.
+    pub hide_dns: bool,
+    /// Leaves out allowed connections that a node itself makes to pods: the kubelet's probes.
+    pub hide_probes: bool,
+    /// Leaves out allowed connections of programs that collect metrics.
+    pub hide_scrapes: bool,
+    /// The rows are of several clusters: each node is of one of them and says so. Without it all rows
+    /// are taken to be of one cluster.
+    pub clusters: bool,
+    /// If not empty: only edges with an end in one of these namespaces.
+    pub namespaces: BTreeSet<String>,
+    /// If not empty: only edges with an end that is within all of these. At groupings finer than a
+    /// workload, what is not within them stays a workload: who looks into one thing wants to know
+    /// whom it talks to, not each pod of theirs.
+    pub within: Vec<Within>,
+    /// Only the first edges by some measure; all without.
+    pub top: Option<Top>,
+}
+
+/// The first edges of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Top {
+    /// How many.
+    pub count: usize,
+    /// By what.
+    pub order: Order,
+}
+
+/// What edges are measured by, the greatest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Connections that began.
+    Connections,
+    /// Payload bytes of both directions.
+    Bytes,
+    /// Connections that were reset or refused.
+    Resets,
+    /// Those that were first seen last.
+    Newest,
+}
+
+impl Default for MapOptions {
+    fn default() -> Self {
+        Self {
+            grouping: Grouping::default(),
+            environment: LabelKey::of(ENVIRONMENT),
+            places: Arc::default(),
+            range: TimeRange::ALL,
+            hide_dns: false,
+            hide_probes: false,
+            hide_scrapes: false,
+            within: Vec::new(),
+            clusters: false,
+            namespaces: BTreeSet::new(),
+            top: None,
+        }
+    }
+}
+
+impl MapOptions {
+    pub(crate) fn in_range(&self, row: &EdgeDay) -> bool {
+        let end = row.stats.last_seen.minute().plus_seconds(SECONDS_PER_MINUTE);
+        row.stats.first_seen < self.range.to && end > self.range.from
+    }
+
+    /// Whether the row is on the map.
+    pub(crate) fn shows(&self, key: &EdgeKey) -> bool {
+        let touches = |party: &Party| self.namespaces.contains(&party.workload.namespace);
+        if !self.namespaces.is_empty() && !touches(&key.source) && !touches(&key.destination) {
+            return false;
+        }
+        if !self.is_within(key, &key.source) && !self.is_within(key, &key.destination) {
+            return false;
+        }
+        let is_noise = self.hide_dns && is_cluster_dns(key)
+            || self.hide_probes && is_probe(key)
+            || self.hide_scrapes && is_scrape(key);
+        !is_noise
+    }
+
+    /// Whether an end of `key` is within all that is asked for.
+    pub(crate) fn is_within(&self, key: &EdgeKey, party: &Party) -> bool {
+        self.within.iter().all(|within| within.holds(self, &key.cluster, party))
+    }
+}
+
+fn is_cluster_dns(key: &EdgeKey) -> bool {
+    let inside = match key.destination.kind {
+        PartyKind::Pod | PartyKind::Service | PartyKind::Node => true,
+        PartyKind::Host | PartyKind::External | PartyKind::Unknown => false,
+    };
+    let passed = match key.verdict {
+        Verdict::Allowed | Verdict::Unknown => true,
+        Verdict::Denied | Verdict::WouldDeny => false,
+    };
+    inside && key.port == DNS_PORT && passed
+}
+
+fn is_probe(key: &EdgeKey) -> bool {
+    key.source.kind == PartyKind::Node
+        && key.destination.kind == PartyKind::Pod
+        && key.verdict == Verdict::Allowed
+}
+
+/// Whether a program that collects metrics asked for them: by the name of the executable, or of the
+/// workload where nobody saw the executable.
+fn is_scrape(key: &EdgeKey) -> bool {
+    let process = key.source_process.as_ref().map(ToString::to_string);
+    let name = process.as_deref().unwrap_or(&key.source.workload.name);
+    let name = name.rsplit('/').next().unwrap_or(name);
+    key.verdict == Verdict::Allowed && SCRAPERS.iter().any(|scraper| name.starts_with(scraper))
+}
