@@ -91,6 +91,12 @@ export type AuditPage = {
   next: number | null;
 };
 
+/** Something changed. */
+export type Change = {
+  /** Ascends with each change. */
+  number: number;
+};
+
 export type Clusters = string[];
 
 /** How much of the truth a window holds. */

@@ -1,5 +1,6 @@
 // A document of the server on the screen: loading, here, failed, or here and growing old.
 
+import { untrack } from 'svelte';
 import { get, Problem, type Query } from '../api/client.ts';
 
 const DELAY_MAX_MS = 30_000;
@@ -17,6 +18,7 @@ export class Resource<T> {
   #abort: AbortController | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
+  #late = false;
 
   /**
    * Asks when what `ask` reads changes (null: not now) and, if `every` is more than 0, again and
@@ -27,16 +29,29 @@ export class Resource<T> {
     this.#every = every;
     $effect(() => {
       const question = ask();
-      every();
-      if (question) this.#load(question);
+      if (question) untrack(() => this.#load(question));
       else this.#clear();
       return () => this.#stop();
+    });
+    $effect(() => {
+      every();
+      // Asked already: only when it is asked next has changed.
+      untrack(() => {
+        const question = ask();
+        if (question && !this.loading) this.#plan(question);
+      });
     });
   }
 
   again(): void {
     const question = this.#ask();
     if (question) this.#load(question);
+  }
+
+  /** Asks again; after the answer that is under way, where one is. */
+  changed(): void {
+    if (this.loading) this.#late = true;
+    else this.again();
   }
 
   #clear(): void {
@@ -70,7 +85,10 @@ export class Resource<T> {
       this.#failures += 1;
     }
     this.loading = false;
-    this.#plan(question);
+    if (this.#late) {
+      this.#late = false;
+      this.again();
+    } else this.#plan(question);
   }
 
   #plan(question: { path: string; query: Query }): void {
@@ -78,6 +96,7 @@ export class Resource<T> {
     const passing = failed && (this.problem?.status === 0 || (this.problem?.status ?? 0) >= 500);
     const base = this.#every() > 0 ? this.#every() : passing ? 2_000 : 0;
     if (base === 0 || (failed && !passing)) return;
+    clearTimeout(this.#timer);
     const delay = Math.min(base * 2 ** Math.min(this.#failures, 5), Math.max(base, DELAY_MAX_MS));
     this.#timer = setTimeout(() => {
       if (document.hidden) this.#plan(question);

@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     Ask(fn(&Asked<'_>) -> Result<Question, Refusal>),
     /// Flows as they come.
     Stream,
+    /// That something changed.
+    Changes,
     /// Who is signed in.
     Session,
     /// Sign in.
@@ -375,7 +377,7 @@ const HISTORY_PAGE: &[Parameter] = &[
     ),
 ];
 
-fn flows() -> [Endpoint; 3] {
+fn flows() -> [Endpoint; 4] {
     let list = get(
         "/flows",
         Access::Viewer,
@@ -403,7 +405,16 @@ fn flows() -> [Endpoint; 3] {
         &[CLUSTER, WINDOW, FLOW, HISTORY_PAGE],
         |asked| asked.history(FLOWS).map(|of| Question::History(Box::new(of))),
     );
-    [list, stream, history]
+    let changes = Endpoint {
+        path: "/changes",
+        summary: "That flows came or policies changed (server-sent events `change`, at most two a \
+                  second): when to ask for a map anew.",
+        parameters: &[],
+        answer: "Change",
+        kind: Kind::Changes,
+        ..list
+    };
+    [list, stream, changes, history]
 }
 
 fn policies() -> [Endpoint; 7] {

@@ -52,7 +52,7 @@ fn reference(name: &str) -> Value {
 
 fn operation(endpoint: &Endpoint) -> Value {
     let media = match endpoint.answer {
-        "FlowEvent" => "text/event-stream",
+        "FlowEvent" | "Change" => "text/event-stream",
         _ => "application/json",
     };
     let mut responses = Map::new();

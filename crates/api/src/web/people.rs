@@ -29,6 +29,9 @@ pub trait People: Send + Sync + 'static {
         cursor: u64,
     ) -> Result<FlowPage, Refusal>;
 
+    /// A number that changes whenever a map may have changed: flows came, policies were put in force.
+    fn revision(&self) -> u64;
+
     /// Writes a call that was not permitted into the audit log.
     fn denied(&self, who: &str, action: &str, why: &str);
 }

@@ -14,14 +14,18 @@ use sekisho_base::Clock;
 use sekisho_model::Timestamp;
 use sekisho_system::SystemClock;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::answers::Answers;
 use super::endpoints::{Kind, flows_question};
 use super::parameters::Asked;
+use super::pulse::Pulse;
 use super::session::Sessions;
 use super::sign_in::{Asker, Remote, asker, session, sign_in, sign_out};
 use super::throttle::Throttle;
-use super::{Assets, Endpoint, People, Problem, Question, assets, endpoints, openapi, stream};
+use super::{
+    Assets, Endpoint, People, Problem, Question, assets, changes, endpoints, openapi, stream,
+};
 use crate::Refusal;
 
 /// Before each path of the table.
@@ -61,8 +65,20 @@ pub(crate) struct Context {
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) streams: Arc<Semaphore>,
     answers: Arc<Answers>,
+    pulse: Arc<Pulse>,
     turns: Arc<Semaphore>,
     assets: Arc<dyn Assets>,
+}
+
+impl Context {
+    /// See [`Pulse`].
+    pub(crate) async fn pulse(&self) -> u64 {
+        let (pulse, people) = (Arc::clone(&self.pulse), Arc::clone(&self.people));
+        // Whoever holds a cluster's state makes this wait.
+        let now =
+            tokio::task::spawn_blocking(move || pulse.at(Instant::now(), || people.revision()));
+        now.await.unwrap_or(0)
+    }
 }
 
 /// The HTTP API of `people` under `/api/v1`, and the console's files.
@@ -73,6 +89,7 @@ pub fn web_router(people: Arc<dyn People>, assets: Arc<dyn Assets>) -> Router {
         throttle: Arc::default(),
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         answers: Arc::default(),
+        pulse: Arc::default(),
         turns: Arc::new(Semaphore::new(AT_ONCE)),
         assets,
     };
@@ -174,7 +191,9 @@ async fn answer(
     let found = match (&endpoint.kind, found) {
         // Whoever signs in anew may come with an old cookie or a wrong token.
         (Kind::SignIn | Kind::SignOut | Kind::OpenApi, _) => None,
-        (Kind::Look(_) | Kind::Ask(_) | Kind::Stream | Kind::Session, found) => found?,
+        (Kind::Look(_) | Kind::Ask(_) | Kind::Stream | Kind::Changes | Kind::Session, found) => {
+            found?
+        }
     };
     let asker = permitted(&context, &endpoint, found, remote)?;
     let body = read(body).await?;
@@ -195,6 +214,7 @@ async fn answer(
             let question = flows_question(&asked)?;
             Ok(stream::begin(context, asker, question, &parts.headers).await)
         }
+        (Kind::Changes, Some(asker)) => Ok(changes::begin(context, asker)),
         (Kind::Look(ask), Some(asker)) => {
             let question = ask(&asked)?;
             // What is asked, and of what it may be cut.
@@ -211,7 +231,7 @@ async fn answer(
             answer
         }
         // Only of endpoints that everybody may ask, and these are above.
-        (Kind::Session | Kind::Stream | Kind::Look(_) | Kind::Ask(_), None) => {
+        (Kind::Session | Kind::Stream | Kind::Changes | Kind::Look(_) | Kind::Ask(_), None) => {
             Err(Problem::internal())
         }
     }
@@ -226,7 +246,7 @@ async fn asked_of(
     let is_yaml = matches!(&question, Question::Recommend(of) if of.yaml);
     let work = || work(context, asker, question);
     let body = match key {
-        Some(key) => context.answers.get(key, work).await?,
+        Some(key) => context.answers.get((key, context.pulse().await), work).await?,
         None => work().await?,
     };
     if body.is_empty() {

@@ -1,11 +1,14 @@
 //! Each question to its answer.
 
 use bytes::Bytes;
-use sekisho_api::{Account, FlowPage, FlowsQuestion, People, Question, Refusal, Service, Tokens};
+use sekisho_api::{
+    Account, DatapathMode, FlowPage, FlowsQuestion, People, Question, Refusal, Service, Tokens,
+};
 use serde::Serialize;
 
 use super::audit::Call;
 use super::scope::whole;
+use crate::server::core::Core;
 use crate::server::fleet::Fleet;
 use crate::server::service::now;
 
@@ -38,12 +41,8 @@ impl People for Fleet {
             Question::Flows(of) => json(&self.page(account, of)?),
             Question::Recommend(of) => self.recommend(account, of),
             Question::WhatIf(of) => json(&self.what_if(account, of)?),
-            Question::Stage(of) => {
-                json(&self.put(account, of, sekisho_api::DatapathMode::Audit)?)
-            }
-            Question::Apply(of) => {
-                json(&self.put(account, of, sekisho_api::DatapathMode::Enforce)?)
-            }
+            Question::Stage(of) => json(&self.put(account, of, DatapathMode::Audit)?),
+            Question::Apply(of) => json(&self.put(account, of, DatapathMode::Enforce)?),
             Question::Rollback(of) => json(&self.go_back(account, of)?),
             Question::Revisions(cluster) => json(&self.past(account, cluster.as_ref())?),
             Question::Policies(cluster) => json(&self.policies(account, cluster.as_ref())?),
@@ -73,6 +72,15 @@ impl People for Fleet {
         cursor: u64,
     ) -> Result<FlowPage, Refusal> {
         self.flows_after(account, question, cursor)
+    }
+
+    fn revision(&self) -> u64 {
+        // An odd factor: changes of both at one time do not cancel each other.
+        let of = |core: &Core| {
+            let policies = core.revisions.next_number();
+            core.recent.added().wrapping_add(policies.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        };
+        self.members().fold(0, |sum, member| sum.wrapping_add(of(&member.core())))
     }
 
     fn denied(&self, who: &str, action: &str, why: &str) {

@@ -65,7 +65,7 @@ fn every_answer_is_as_the_document_says() {
         ("/summary", String::new()),
         ("/map", "?by=process&since=1h&hide_dns=true".to_owned()),
         ("/map/compare", "?since=1h".to_owned()),
-        ("/scene", "?by=workload".to_owned()),
+        ("/scene", "?by=workload&hide_scrapes=true&within=shop%5BNamespace%5D".to_owned()),
         ("/timeline", "?since=1h&buckets=12".to_owned()),
         ("/edge", format!("?source={client}&destination={db}")),
         ("/workload", format!("?id={db}")),
@@ -92,6 +92,10 @@ fn every_answer_is_as_the_document_says() {
     let data = event.filter_map(|line| Some(line.strip_prefix("data: ")?.to_owned())).next();
     let event: Value = serde_json::from_str(&data.unwrap()).unwrap();
     document.holds(("get", "/flows/stream"), &event);
+    let event = web.stream("/changes", &[]);
+    let data = event.filter_map(|line| Some(line.strip_prefix("data: ")?.to_owned())).next();
+    let event: Value = serde_json::from_str(&data.unwrap()).unwrap();
+    document.holds(("get", "/changes"), &event);
     document.asked.insert("get /openapi.json".to_owned());
     assert_eq!(document.asked, document.all(), "each was asked");
 }
@@ -210,6 +214,27 @@ fn history_is_filtered_by_the_words_of_observe() {
 }
 
 #[test]
+fn who_is_told_of_a_change_sees_it_in_what_they_ask_for_then() {
+    let mut web = Web::start();
+    let connections = |web: &Web| -> u64 {
+        let map = web.get("/map?since=all").json();
+        let edges = map["edges"].as_array().unwrap();
+        edges.iter().map(|one| one["connections"].as_u64().unwrap()).sum()
+    };
+    let mut events = web.stream("/changes", &[]).filter(|line| line.starts_with("data: "));
+    let first = events.next();
+    assert_eq!(connections(&web), 80);
+    let began = std::time::Instant::now();
+    for batch in web.pair.batches(8) {
+        web.served.send(&batch).unwrap();
+    }
+    assert_ne!(events.next(), first);
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+    // Halves wait for each other: the last of them may come with the next event.
+    assert!(connections(&web) > 80);
+}
+
+#[test]
 fn a_stream_goes_on_where_it_ended() {
     let mut web = Web::start();
     let seen = |web: &Web, last: &str| {
@@ -235,6 +260,11 @@ fn what_is_wrong_is_a_problem_that_names_it() {
         ("/map?by=planet", 400, "invalid", "`planet` is not one of"),
         ("/history?after=yesterday", 400, "invalid", "parameter `after`"),
         ("/history?order=beauty", 400, "invalid", "`beauty` is not one of"),
+}
+
+#[test]
+        ("/map?by=label:a%20b", 400, "invalid", "is no key of a label"),
+        ("/scene?within=shop", 400, "invalid", "`shop` is no id of a node"),
         ("/map?cluster=west", 404, "unknown", "there is no cluster `west`"),
         ("/edge?source=a&destination=b", 404, "unknown", "from `a` to `b`"),
         ("/workload?id=db", 400, "invalid", "no id of a workload"),
