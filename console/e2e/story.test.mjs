@@ -67,7 +67,86 @@ test('the map is drawn, goes by keyboard, and has an equal table', async () => {
   await page.getByRole('row', { name: /shop-web\/frontend.*shop\/cart/ }).waitFor(WAIT);
 });
 
+test('the map groups by a label, goes into a workload and back', async () => {
+  await page.goto(new URL('/map?by=label:app&view=table', shop.url).href);
+  await page.getByRole('row', { name: /app=frontend.*app=cart/ }).waitFor(WAIT);
+  await page.getByRole('combobox', { name: 'One node stands for' }).selectOption('application');
+  await page.getByRole('row', { name: /shop-web\/frontend\[Application\].*shop\/cart\[Application\]/ }).waitFor(WAIT);
+  const within = encodeURIComponent('shop/cart[Deployment]');
+  await page.goto(new URL(`/map?by=pod&namespace=shop&within=${within}&view=table`, shop.url).href);
+  // Its pods one by one, its peers as workloads.
+  await page.getByRole('row', { name: /shop-web\/frontend\[Deployment\].*shop\/cart-.*\[Pod\]/ }).first().waitFor(WAIT);
+  await page.getByRole('heading').getByRole('button', { name: 'shop', exact: true }).click();
+  await page.waitForURL((url) => !url.searchParams.has('within') && url.searchParams.get('namespace') === 'shop');
+  await page.goto(new URL('/map?by=namespace', shop.url).href);
+  const map = page.getByRole('application', { name: 'Map of connections' });
+  await map.waitFor(WAIT);
+  await map.focus();
+  for (const wanted of ['workload', 'pod', 'process']) {
+    // Some nodes are outside: one with something inside is looked for.
+    for (let tries = 0; tries < 20 && new URL(page.url()).searchParams.get('by') !== wanted; tries += 1) {
+      await page.keyboard.press(tries % 3 === 2 ? 'ArrowDown' : 'ArrowRight');
+      await page.keyboard.press('Enter');
+      await page.waitForTimeout(400);
+    }
+    await page.waitForURL((url) => url.searchParams.get('by') === wanted);
+  }
+  await map.focus();
+  await page.keyboard.press('Backspace');
+  await page.waitForURL(/by=pod/);
+});
+
+test('each layer has a legend of its own and a column in the table', async () => {
+  await page.goto(new URL('/map', shop.url).href);
+  const layer = page.getByRole('combobox', { name: 'Layer' });
+  for (const [word, legend, cell] of [
+    ['coverage', 'Left: only for what comes', /No policy → No policy/],
+    ['process', 'Seen at one end', /frontend → cart/],
+    ['encryption', 'Encrypted, by its port', /In clear, by its port|Not known/],
+  ]) {
+    await layer.selectOption(word);
+    await page.waitForURL(new RegExp(`layer=${word}`));
+    await page.getByText('Legend', { exact: true }).click();
+    await page.getByText(legend).waitFor(WAIT);
+    await page.getByRole('button', { name: 'Table' }).click();
+    await page.getByRole('cell', { name: cell }).first().waitFor(WAIT);
+    await page.getByRole('button', { name: 'Table' }).click();
+  }
+});
+
+test('a view is kept, opened and dropped', async () => {
+  await page.goto(new URL('/map?layer=process&view=table', shop.url).href);
+  const views = page.getByRole('button', { name: /^Views/ });
+  await views.click();
+  await page.getByLabel('Name', { exact: true }).fill('processes <of> the shop');
+  await page.getByRole('button', { name: 'Keep' }).click();
+  await page.getByRole('link', { name: 'processes <of> the shop' }).waitFor(WAIT);
+  assert.deepEqual(await findings(page), []);
+  await page.goto(new URL('/map', shop.url).href);
+  await views.click();
+  await page.getByRole('link', { name: 'processes <of> the shop' }).click();
+  await page.waitForURL(/layer=process/);
+  await page.getByRole('button', { name: 'Drop processes <of> the shop' }).click();
+  await page.getByText('No view is kept yet.').waitFor(WAIT);
+});
+
+test('a rule of noise hides what it names, is counted, and is dropped', async () => {
+  await page.goto(new URL('/map?view=table', shop.url).href);
+  const row = page.getByRole('row', { name: /shop-web\/frontend.*shop\/cart/ });
+  await row.waitFor(WAIT);
+  await page.getByRole('button', { name: /^Noise/ }).click();
+  await page.getByLabel('Words of a new rule').fill('to_workload:shop/cart');
+  await page.getByLabel('Name', { exact: true }).fill('carts');
+  await page.getByRole('button', { name: 'Keep' }).click();
+  await row.waitFor({ state: 'detached', ...WAIT });
+  await page.getByText(/rules hide [\d,]+ connections/).waitFor(WAIT);
+  assert.deepEqual(await findings(page), []);
+  await page.getByRole('button', { name: 'Drop carts' }).click();
+  await row.waitFor(WAIT);
+});
+
 test('an edge tells both ends, their processes and what can be done', async () => {
+  await page.goto(new URL('/map?view=table', shop.url).href);
   await page.getByRole('row', { name: /shop-web\/frontend.*shop\/cart/ }).getByRole('button').click();
   const drawer = page.getByRole('complementary', { name: 'Connection' });
   await drawer.getByText('/srv/frontend').waitFor(WAIT);
@@ -122,6 +201,17 @@ test('everything can be taken back', async () => {
   await page.getByText(/^Done: revision/).waitFor(WAIT);
 });
 
+test('a new connection is on the map within two seconds', async () => {
+  await page.goto(new URL('/map?view=table&verdict=allowed&verdict=unknown', shop.url).href);
+  await page.getByRole('row', { name: /shop-web\/frontend.*shop\/cart/ }).waitFor(WAIT);
+  const row = page.getByRole('row', { name: /shop\/ad\[.*data\/orders-db/ });
+  assert.equal(await row.count(), 0);
+  await shop.attack('database');
+  const began = Date.now();
+  await row.first().waitFor(WAIT);
+  assert.ok(Date.now() - began < 2_000, `${Date.now() - began} ms`);
+});
+
 test('a token is made, told once, opens what it may, and is ended', async () => {
   await page.goto(new URL('/settings?lang=en', shop.url).href);
   await page.getByLabel('Name', { exact: true }).fill('guest');
@@ -142,7 +232,7 @@ test('a token is made, told once, opens what it may, and is ended', async () => 
 
 test('each screen is accessible in both themes and languages', async () => {
   const paths = [
-    '/', '/map', '/map?view=table', '/flows', '/recommendations', '/policies', '/agents', '/settings',
+    '/', '/map', '/map?view=table', '/map?layer=coverage&by=label:app', '/map?layer=encryption&view=table', '/flows', '/recommendations', '/policies', '/agents', '/settings',
     '/workload?id=shop%2Fcart%5BDeployment%5D',
   ];
   const all = [];

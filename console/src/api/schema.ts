@@ -232,6 +232,13 @@ export type Flows = {
 
 /** What the parameters left out. */
 export type Hidden = {
+  /** What of it is noise, by what calls it so: dns, probes, scrapes, or somebody's rule. */
+  noise?: {
+    name: string;
+    /** Whether it is somebody's rule. */
+    own: boolean;
+    connections: number;
+  }[];
   edges: number;
   connections: number;
 };
@@ -308,6 +315,13 @@ export type NetworkPolicy = {
   spec: Record<string, unknown>;
 };
 
+/** A rule to be kept. */
+export type NewNoiseRule = {
+  name: string;
+  shared?: boolean;
+  filter: Record<string, string>;
+};
+
 /** A token to be made. */
 export type NewToken = {
   /** Unique. */
@@ -315,6 +329,13 @@ export type NewToken = {
   role?: Role;
   namespaces?: string[] | null;
   expires?: string | null;
+};
+
+/** A view to be kept. */
+export type NewView = {
+  name: string;
+  shared?: boolean;
+  query: string;
 };
 
 /** A node of the map. */
@@ -333,6 +354,21 @@ export type Node = {
   /** At process grouping. */
   process?: string;
 };
+
+/** Connections that somebody calls noise. */
+export type NoiseRule = {
+  id: number;
+  name: string;
+  /** Seen by all who have all namespaces; else by its owner. */
+  shared: boolean;
+  owner: string;
+  created: string;
+  /** Values by the name of a parameter of `GET /flows`. */
+  filter: Record<string, string>;
+};
+
+/** Own and shared rules, by name. */
+export type NoiseRules = NoiseRule[];
 
 /** One end of a connection. */
 export type Party = {
@@ -749,6 +785,21 @@ export type Tokens = ({
 
 /** What the kernel did. */
 export type Verdict = 'allowed' | 'denied' | 'would_deny' | 'unknown';
+
+/** A view of the map with a name. */
+export type View = {
+  id: number;
+  name: string;
+  /** Seen by all who have all namespaces; else by its owner. */
+  shared: boolean;
+  owner: string;
+  created: string;
+  /** Query of the console's address. */
+  query: string;
+};
+
+/** Own and shared views, by name. */
+export type Views = View[];
 
 /** What to replay. */
 export type WhatIf = {

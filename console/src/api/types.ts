@@ -8,8 +8,10 @@ export type {
   Confidence,
   CreatedToken,
   DecidedBy,
+  Hidden,
   MapDiff,
   MapEdge,
+  NoiseRule,
   Party,
   PolicyFile,
   Report,
@@ -22,6 +24,7 @@ export type {
   Summary,
   Timeline,
   Verdict,
+  View,
   Window,
 } from './schema.ts';
 

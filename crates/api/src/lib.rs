@@ -48,10 +48,11 @@ pub use tls::{
 pub use web::{
     Access, AccessError, Account, ApplyQuestion, Asset, Assets, AuditEntry, AuditPage,
     CreatedToken, EdgeQuestion, Endpoint, FlowsQuestion, HistoryOrder, HistoryPlace,
-    HistoryQuestion, MapQuestion, NewToken, NoRandomness, Outcome, PageQuestion, Parameter, People,
-    Problem, Question, RecommendQuestion, RollbackQuestion, Secret, Template, TimelineQuestion,
-    TokenError, TokenInfo, Tokens, WebListenError, WebListener, WebTls, WhatIfQuestion,
-    WorkloadQuestion, endpoints, openapi, operators_router, web_router,
+    HistoryQuestion, Kept, MapQuestion, NewKept, NewToken, NoRandomness, Noisy, Outcome,
+    PageQuestion, Parameter, People, Problem, Question, RecommendQuestion, RollbackQuestion,
+    Secret, Template, TimelineQuestion, TokenError, TokenInfo, Tokens, View, WebListenError,
+    WebListener, WebTls, WhatIfQuestion, WorkloadQuestion, endpoints, openapi, operators_router,
+    web_router,
 };
 pub use wire::{
     AGENT_SILENT_S, Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, ArchiveFigures,

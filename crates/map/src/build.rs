@@ -11,7 +11,7 @@ use sekisho_model::{
 };
 
 use crate::name::{NodeName, node_name};
-use crate::{Grouping, Hidden, Map, MapEdge, MapNode, MapOptions, Order, ProcessPair, Top};
+use crate::{Grouping, Hidden, Map, MapEdge, MapNode, MapOptions, Noise, Order, ProcessPair, Top};
 
 /// Labels that controllers generate: they differ between pods or revisions of one workload.
 const GENERATED_LABELS: [&str; 10] = [
@@ -66,6 +66,8 @@ struct Sums<'a> {
     edges: BTreeMap<EdgeId, EdgeSum<'a>>,
     hidden: BTreeSet<EdgeId>,
     hidden_connections: u64,
+    /// Connections that are noise, by the number of what calls them so.
+    noise: BTreeMap<usize, u64>,
     seen: Option<(Timestamp, Timestamp)>,
 }
 
@@ -78,7 +80,12 @@ pub fn build(rows: &[EdgeDay], options: &MapOptions, completeness: Completeness)
     }
     let window = narrowed(options.range, sums.seen);
     let visible = |id: &EdgeId| sums.edges.contains_key(id);
+    let noise = sums.noise.iter().map(|(number, connections)| {
+        let (name, own) = options.noise_name(*number);
+        Noise { name: name.to_owned(), own, connections: *connections }
+    });
     let hidden = Hidden {
+        noise: noise.collect(),
         edges: sums.hidden.iter().filter(|id| !visible(id)).count() as u64,
         connections: sums.hidden_connections,
     };
@@ -130,7 +137,9 @@ impl<'a> Sums<'a> {
         let (from, to) = self.seen.unwrap_or((first, last));
         self.seen = Some((from.min(first), to.max(last)));
         let key: &'a EdgeKey = &row.key;
-        let is_shown = options.shows(key);
+        let is_asked = options.asks_for(key);
+        let noise = options.noise(key).filter(|_| is_asked);
+        let is_shown = is_asked && noise.is_none();
         let cluster = options.clusters.then_some(&key.cluster);
         let source = (&*key.source, key.source_process.as_deref(), cluster);
         let source = self.node(source, (options, key), is_shown);
@@ -142,6 +151,10 @@ impl<'a> Sums<'a> {
         } else {
             self.hidden.insert(id);
             self.hidden_connections = self.hidden_connections.saturating_add(row.stats.connections);
+            if let Some(number) = noise {
+                let sum = self.noise.entry(number).or_default();
+                *sum = sum.saturating_add(row.stats.connections);
+            }
         }
     }
 

@@ -25,11 +25,25 @@ pub struct Map {
 }
 
 /// What the options of a map left out, so that nothing is missing silently.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Hidden {
     /// Edges that no visible edge covers.
     pub edges: u64,
     /// Connections of all hidden rows.
+    pub connections: u64,
+    /// Those of them that are noise, by what calls them so, in the order in which it is asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub noise: Vec<Noise>,
+}
+
+/// What one rule hides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Noise {
+    /// `dns`, `probes`, `scrapes`, or the name of a rule.
+    pub name: String,
+    /// Whether it is somebody's rule.
+    pub own: bool,
+    /// Connections.
     pub connections: u64,
 }
 
@@ -134,7 +148,7 @@ struct MapJson<'a> {
     completeness_detail: &'a Completeness,
     nodes: &'a [MapNode],
     edges: &'a [MapEdge],
-    hidden: Hidden,
+    hidden: &'a Hidden,
 }
 
 impl Serialize for Map {
@@ -146,7 +160,7 @@ impl Serialize for Map {
             completeness_detail: &self.completeness,
             nodes: &self.nodes,
             edges: &self.edges,
-            hidden: self.hidden,
+            hidden: &self.hidden,
         };
         form.serialize(serializer)
     }

@@ -30,11 +30,11 @@ pub use build::build;
 pub use compare::{Changed, MapDiff, compare, diff_json, diff_table};
 pub use completeness::{ExpectedNode, completeness};
 pub use dot::dot;
-pub use graph::{Hidden, Map, MapEdge, MapNode, ProcessPair, json};
+pub use graph::{Hidden, Map, MapEdge, MapNode, Noise, ProcessPair, json};
 pub use group::{Grouping, GroupingError, LabelKey, LabelKeyError};
 pub use mermaid::mermaid;
 pub use name::node_id;
-pub use options::{MapOptions, Order, Top};
+pub use options::{MapOptions, NoiseRule, Order, Top};
 pub use places::Places;
 pub use scene::{
     Area, AreaKind, Coverage, Encryption, Glyph, GlyphState, Partial, Scene, SceneEdge,

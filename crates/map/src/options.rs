@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use sekisho_flow::FlowFilter;
 use sekisho_model::{EdgeDay, EdgeKey, Party, PartyKind, TimeRange, Verdict};
 
 use crate::group::{Grouping, LabelKey};
@@ -25,6 +26,18 @@ const SCRAPERS: [&str; 8] = [
     "telegraf",
 ];
 
+/// Kinds of noise that need no rule.
+const KINDS: [&str; 3] = ["dns", "probes", "scrapes"];
+
+/// Connections that somebody calls noise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoiseRule {
+    /// What it is called.
+    pub name: String,
+    /// Which it takes.
+    pub filter: FlowFilter,
+}
+
 /// What to show. The default is everything, by workload.
 #[derive(Clone, Debug)]
 pub struct MapOptions {
@@ -43,6 +56,8 @@ pub struct MapOptions {
     pub hide_probes: bool,
     /// Leaves out allowed connections of programs that collect metrics.
     pub hide_scrapes: bool,
+    /// Leaves out what these take, unless it was or would be denied.
+    pub rules: Vec<NoiseRule>,
     /// The rows are of several clusters: each node is of one of them and says so. Without it all rows
     /// are taken to be of one cluster.
     pub clusters: bool,
@@ -88,6 +103,7 @@ impl Default for MapOptions {
             hide_dns: false,
             hide_probes: false,
             hide_scrapes: false,
+            rules: Vec::new(),
             within: Vec::new(),
             clusters: false,
             namespaces: BTreeSet::new(),
@@ -102,19 +118,37 @@ impl MapOptions {
         row.stats.first_seen < self.range.to && end > self.range.from
     }
 
-    /// Whether the row is on the map.
-    pub(crate) fn shows(&self, key: &EdgeKey) -> bool {
+    /// Whether the row is asked for: noise may be, too.
+    pub(crate) fn asks_for(&self, key: &EdgeKey) -> bool {
         let touches = |party: &Party| self.namespaces.contains(&party.workload.namespace);
         if !self.namespaces.is_empty() && !touches(&key.source) && !touches(&key.destination) {
             return false;
         }
-        if !self.is_within(key, &key.source) && !self.is_within(key, &key.destination) {
-            return false;
+        self.is_within(key, &key.source) || self.is_within(key, &key.destination)
+    }
+
+    /// The number of what calls the row noise, as [`Self::noise_name`] takes it; None if nothing does.
+    pub(crate) fn noise(&self, key: &EdgeKey) -> Option<usize> {
+        let kinds = [
+            self.hide_dns && is_cluster_dns(key),
+            self.hide_probes && is_probe(key),
+            self.hide_scrapes && is_scrape(key),
+        ];
+        let kind = kinds.iter().position(|is_noise| *is_noise);
+        let rule = || {
+            let rule = self.rules.iter().position(|rule| rule.filter.takes_edge(key))?;
+            Some(KINDS.len() + rule)
+        };
+        kind.or_else(|| rule().filter(|_| has_passed(key.verdict)))
+    }
+
+    /// What calls rows noise, and whether it is somebody's rule.
+    pub(crate) fn noise_name(&self, number: usize) -> (&str, bool) {
+        let rule = number.checked_sub(KINDS.len()).and_then(|rule| self.rules.get(rule));
+        match (rule, KINDS.get(number)) {
+            (Some(rule), _) => (&rule.name, true),
+            (None, kind) => (kind.copied().unwrap_or_default(), false),
         }
-        let is_noise = self.hide_dns && is_cluster_dns(key)
-            || self.hide_probes && is_probe(key)
-            || self.hide_scrapes && is_scrape(key);
-        !is_noise
     }
 
     /// Whether an end of `key` is within all that is asked for.
@@ -128,11 +162,14 @@ fn is_cluster_dns(key: &EdgeKey) -> bool {
         PartyKind::Pod | PartyKind::Service | PartyKind::Node => true,
         PartyKind::Host | PartyKind::External | PartyKind::Unknown => false,
     };
-    let passed = match key.verdict {
+    inside && key.port == DNS_PORT && has_passed(key.verdict)
+}
+
+fn has_passed(verdict: Verdict) -> bool {
+    match verdict {
         Verdict::Allowed | Verdict::Unknown => true,
         Verdict::Denied | Verdict::WouldDeny => false,
-    };
-    inside && key.port == DNS_PORT && passed
+    }
 }
 
 fn is_probe(key: &EdgeKey) -> bool {

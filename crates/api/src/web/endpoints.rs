@@ -100,6 +100,11 @@ const NOISE: &[Parameter] = &[
     may("hide_dns", FLAG, "Leaves out DNS inside the cluster."),
     may("hide_probes", FLAG, "Leaves out probes by nodes."),
     may("hide_scrapes", FLAG, "Leaves out what programs that collect metrics ask for."),
+    may(
+        "hide_noise",
+        FLAG,
+        "Leaves out what `GET /noise` names, unless it was or would be denied.",
+    ),
 ];
 const GROUPING: &[Parameter] = &[
     may(
@@ -142,7 +147,7 @@ const BUCKET: &[Parameter] = &[may(
 )];
 const ID: &[Parameter] =
     &[must("id", TEXT, "Its id on the map by workload: `namespace/name[Kind]`.")];
-const FLOW: &[Parameter] = &[
+pub(crate) const FLOW: &[Parameter] = &[
     may("from_pod", TEXT, "Source pod: `namespace/prefix`, or a prefix of its name."),
     may("to_pod", TEXT, "Destination pod."),
     may("pod", TEXT, "Pod at either end."),
@@ -229,7 +234,8 @@ const fn post(
 /// All of them, in the order of the document.
 #[must_use]
 pub fn endpoints() -> Vec<Endpoint> {
-    [session().as_slice(), &look(), &details(), &flows(), &policies(), &administration()].concat()
+    [session().as_slice(), &look(), &details(), &flows(), &policies(), &kept(), &administration()]
+        .concat()
 }
 
 fn session() -> [Endpoint; 4] {
@@ -473,6 +479,48 @@ fn policies() -> [Endpoint; 7] {
     ]
 }
 
+/// What people keep: each their own, and what an author shares with all.
+fn kept() -> [Endpoint; 6] {
+    let viewer = Access::Viewer;
+    let list =
+        get("/views", viewer, ("Views of the map: own and shared.", "Views"), &[], |_asked| {
+            Ok(Question::Views)
+        });
+    let words = ("Keep a view; a shared one needs the role author.", "NewView", "View");
+    let keep = post("/views", viewer, words, |asked| asked.new_view().map(Question::KeepView));
+    let keep = Endpoint { parameters: &[], ..keep };
+    let drop = Endpoint {
+        method: &Method::DELETE,
+        path: "/views/{id}",
+        summary: "Drop a view of one's own, or as an author a shared one.",
+        answer: "Nothing",
+        kind: Kind::Ask(|asked| asked.id().map(Question::DropView)),
+        ..list
+    };
+    let rules = Endpoint {
+        path: "/noise",
+        summary: "Rules of what is noise on the map: own and shared.",
+        answer: "NoiseRules",
+        kind: Kind::Ask(|_asked| Ok(Question::Noise)),
+        ..list
+    };
+    let keep_rule = Endpoint {
+        path: "/noise",
+        summary: "Keep a rule; a shared one needs the role author.",
+        body: Some("NewNoiseRule"),
+        answer: "NoiseRule",
+        kind: Kind::Ask(|asked| asked.new_noise().map(Question::KeepNoise)),
+        ..keep
+    };
+    let drop_rule = Endpoint {
+        path: "/noise/{id}",
+        summary: "Drop a rule of one's own, or as an author a shared one.",
+        kind: Kind::Ask(|asked| asked.id().map(Question::DropNoise)),
+        ..drop
+    };
+    [list, keep, drop, rules, keep_rule, drop_rule]
+}
+
 fn administration() -> [Endpoint; 4] {
     let operator = Access::Operator;
     let list = get("/tokens", operator, ("Tokens.", "Tokens"), &[], |_asked| Ok(Question::Tokens));
@@ -526,7 +574,10 @@ mod tests {
     #[test]
     fn what_changes_something_is_for_authors_and_what_stops_traffic_for_operators() {
         for endpoint in endpoints() {
-            let changes = endpoint.method != Method::GET && !endpoint.path.starts_with("/session");
+            // Who keeps something of their own changes nothing for anybody else.
+            let own = ["/session", "/views", "/noise"];
+            let is_own = own.iter().any(|path| endpoint.path.starts_with(path));
+            let changes = endpoint.method != Method::GET && !is_own;
             assert!(!changes || endpoint.access >= Some(Access::Author), "{}", endpoint.path);
             let stops = ["/apply", "/rollback", "/tokens", "/tokens/{name}", "/audit"];
             let is_stop = stops.contains(&endpoint.path);

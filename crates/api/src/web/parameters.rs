@@ -158,6 +158,7 @@ impl Asked<'_> {
             hide_dns: self.flag("hide_dns")?,
             hide_probes: self.flag("hide_probes")?,
             hide_scrapes: self.flag("hide_scrapes")?,
+            hide_noise: self.flag("hide_noise")?,
             namespaces: self.each("namespace"),
             within: self.within()?,
             top,
@@ -245,7 +246,8 @@ impl Asked<'_> {
         })
     }
 
-    fn json<T: for<'de> Deserialize<'de>>(&self) -> Result<T, Refusal> {
+    /// The body, read strictly.
+    pub(crate) fn json<T: for<'de> Deserialize<'de>>(&self) -> Result<T, Refusal> {
         serde_json::from_slice(self.body)
             .map_err(|cause| Refusal::Invalid(format!("the body is not as it must be: {cause}")))
     }

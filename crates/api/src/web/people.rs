@@ -29,6 +29,10 @@ pub trait People: Send + Sync + 'static {
         cursor: u64,
     ) -> Result<FlowPage, Refusal>;
 
+    /// What the answers to `account` differ by from those to others with the same rights; empty if
+    /// by nothing.
+    fn own(&self, account: &Account) -> String;
+
     /// A number that changes whenever a map may have changed: flows came, policies were put in force.
     fn revision(&self) -> u64;
 

@@ -9,7 +9,7 @@ use sekisho_map::{Grouping, Order, Within};
 use sekisho_model::{ClusterName, EdgeStats, TimeRange, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::Access;
+use super::{Access, NewKept, Noisy, View};
 use crate::PolicyFile;
 
 /// One question.
@@ -59,6 +59,18 @@ pub enum Question {
     RevokeToken(String),
     /// The audit log, newest first.
     Audit(PageQuestion),
+    /// Views that the asker has.
+    Views,
+    /// Keep a view.
+    KeepView(NewKept<View>),
+    /// Drop a view.
+    DropView(u64),
+    /// Rules of noise that the asker has.
+    Noise,
+    /// Keep a rule.
+    KeepNoise(NewKept<Noisy>),
+    /// Drop a rule.
+    DropNoise(u64),
 }
 
 /// A map.
@@ -76,6 +88,8 @@ pub struct MapQuestion {
     pub hide_probes: bool,
     /// Without what programs that collect metrics ask for.
     pub hide_scrapes: bool,
+    /// Without what the rules call noise that the asker has.
+    pub hide_noise: bool,
     /// Only edges with an end in these; empty = all.
     pub namespaces: BTreeSet<String>,
     /// Only edges with an end within all of these nodes.

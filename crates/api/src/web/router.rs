@@ -218,7 +218,8 @@ async fn answer(
         (Kind::Look(ask), Some(asker)) => {
             let question = ask(&asked)?;
             // What is asked, and of what it may be cut.
-            let key = format!("{:?} {}", asker.account.namespaces, parts.uri);
+            let own = context.people.own(&asker.account);
+            let key = format!("{:?} {own} {}", asker.account.namespaces, parts.uri);
             asked_of(&context, asker, question, Some(key)).await
         }
         (Kind::Ask(ask), Some(asker)) => {

@@ -66,7 +66,7 @@ pub fn scene(map: &Map, options: &SceneOptions) -> Scene {
         areas,
         glyphs,
         edges,
-        hidden: map.hidden,
+        hidden: map.hidden.clone(),
         partial,
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use sekisho_flow::FlowFilter;
 use sekisho_map::{
-    Grouping, Map, MapOptions, Places, Within, build, dot, json, mermaid, svg, table,
+    Grouping, Map, MapOptions, NoiseRule, Places, Within, build, dot, json, mermaid, svg, table,
 };
 use sekisho_model::{ClusterName, EdgeDay, TimeRange, Verdict};
 
@@ -118,7 +119,7 @@ fn pods_of_a_workload_are_one_node_with_the_labels_they_share() {
 fn a_label_that_one_pod_lacks_is_not_a_label_of_the_workload() {
     let with_track = |pod: &str, track: &str| {
         let mut row = row(pod, "data/db", 5432, 1);
-        std::sync::Arc::make_mut(&mut row.key_mut().source)
+        Arc::make_mut(&mut row.key_mut().source)
             .labels
             .insert("track".to_owned(), track.to_owned());
         row
@@ -312,4 +313,26 @@ fn the_same_workload_of_two_clusters_is_two_nodes_that_say_of_which() {
         let is_said = has_both(["east/shop", "west/shop"]) || has_both(["east#47;", "west#47;"]);
         assert!(is_said, "{picture}");
     }
+}
+
+#[test]
+fn a_rule_hides_what_passed_and_each_cause_is_counted_once() {
+    let filter = |port| FlowFilter { to_port: Some(port), ..FlowFilter::default() };
+    let rule = |name: &str, port| NoiseRule { name: name.to_owned(), filter: filter(port) };
+    let rows = [
+        row("a/web", "a/db", 9100, 3),
+        with_verdict(row("a/web", "a/db", 9100, 1), Verdict::Denied),
+        row("a/web", "a/dns", 53, 5),
+        row("a/web", "a/db", 5432, 7),
+    ];
+    let options = MapOptions {
+        hide_dns: true,
+        rules: vec![rule("exporter", 9100), rule("dns too", 53)],
+        ..MapOptions::default()
+    };
+    let map = map(&rows, &options);
+    let told = map.hidden.noise.iter().map(|one| (one.name.as_str(), one.own, one.connections));
+    assert_eq!(told.collect::<Vec<_>>(), [("dns", false, 5), ("exporter", true, 3)]);
+    assert_eq!(map.hidden.connections, 8);
+    assert_eq!(map.edges.len(), 2, "what was denied stays");
 }

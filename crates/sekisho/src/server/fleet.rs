@@ -14,7 +14,7 @@ use sekisho_map::LabelKey;
 use sekisho_model::{Batch, ClusterName, Timestamp};
 
 use super::agents::is_node_name;
-use super::people::AuditLog;
+use super::people::{AuditLog, KeptBook};
 use super::service::{ClusterServer, now};
 use super::sinks::SinkStates;
 use super::{metrics, problems};
@@ -40,6 +40,7 @@ pub(crate) struct Fleet {
     web: OnceLock<String>,
     tokens: Tokens,
     audit: AuditLog,
+    kept: KeptBook,
     /// The label that tells environments.
     environment: LabelKey,
     /// Clusters that are none of ours, with the last of their agents that came.
@@ -112,9 +113,21 @@ impl Fleet {
         let data_dir = config.data_dir.clone();
         let tokens = Tokens::open(&data_dir.join("tokens.json"))?;
         let audit = AuditLog::open(&data_dir)?;
+        let kept = KeptBook::open(&data_dir)?;
         let (web, sinks) = (OnceLock::new(), SinkStates::default());
         let environment = config.environment_label.clone();
-        Ok(Self { members, listener, data_dir, sinks, web, tokens, audit, environment, strangers })
+        Ok(Self {
+            members,
+            listener,
+            data_dir,
+            sinks,
+            web,
+            tokens,
+            audit,
+            kept,
+            environment,
+            strangers,
+        })
     }
 
     /// All clusters, by name.
@@ -136,6 +149,11 @@ impl Fleet {
     /// The tokens of people and programs.
     pub(crate) fn all_tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// What people keep.
+    pub(crate) fn kept(&self) -> &KeptBook {
+        &self.kept
     }
 
     /// The label that tells environments.

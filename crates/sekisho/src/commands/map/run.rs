@@ -79,6 +79,7 @@ fn options(args: &MapArgs, history: &History) -> MapOptions {
         hide_probes: args.hide_probes,
         hide_scrapes: args.hide_scrapes,
         within: args.within.clone(),
+        rules: Vec::new(),
         clusters: history.mixed,
         namespaces: args.namespace.iter().cloned().collect::<BTreeSet<_>>(),
         top: args.top.map(|count| Top { count, order: order(args.order) }),

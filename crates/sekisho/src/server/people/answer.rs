@@ -58,6 +58,12 @@ impl People for Fleet {
                 whole(account, "revoking tokens")?;
                 self.revoke_token(name, &account.name).map(|()| Bytes::new())
             }
+            Question::Views => json(&self.views(account)),
+            Question::KeepView(wanted) => json(&self.keep_view(account, wanted)?),
+            Question::DropView(id) => self.drop_view(account, *id).map(|()| Bytes::new()),
+            Question::Noise => json(&self.noise(account)),
+            Question::KeepNoise(wanted) => json(&self.keep_noise(account, wanted)?),
+            Question::DropNoise(id) => self.drop_noise(account, *id).map(|()| Bytes::new()),
             Question::Audit(of) => {
                 whole(account, "the audit log")?;
                 json(&self.audit().page(of.before, of.limit)?)
@@ -72,6 +78,10 @@ impl People for Fleet {
         cursor: u64,
     ) -> Result<FlowPage, Refusal> {
         self.flows_after(account, question, cursor)
+    }
+
+    fn own(&self, account: &Account) -> String {
+        self.own_maps(account)
     }
 
     fn revision(&self) -> u64 {

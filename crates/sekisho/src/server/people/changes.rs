@@ -89,7 +89,11 @@ impl Fleet {
     /// Ends a token in the name of `who`.
     pub(crate) fn revoke_token(&self, name: &str, who: &str) -> Result<(), Refusal> {
         let call = Call { who, action: "revoke_token", target: name };
-        let work = || self.all_tokens().revoke(name).map_err(refused);
+        let work = || {
+            self.all_tokens().revoke(name).map_err(refused)?;
+            self.kept().forget(name);
+            Ok(())
+        };
         self.audit().around((&call, ""), work, |()| (Outcome::Done, String::new()))
     }
 }

@@ -22,7 +22,12 @@ const TOP: usize = 1_000_000;
 
 impl Fleet {
     /// The options of a map of `history`.
-    pub(super) fn options(&self, of: &MapQuestion, history: &History) -> MapOptions {
+    pub(super) fn options(
+        &self,
+        account: &Account,
+        of: &MapQuestion,
+        history: &History,
+    ) -> MapOptions {
         let top = match (of.top, of.order) {
             (None, None) => None,
             (count, order) => Some(Top {
@@ -40,6 +45,7 @@ impl Fleet {
             hide_scrapes: of.hide_scrapes,
             clusters: history.mixed,
             namespaces: of.namespaces.clone(),
+            rules: if of.hide_noise { self.noise_rules(account) } else { Vec::new() },
             within: of.within.clone(),
             top,
         }
@@ -48,7 +54,7 @@ impl Fleet {
     /// The map.
     pub(super) fn map(&self, account: &Account, of: &MapQuestion) -> Result<Map, Refusal> {
         let history = self.seen_all(account, of.cluster.as_ref(), of.range)?;
-        Ok(pipeline::build(&history, &self.options(of, &history)))
+        Ok(pipeline::build(&history, &self.options(account, of, &history)))
     }
 
     /// What the map has other than that of an earlier window.
@@ -66,11 +72,12 @@ impl Fleet {
     /// The map with a place for each node, and what policies select it.
     pub(super) fn scene(&self, account: &Account, of: &MapQuestion) -> Result<Scene, Refusal> {
         let history = self.seen_all(account, of.cluster.as_ref(), of.range)?;
-        let map = pipeline::build(&history, &self.options(of, &history));
+        let options = self.options(account, of, &history);
+        let map = pipeline::build(&history, &options);
         let coverage = match history.mixed {
             // Names mean something in one cluster only.
             true => BTreeMap::new(),
-            false => self.coverage(of, &history, &map)?,
+            false => self.coverage(&options, (of, &history), &map)?,
         };
         Ok(sekisho_map::scene(&map, &SceneOptions { coverage, ..SceneOptions::default() }))
     }
@@ -78,17 +85,16 @@ impl Fleet {
     /// What policies select the map's nodes, by id.
     fn coverage(
         &self,
-        of: &MapQuestion,
-        history: &History,
+        options: &MapOptions,
+        (of, history): (&MapQuestion, &History),
         map: &Map,
     ) -> Result<BTreeMap<String, Coverage>, Refusal> {
-        let options = self.options(of, history);
         let workload = MapOptions { grouping: Grouping::Workload, ..options.clone() };
         let member = self.pick(of.cluster.as_ref())?;
         let mut found: BTreeMap<String, Coverage> = BTreeMap::new();
         for (endpoint, coverage) in covered(member, history) {
             let party = party(endpoint);
-            for options in [&options, &workload] {
+            for options in [options, &workload] {
                 let id = node_id(options, member.name(), &party);
                 let known = found.entry(id).or_insert(coverage);
                 *known = known.weakest(coverage);

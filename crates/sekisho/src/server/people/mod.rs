@@ -6,6 +6,7 @@ mod audit;
 mod changes;
 mod edge;
 mod flows;
+mod kept;
 mod look;
 mod past;
 mod policies;
@@ -15,3 +16,4 @@ mod timeline;
 mod workload;
 
 pub(crate) use audit::AuditLog;
+pub(crate) use kept::KeptBook;

@@ -96,7 +96,7 @@ impl Fleet {
         let member = self.pick(of.cluster.as_ref())?;
         let of = MapQuestion { grouping: Grouping::Workload, ..of.clone() };
         let history = self.seen(account, of.cluster.as_ref(), of.range)?;
-        let map = pipeline::build(&history, &self.options(&of, &history));
+        let map = pipeline::build(&history, &self.options(account, &of, &history));
         let mut connections = Connections::default();
         for edge in &map.edges {
             let sum = match edge.verdict {

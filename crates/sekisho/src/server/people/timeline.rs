@@ -90,7 +90,7 @@ impl Fleet {
         range: TimeRange,
     ) -> Result<Bucket, Refusal> {
         let history = self.seen_all(account, of.map.cluster.as_ref(), range)?;
-        let map = pipeline::build(&history, &self.options(&of.map, &history));
+        let map = pipeline::build(&history, &self.options(account, &of.map, &history));
         let is_wanted =
             |wanted: &Option<String>, id: &str| wanted.as_ref().is_none_or(|own| own == id);
         let mut bucket = Bucket { lost: map.completeness.ratio < 1.0, ..Bucket::default() };

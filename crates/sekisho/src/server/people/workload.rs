@@ -71,7 +71,7 @@ impl Fleet {
             FlowFilter { workload: Some(format!("{namespace}/{name}")), ..FlowFilter::default() };
         let query = SnapshotQuery { filter, ..SnapshotQuery::of(asked.range) };
         let history = self.seen_of(account, asked.cluster.as_ref(), &query)?;
-        let map = pipeline::build(&history, &self.options(&asked, &history));
+        let map = pipeline::build(&history, &self.options(account, &asked, &history));
         let state = self.workload_states(&asked, &history)?.get(&of.id).copied();
         let node = map.nodes.iter().find(|node| node.id == of.id);
         if !account.has(namespace) || (state.is_none() && node.is_none()) {

@@ -57,6 +57,10 @@ fn every_answer_is_as_the_document_says() {
     let made =
         web.post("/tokens", &json!({ "name": "x", "role": "author", "namespaces": ["shop"] }));
     document.holds(("post", "/tokens"), &made.with_status(200).json());
+    let view = web.post("/views", &json!({ "name": "shop", "query": "by=pod&namespace=shop" }));
+    document.holds(("post", "/views"), &view.with_status(200).json());
+    let rule = json!({ "name": "db", "filter": { "to_port": "5432" }, "shared": true });
+    document.holds(("post", "/noise"), &web.post("/noise", &rule).with_status(200).json());
     let (client, db) = ("shop%2Fclient-0%5BPod%5D", "shop%2Fdb%5BPod%5D");
     for (path, query) in [
         ("/session", String::new()),
@@ -65,7 +69,10 @@ fn every_answer_is_as_the_document_says() {
         ("/summary", String::new()),
         ("/map", "?by=process&since=1h&hide_dns=true".to_owned()),
         ("/map/compare", "?since=1h".to_owned()),
-        ("/scene", "?by=workload&hide_scrapes=true&within=shop%5BNamespace%5D".to_owned()),
+        (
+            "/scene",
+            "?by=workload&hide_noise=true&hide_scrapes=true&within=shop%5BNamespace%5D".to_owned(),
+        ),
         ("/timeline", "?since=1h&buckets=12".to_owned()),
         ("/edge", format!("?source={client}&destination={db}")),
         ("/workload", format!("?id={db}")),
@@ -75,6 +82,8 @@ fn every_answer_is_as_the_document_says() {
         ("/revisions", String::new()),
         ("/policies", String::new()),
         ("/tokens", String::new()),
+        ("/views", String::new()),
+        ("/noise", String::new()),
         ("/audit", String::new()),
     ] {
         let answer = web.get(&format!("{path}{query}")).with_status(200).json();
@@ -221,11 +230,12 @@ fn who_is_told_of_a_change_sees_it_in_what_they_ask_for_then() {
         let edges = map["edges"].as_array().unwrap();
         edges.iter().map(|one| one["connections"].as_u64().unwrap()).sum()
     };
+    let more = web.pair.batches(8);
     let mut events = web.stream("/changes", &[]).filter(|line| line.starts_with("data: "));
     let first = events.next();
     assert_eq!(connections(&web), 80);
     let began = std::time::Instant::now();
-    for batch in web.pair.batches(8) {
+    for batch in more {
         web.served.send(&batch).unwrap();
     }
     assert_ne!(events.next(), first);

@@ -1,6 +1,6 @@
 //! Who may ask what: for each right one who has it and one who has not.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::http::Web;
 
@@ -75,6 +75,66 @@ fn an_account_of_other_namespaces_sees_nothing_of_these_and_changes_nothing() {
         assert_eq!(web.get(path).status, 200, "{path}");
     }
     assert_eq!(web.by(&own, ("POST", "/rollback"), "{}").status, 403);
+}
+
+#[test]
+fn each_keeps_their_own_views_and_rules_and_authors_share_them() {
+    let web = Web::start();
+    let viewer = web.make_token(&["viewer"]);
+    let author = web.make_token(&["author", "--role", "author"]);
+    let other = web.make_token(&["other", "--role", "author", "-n", "shop"]);
+    let view = json!({ "name": "v", "query": "by=pod" });
+    let rule = json!({ "name": "db", "filter": { "to_port": "5432" } });
+    for (path, body) in [("/views", view), ("/noise", rule)] {
+        let keep = |token: &str, shared: bool| {
+            let mut body = body.clone();
+            body["shared"] = shared.into();
+            web.by(token, ("POST", path), &body.to_string())
+        };
+        let listed = |token: &str| {
+            let all = web.by(token, ("GET", path), "").with_status(200).json();
+            all.as_array().unwrap().len()
+        };
+        assert_eq!((keep(&viewer, true).status, keep(&other, true).status), (403, 403), "{path}");
+        let own = keep(&viewer, false).with_status(200).json()["id"].clone();
+        let shared = keep(&author, true).with_status(200).json()["id"].clone();
+        keep(&other, false).with_status(200);
+        assert_eq!((listed(&viewer), listed(&author), listed(&other)), (2, 1, 1), "{path}");
+        let drop =
+            |token: &str, id: &Value| web.by(token, ("DELETE", &format!("{path}/{id}")), "").status;
+        assert_eq!((drop(&author, &own), drop(&viewer, &shared)), (404, 403), "{path}");
+        assert_eq!((drop(&other, &shared), drop(&viewer, &json!(0.5))), (404, 404), "{path}");
+        web.raw(("GET", &format!("/api/v1{path}")), &[], "").with_status(401);
+        assert_eq!((drop(&viewer, &own), drop(&author, &shared)), (204, 204), "{path}");
+        assert_eq!((listed(&viewer), listed(&author), listed(&other)), (0, 0, 1), "{path}");
+    }
+    let told = web.served.ask(&["audit", "-o", "json"]).with_code(0).out;
+    for action in ["keep_view", "drop_view", "keep_noise_rule", "drop_noise_rule"] {
+        assert!(told.contains(action), "{action}");
+    }
+}
+
+#[test]
+fn a_rule_hides_from_who_has_it_and_says_how_much() {
+    let web = Web::start();
+    let [ann, bob] = ["ann", "bob"].map(|name| web.make_token(&[name]));
+    let rule = json!({ "name": "db", "filter": { "to_port": "5432" } }).to_string();
+    let asked = |token: &str, hide: bool| {
+        let scene = web.by(token, ("GET", &format!("/scene?hide_noise={hide}")), "").json();
+        let edges = scene["edges"].as_array().unwrap().len();
+        (edges, scene["hidden"].clone())
+    };
+    assert_eq!((asked(&ann, true).0, asked(&bob, true).0), (8, 8));
+    web.by(&ann, ("POST", "/noise"), &rule).with_status(200);
+    let (edges, hidden) = asked(&ann, true);
+    assert_eq!(edges, 0);
+    assert_eq!(hidden["noise"], json!([{ "name": "db", "own": true, "connections": 80 }]));
+    assert_eq!((asked(&ann, false).0, asked(&bob, true).0), (8, 8), "only hers, and only if asked");
+    let all = json!({ "name": "all", "filter": {} }).to_string();
+    web.by(&ann, ("POST", "/noise"), &all).with_status(400);
+    web.served.ask(&["token", "revoke", "ann"]).with_code(0);
+    let ann = web.make_token(&["ann"]);
+    assert_eq!(asked(&ann, true).0, 8, "another of that name is somebody else");
 }
 
 #[test]
