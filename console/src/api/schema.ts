@@ -160,6 +160,26 @@ export type Edge = {
   decided_by: string[];
 };
 
+/** Who talked to whom, by what, and what became of it. */
+export type EdgeKey = {
+  source: Party;
+  source_process: Process | null;
+  destination: Party;
+  destination_process: Process | null;
+  protocol: Protocol;
+  port: number;
+  /** A Service. */
+  service: {
+    namespace: string;
+    name: string;
+    port: number;
+  } | null;
+  verdict: Verdict;
+  decided_by: DecidedBy | null;
+  direction_inferred: boolean;
+  cluster: string;
+};
+
 export type Enforcement = 'datapath' | 'native';
 
 /** What a node found among its established connections. */
@@ -173,25 +193,7 @@ export type Established = {
 
 /** Data of an event `flow`: one connection, or one report of a long one. */
 export type FlowEvent = {
-  /** The edge it belongs to. */
-  key: {
-    source: Party;
-    source_process: Process | null;
-    destination: Party;
-    destination_process: Process | null;
-    protocol: Protocol;
-    port: number;
-    /** A Service. */
-    service: {
-      namespace: string;
-      name: string;
-      port: number;
-    } | null;
-    verdict: Verdict;
-    decided_by: DecidedBy | null;
-    direction_inferred: boolean;
-    cluster: string;
-  };
+  key: EdgeKey;
   source: string;
   destination: string;
   opened: string;
@@ -200,32 +202,14 @@ export type FlowEvent = {
 
 /** A page of flows, newest first. */
 export type Flows = {
-  flows: ({
+  flows: {
     number: number;
-    /** The edge it belongs to. */
-    key: {
-      source: Party;
-      source_process: Process | null;
-      destination: Party;
-      destination_process: Process | null;
-      protocol: Protocol;
-      port: number;
-      /** A Service. */
-      service: {
-        namespace: string;
-        name: string;
-        port: number;
-      } | null;
-      verdict: Verdict;
-      decided_by: DecidedBy | null;
-      direction_inferred: boolean;
-      cluster: string;
-    };
+    key: EdgeKey;
     source: string;
     destination: string;
     opened: string;
     stats: Stats;
-  })[];
+  }[];
   /** Ask with `before=` this for older ones. */
   next: number | null;
 };
@@ -241,6 +225,21 @@ export type Hidden = {
   }[];
   edges: number;
   connections: number;
+};
+
+/** A page of edges of history. */
+export type History = {
+  window: Window;
+  completeness: number;
+  gaps: string[];
+  /** Edges that are asked for, on all pages. */
+  total: number;
+  edges: {
+    key: EdgeKey;
+    stats: Stats;
+  }[];
+  /** Ask with `after=` this for more; null = these are the last. */
+  next: string | null;
 };
 
 /** The dependency map. */

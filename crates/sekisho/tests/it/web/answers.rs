@@ -270,9 +270,6 @@ fn what_is_wrong_is_a_problem_that_names_it() {
         ("/map?by=planet", 400, "invalid", "`planet` is not one of"),
         ("/history?after=yesterday", 400, "invalid", "parameter `after`"),
         ("/history?order=beauty", 400, "invalid", "`beauty` is not one of"),
-}
-
-#[test]
         ("/map?by=label:a%20b", 400, "invalid", "is no key of a label"),
         ("/scene?within=shop", 400, "invalid", "`shop` is no id of a node"),
         ("/map?cluster=west", 404, "unknown", "there is no cluster `west`"),
