@@ -60,9 +60,10 @@ const cores = (ticks(`/proc/${pid}/stat`) - before) / 100 / passed;
 const used = machine().map((now, index) => now - around[index]);
 const sum = used.reduce((a, b) => a + b, 0);
 delays.sort((a, b) => a - b);
+if (asked === 0) delays.push(0);
 console.log(
   `${viewers} viewers, ${passed.toFixed(0)} s: server ${cores.toFixed(2)} cores; ${(told / passed).toFixed(1)} changes told/s, ` +
-    `${(asked / passed).toFixed(1)} maps/s, ${(bytes / asked / 1_024).toFixed(0)} KB each, answered in ${delays[delays.length >> 1]} ms (95%: ${delays[Math.floor(delays.length * 0.95)]}); ` +
+    `${(asked / passed).toFixed(1)} maps/s, ${(bytes / Math.max(1, asked) / 1_024).toFixed(0)} KB each, answered in ${delays[delays.length >> 1]} ms (95%: ${delays[Math.floor(delays.length * 0.95)]}); ` +
     `machine ${(100 * (1 - used[3] / sum)).toFixed(0)} % busy`,
 );
 await Promise.allSettled(all);

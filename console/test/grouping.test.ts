@@ -3,7 +3,7 @@ import test from 'node:test';
 import { byLabel, crumbs, grouping, into, isWorkload, labelOf } from '../src/lib/grouping.ts';
 
 const glyph = (id: string, kind: string, namespace = 'shop', name = 'x', cluster?: string) => ({
-  id, kind, namespace, name, folded: 0, ...(cluster === undefined ? {} : { cluster }),
+  id, kind, namespace, name, folded: 0, labels: { tier: 'web' }, ...(cluster === undefined ? {} : { cluster }),
 });
 
 test('a grouping is a word or a label, and nothing else', () => {
@@ -24,6 +24,8 @@ test('one goes from a cluster to a process and each step keeps the ones before',
   assert.deepEqual([cart?.['by'], cart?.['within']], ['pod', ['tier=web[Label]', 'shop/cart[Deployment]']]);
   const pod = into(glyph('shop/cart-1[Pod]', 'Pod'), 'pod', ['shop/cart[Deployment]']);
   assert.deepEqual([pod?.['by'], pod?.['within']], ['process', ['shop/cart[Deployment]', 'shop/cart-1[Pod]']]);
+  const peer = into(glyph('bank/teller[Deployment]', 'Deployment', 'bank'), 'pod', ['tier=db[Label]', 'shop/cart[Deployment]']);
+  assert.deepEqual([peer?.['namespace'], peer?.['within']], ['bank', ['bank/teller[Deployment]']], 'a peer is on another way');
   assert.equal(into(glyph('pay.example[External]', 'External', ''), 'workload', []), null);
   assert.equal(into(glyph('node-1[Node]', 'Node', ''), 'workload', []), null);
 });

@@ -50,8 +50,23 @@ function own(glyph: Pick<Glyph, 'id' | 'cluster'>): string {
   return glyph.cluster && glyph.id.startsWith(`${glyph.cluster}/`) ? glyph.id.slice(glyph.cluster.length + 1) : glyph.id;
 }
 
+/** Whether a workload is within the group of this id, as far as its labels tell; what is beside it is not. */
+function holds(id: string, glyph: Pick<Glyph, 'namespace' | 'labels'>): boolean {
+  const [, name, kind] = /^(.*)\[(\w+)\]$/s.exec(id) ?? [];
+  if (name === undefined) return false;
+  if (kind === 'Label') {
+    const [key = '', ...value] = name.split('=');
+    return name.startsWith('!') ? glyph.labels[name.slice(1)] === undefined : glyph.labels[key] === value.join('=');
+  }
+  return kind === 'Application' && Object.values(glyph.labels).some((value) => name === `${glyph.namespace}/${value}`);
+}
+
 /** What changes in the address when one goes into a node; null where there is nothing inside. */
-export function into(glyph: Pick<Glyph, 'id' | 'cluster' | 'kind' | 'namespace' | 'name' | 'folded'>, by: string, within: string[]): Changes | null {
+export function into(
+  glyph: Pick<Glyph, 'id' | 'cluster' | 'kind' | 'namespace' | 'name' | 'folded' | 'labels'>,
+  by: string,
+  within: string[],
+): Changes | null {
   const clear: Changes = { node: null, edge: null, c: null, source: null, destination: null, pick: null };
   const where: Changes = glyph.cluster ? { ...clear, cluster: glyph.cluster } : clear;
   const deeper = (next: GroupWord): Changes => ({ ...where, by: next, within: [...within, own(glyph)] });
@@ -71,8 +86,11 @@ export function into(glyph: Pick<Glyph, 'id' | 'cluster' | 'kind' | 'namespace' 
       return null;
     case 'Pod':
       return by === 'pod' ? deeper('process') : deeper('pod');
-    default:
-      return glyph.namespace === '' ? null : { ...deeper('pod'), namespace: glyph.namespace };
+    default: {
+      // A peer is beside what one is in: the way to it is another one.
+      const way = [...within.filter((id) => holds(id, glyph)), own(glyph)];
+      return glyph.namespace === '' ? null : { ...where, by: 'pod', namespace: glyph.namespace, within: way };
+    }
   }
 }
 
