@@ -104,6 +104,20 @@ pub fn build(rows: &[EdgeDay], options: &MapOptions, completeness: Completeness)
     map
 }
 
+/// The ids of the nodes that are the ends of an edge on a map as `options` ask for; None if the map
+/// does not show it. Which edges are the first of a map is not asked.
+#[must_use]
+pub fn ends(options: &MapOptions, key: &EdgeKey) -> Option<[String; 2]> {
+    if !options.shows(key) {
+        return None;
+    }
+    let cluster = options.clusters.then_some(&key.cluster);
+    let ends = [(&key.source, &key.source_process), (&key.destination, &key.destination_process)];
+    Some(
+        ends.map(|(party, process)| named((party, process.as_deref(), cluster), (options, key)).id),
+    )
+}
+
 /// Hides all but the first edges, and the nodes without any.
 fn keep_top(map: &mut Map, top: Top) {
     let measure = |edge: &MapEdge| match top.order {
@@ -173,14 +187,7 @@ impl<'a> Sums<'a> {
             return number;
         }
         let number = known.map_or_else(
-            || {
-                let grouping = grouping_of(options, key, party);
-                let name = node_name((options, grouping), &key.cluster, party, process);
-                self.number(match cluster {
-                    Some(cluster) => name.in_cluster(cluster),
-                    None => name,
-                })
-            },
+            || self.number(named((party, process, cluster), (options, key))),
             |(number, _)| number,
         );
         self.by_place.insert(place, (number, is_shown));
@@ -197,6 +204,19 @@ impl<'a> Sums<'a> {
             self.nodes.push(NodeSum { name, shown: None });
         }
         number
+    }
+}
+
+/// The node that an end of a row is part of.
+fn named(
+    (party, process, cluster): (&Party, Option<&Process>, Option<&ClusterName>),
+    (options, key): (&MapOptions, &EdgeKey),
+) -> NodeName {
+    let grouping = grouping_of(options, key, party);
+    let name = node_name((options, grouping), &key.cluster, party, process);
+    match cluster {
+        Some(cluster) => name.in_cluster(cluster),
+        None => name,
     }
 }
 

@@ -127,6 +127,12 @@ impl MapOptions {
         self.is_within(key, &key.source) || self.is_within(key, &key.destination)
     }
 
+    /// Whether the map shows it.
+    #[must_use]
+    pub fn shows(&self, key: &EdgeKey) -> bool {
+        self.asks_for(key) && self.noise(key).is_none()
+    }
+
     /// The number of what calls the row noise, as [`Self::noise_name`] takes it; None if nothing does.
     pub(crate) fn noise(&self, key: &EdgeKey) -> Option<usize> {
         let kinds = [

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sekisho_model::{EdgeKey, Timestamp};
+use sekisho_model::{EdgeKey, TimeRange, Timestamp};
 
 use crate::columns::ID;
 use crate::history::unreadable;
@@ -35,6 +35,15 @@ impl Parts {
         let since = time.nanos().checked_sub(self.from.nanos())? / NANOS_PER_SECOND;
         let part = since.checked_div(self.step_s).and_then(|part| usize::try_from(part).ok())?;
         (part < self.count).then_some(part)
+    }
+
+    /// When a part begins, and what of it lies in `window`.
+    #[must_use]
+    pub fn range(&self, part: usize, window: TimeRange) -> (Timestamp, TimeRange) {
+        let since_s = u64::try_from(part).unwrap_or(u64::MAX).saturating_mul(self.step_s);
+        let at = self.from.plus_seconds(since_s);
+        let to = at.plus_seconds(self.step_s).min(window.to);
+        (at, TimeRange { from: at.max(window.from), to })
     }
 
     /// Whether an hour never lies in two of them.

@@ -1,5 +1,6 @@
 //! What the server does for one cluster.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,9 +12,9 @@ use sekisho_api::{
 };
 use sekisho_base::{Clock, error_chain};
 use sekisho_flow::identify;
-use sekisho_model::{Batch, ClusterName, DropRecord, TimeRange, Timestamp};
+use sekisho_model::{Batch, ClusterName, DropRecord, EdgeKey, TimeRange, Timestamp};
 use sekisho_policy::RuleSet;
-use sekisho_store::{FlowStore, Joined, Reach, ScanError};
+use sekisho_store::{Counted, FlowStore, Joined, Parts, Reach, ScanError, Wanted};
 use sekisho_system::{SystemClock, wait};
 
 use super::agents::{Arrival, is_node_name};
@@ -337,16 +338,10 @@ impl ClusterServer {
 
     /// See [`sekisho_api::Service::snapshot`].
     pub(crate) fn snapshot(&self, query: &SnapshotQuery) -> Result<Snapshot, Refusal> {
-        let refused = |error: ScanError| match &error {
-            ScanError::TooMany { .. } => Refusal::Invalid(error.to_string()),
-            ScanError::Segment { .. } | ScanError::NotFetched => {
-                Refusal::Unavailable(error_chain(&error))
-            }
-        };
         let mut asked_again = 0;
         loop {
             let old = self.old(&window::wanted(query), query.step)?;
-            let asked = self.ask(query, old).map_err(refused)?;
+            let asked = self.ask(query, old).map_err(|error| refused(&error))?;
             // Retention was faster than we were: a part of the window went meanwhile.
             let Some((asked, current, verified)) = asked else {
                 if asked_again == ASKED_AGAIN_MAX {
@@ -360,7 +355,33 @@ impl ClusterServer {
             match asked.answer() {
                 Ok(snapshot) => return Ok(Snapshot { current, verified, ..snapshot }),
                 Err(error) if error.is_gone() && asked_again < ASKED_AGAIN_MAX => asked_again += 1,
-                Err(error) => return Err(refused(error)),
+                Err(error) => return Err(refused(&error)),
+            }
+        }
+    }
+
+    /// Connections of each of `parts` by the class that `class` gives an edge, which may leave it out
+    /// with None. None if ClickHouse has a part of what is wanted.
+    pub(crate) fn series(
+        &self,
+        wanted: &Wanted,
+        parts: Parts,
+        class: &mut dyn FnMut(&EdgeKey) -> Option<usize>,
+    ) -> Result<Option<Vec<BTreeMap<usize, Counted>>>, Refusal> {
+        let mut asked_again = 0;
+        loop {
+            let question = {
+                let core = self.core();
+                if self.shipping.is_some() && core.store.reach(wanted.range) != Reach::Here {
+                    return Ok(None);
+                }
+                core.store.series(wanted, parts)
+            };
+            // Agents go on reporting while files are read.
+            match question.answer(class) {
+                Ok(sums) => return Ok(Some(sums)),
+                Err(error) if error.is_gone() && asked_again < ASKED_AGAIN_MAX => asked_again += 1,
+                Err(error) => return Err(refused(&error)),
             }
         }
     }
@@ -461,5 +482,14 @@ impl ClusterServer {
     /// See [`sekisho_api::Service::revisions`].
     pub(crate) fn revisions(&self) -> Vec<Revision> {
         self.core().revisions.all()
+    }
+}
+
+fn refused(error: &ScanError) -> Refusal {
+    match error {
+        ScanError::TooMany { .. } => Refusal::Invalid(error.to_string()),
+        ScanError::Segment { .. } | ScanError::NotFetched => {
+            Refusal::Unavailable(error_chain(error))
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! command line, cut to what the asker may see.
 
 mod answer;
+mod archived_line;
 mod audit;
 mod changes;
 mod edge;

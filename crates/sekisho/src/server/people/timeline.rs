@@ -1,16 +1,19 @@
 //! Connections by time and verdict.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use sekisho_api::{Account, Refusal, TimelineQuestion};
-use sekisho_model::{TimeRange, Timestamp, Verdict};
+use sekisho_api::{Account, Refusal, Snapshot, SnapshotQuery, Step, TimelineQuestion};
+use sekisho_map::{ExpectedNode, MapOptions, ends};
+use sekisho_model::{EdgeKey, LossMinute, TimeRange, Timestamp, Verdict};
+use sekisho_store::{Counted, Parts};
 use serde::Serialize;
 
-use crate::pipeline;
+use crate::pipeline::{self, History};
 use crate::server::fleet::Fleet;
-use crate::server::service::now;
+use crate::server::service::{ClusterServer, now};
 
 const MINUTE_S: u64 = 60;
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// Lengths of a bucket that people can read, seconds; whole minutes, as history is stored.
 const STEPS_S: [u64; 13] =
     [60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 604_800];
@@ -26,14 +29,14 @@ pub(super) struct Timeline {
 
 /// Connections that began in one part of the window.
 #[derive(Debug, Default, Serialize)]
-struct Bucket {
-    at: Timestamp,
-    allowed: u64,
-    would_deny: u64,
-    denied: u64,
-    unknown: u64,
+pub(super) struct Bucket {
+    pub(super) at: Timestamp,
+    pub(super) allowed: u64,
+    pub(super) would_deny: u64,
+    pub(super) denied: u64,
+    pub(super) unknown: u64,
     /// True if records of that time were lost, or a node was silent.
-    lost: bool,
+    pub(super) lost: bool,
 }
 
 /// The shortest step of which at most `count` cover `seconds`.
@@ -53,74 +56,124 @@ impl Fleet {
         account: &Account,
         of: &TimelineQuestion,
     ) -> Result<Timeline, Refusal> {
-        let whole = self.seen_all(account, of.map.cluster.as_ref(), of.map.range)?;
+        let members: Vec<&ClusterServer> = match &of.map.cluster {
+            Some(_) => vec![self.pick(of.map.cluster.as_ref())?],
+            None => self.members().map(AsRef::as_ref).collect(),
+        };
+        // What there is beside rows.
+        let all = SnapshotQuery::of(of.map.range);
+        let outline = SnapshotQuery { step: Step::Minute, newest: Some(0), ..all };
+        let outlines: Result<Vec<_>, _> = members.iter().map(|it| it.snapshot(&outline)).collect();
+        let outlines = outlines?;
+        let heard: Vec<Heard> = outlines.iter().map(Heard::of).collect();
+        let history = History::of_all(outlines);
         // An open end is now; an open start is the first that was seen.
         let from = if of.map.range.from == Timestamp::EPOCH {
-            whole.window.from
+            history.window.from
         } else {
             of.map.range.from
         };
-        let to = of.map.range.to.min(now());
-        let count = of.buckets as u64;
-        let step_s = step(to.seconds_since(from).max(1), count);
-        let first = from.nanos() / 1_000_000_000 / step_s * step_s;
-        let mut buckets = Vec::new();
-        // Where nothing was seen, nothing is asked.
-        let days: BTreeSet<(Timestamp, u32)> =
-            whole.rows.iter().map(|row| (row.day, row.hours)).collect();
-        let mut start = Timestamp::from_seconds(first);
-        while start < to {
-            let range = TimeRange { from: start.max(from), to: start.plus_seconds(step_s).min(to) };
-            buckets.push(match is_touched(&days, range) {
-                true => self.bucket(account, of, range)?,
-                false => Bucket { at: start, ..Bucket::default() },
-            });
-            if let Some(last) = buckets.last_mut() {
-                last.at = start;
-            }
-            start = start.plus_seconds(step_s);
-        }
-        Ok(Timeline { window: TimeRange { from, to }, step_s, buckets })
-    }
-
-    fn bucket(
-        &self,
-        account: &Account,
-        of: &TimelineQuestion,
-        range: TimeRange,
-    ) -> Result<Bucket, Refusal> {
-        let history = self.seen_all(account, of.map.cluster.as_ref(), range)?;
-        let map = pipeline::build(&history, &self.options(account, &of.map, &history));
-        let is_wanted =
-            |wanted: &Option<String>, id: &str| wanted.as_ref().is_none_or(|own| own == id);
-        let mut bucket = Bucket { lost: map.completeness.ratio < 1.0, ..Bucket::default() };
-        for edge in &map.edges {
-            if !is_wanted(&of.source, &edge.source)
-                || !is_wanted(&of.destination, &edge.destination)
-            {
-                continue;
-            }
-            let sum = match edge.verdict {
-                Verdict::Allowed => &mut bucket.allowed,
-                Verdict::WouldDeny => &mut bucket.would_deny,
-                Verdict::Denied => &mut bucket.denied,
-                Verdict::Unknown => &mut bucket.unknown,
+        let window = TimeRange { from, to: of.map.range.to.min(now()) };
+        let parts = parts(window, of.buckets);
+        let options = self.options(account, &of.map, &history);
+        let mut class = |key: &EdgeKey| {
+            let is_wanted = account.sees(key) && is_between(of, &options, key);
+            is_wanted.then(|| class_of(key.verdict))
+        };
+        let mut sums = vec![BTreeMap::new(); parts.count];
+        for member in members {
+            let Some(told) = member.series(&window.into(), parts, &mut class)? else {
+                let buckets = self.archived_line(account, of, (window, parts))?;
+                return Ok(Timeline { window, step_s: parts.step_s, buckets });
             };
-            *sum = sum.saturating_add(edge.connections);
-            bucket.lost |= edge.loss;
+            for (sums, told) in sums.iter_mut().zip(told) {
+                for (class, counted) in told {
+                    let sum: &mut Counted = sums.entry(class).or_default();
+                    sum.connections = sum.connections.saturating_add(counted.connections);
+                    sum.loss |= counted.loss;
+                }
+            }
         }
-        Ok(bucket)
+        let bucket = |(part, sums): (usize, &BTreeMap<usize, Counted>)| {
+            let (at, range) = parts.range(part, window);
+            let mut bucket = bucket(at, sums);
+            bucket.lost |= heard.iter().any(|heard| heard.lost(range));
+            bucket
+        };
+        let buckets = sums.iter().enumerate().map(bucket).collect();
+        Ok(Timeline { window, step_s: parts.step_s, buckets })
     }
 }
 
-/// Whether an hour of `range` is among the hours in which something was seen.
-fn is_touched(days: &BTreeSet<(Timestamp, u32)>, range: TimeRange) -> bool {
-    days.iter().any(|(day, hours)| {
-        (0..24).any(|hour| {
-            let start = day.plus_seconds(hour * 3_600);
-            hours & (1 << hour) != 0 && start < range.to && start.plus_seconds(3_600) > range.from
-        })
-    })
+/// The parts of a window, `count` at most.
+fn parts(window: TimeRange, count: usize) -> Parts {
+    let seconds = window.to.seconds_since(window.from).max(1);
+    let step_s = step(seconds, count as u64);
+    let first = window.from.nanos() / NANOS_PER_SECOND / step_s * step_s;
+    let from = Timestamp::from_seconds(first);
+    let last = window.to.nanos().saturating_sub(1) / NANOS_PER_SECOND;
+    let count = last.checked_sub(first).map_or(0, |seconds| seconds / step_s + 1);
+    Parts { from, step_s, count: usize::try_from(count).unwrap_or(usize::MAX) }
+}
+
+/// Whether an edge is among those that are asked for.
+fn is_between(of: &TimelineQuestion, options: &MapOptions, key: &EdgeKey) -> bool {
+    if of.source.is_none() && of.destination.is_none() {
+        return options.shows(key);
+    }
+    let Some(ends) = ends(options, key) else { return false };
+    let wanted = [&of.source, &of.destination];
+    ends.iter().zip(wanted).all(|(id, wanted)| wanted.as_ref().is_none_or(|own| own == id))
+}
+
+/// The class of edges with a verdict.
+fn class_of(verdict: Verdict) -> usize {
+    match verdict {
+        Verdict::Allowed => 0,
+        Verdict::WouldDeny => 1,
+        Verdict::Denied => 2,
+        Verdict::Unknown => 3,
+    }
+}
+
+fn bucket(at: Timestamp, sums: &BTreeMap<usize, Counted>) -> Bucket {
+    let of = |verdict| sums.get(&class_of(verdict)).map_or(0, |counted| counted.connections);
+    Bucket {
+        at,
+        allowed: of(Verdict::Allowed),
+        would_deny: of(Verdict::WouldDeny),
+        denied: of(Verdict::Denied),
+        unknown: of(Verdict::Unknown),
+        lost: sums.values().any(|counted| counted.loss),
+    }
+}
+
+/// What was heard of the nodes of a cluster.
+struct Heard {
+    window: TimeRange,
+    losses: Vec<LossMinute>,
+    nodes: Vec<ExpectedNode>,
+}
+
+impl Heard {
+    fn of(outline: &Snapshot) -> Self {
+        let nodes = pipeline::expected_nodes(&outline.nodes);
+        Self { window: outline.window, losses: outline.losses.clone(), nodes }
+    }
+
+    /// Whether something of `range` was lost, or some node was silent in it.
+    fn lost(&self, range: TimeRange) -> bool {
+        // What was before the first that was seen is no gap.
+        let range = TimeRange { from: range.from.max(self.window.from), ..range };
+        if range.from >= range.to {
+            return false;
+        }
+        let is_in = |loss: &&LossMinute| {
+            loss.minute < range.to && loss.minute.plus_seconds(MINUTE_S) > range.from
+        };
+        let losses: Vec<LossMinute> = self.losses.iter().filter(is_in).cloned().collect();
+        sekisho_map::completeness(&losses, &self.nodes, range).ratio < 1.0
+    }
 }
 
 #[cfg(test)]
@@ -139,16 +192,18 @@ mod tests {
     }
 
     #[test]
-    fn only_hours_in_which_something_was_seen_are_asked() {
-        let day = Timestamp::from_seconds(86_400);
-        let days = [(day, 1 << 3)].into();
-        let range = |from_s: u64, to_s: u64| TimeRange {
-            from: day.plus_seconds(from_s),
-            to: day.plus_seconds(to_s),
+    fn parts_hold_the_window_and_no_more() {
+        let range = |from, to| TimeRange {
+            from: Timestamp::from_seconds(from),
+            to: Timestamp::from_seconds(to),
         };
-        assert!(is_touched(&days, range(3 * 3_600, 3 * 3_600 + 60)));
-        assert!(is_touched(&days, range(0, 86_400)));
-        assert!(!is_touched(&days, range(4 * 3_600, 86_400)));
-        assert!(!is_touched(&days, range(0, 3 * 3_600)));
+        let of = |from, to, count| {
+            let parts = parts(range(from, to), count);
+            (parts.from.nanos() / NANOS_PER_SECOND, parts.step_s, parts.count)
+        };
+        assert_eq!(of(3_600, 7_200, 60), (3_600, 60, 60));
+        assert_eq!(of(3_599, 7_201, 60), (3_480, 120, 32));
+        assert_eq!(of(86_400, 2 * 86_400, 24), (86_400, 3_600, 24));
+        assert_eq!(of(60, 60, 5), (60, 60, 0), "an empty window has none");
     }
 }
