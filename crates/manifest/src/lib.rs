@@ -21,6 +21,7 @@ mod object;
 mod outline;
 mod policy;
 mod print;
+mod print_tier;
 mod read_gateway;
 mod read_ingress;
 mod read_meta;
@@ -50,6 +51,7 @@ pub use object::{
 pub use outline::{OUTLINE_BYTES_MAX, Outline, OutlineEntry, OutlineValue, outline};
 pub use policy::{NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule};
 pub use print::print_policy;
+pub use print_tier::print_tier_policy;
 pub use read_object::{Reading, parse, read};
 pub use selector::{LabelSelector, Operator, Requirement};
 pub use slice::{EndpointSlice, SlicePort};

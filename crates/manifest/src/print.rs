@@ -19,7 +19,7 @@ const INDENT: usize = 2;
 /// read back as isolating ingress.
 #[must_use]
 pub fn print_policy(policy: &NetworkPolicy) -> String {
-    let mut out = Printer { text: String::new() };
+    let mut out = Printer::default();
     out.line(0, "apiVersion: networking.k8s.io/v1");
     out.line(0, "kind: NetworkPolicy");
     out.line(0, "metadata:");
@@ -44,17 +44,19 @@ pub fn print_policy(policy: &NetworkPolicy) -> String {
     out.text
 }
 
-struct Printer {
-    text: String,
+/// Text in the making, by lines.
+#[derive(Default)]
+pub(crate) struct Printer {
+    pub(crate) text: String,
 }
 
 impl Printer {
-    fn line(&mut self, level: usize, line: &str) {
+    pub(crate) fn line(&mut self, level: usize, line: &str) {
         // Writing to a String cannot fail.
         let _ignored = writeln!(self.text, "{:1$}{line}", "", level * INDENT);
     }
 
-    fn labels(&mut self, level: usize, name: &str, labels: &Labels) {
+    pub(crate) fn labels(&mut self, level: usize, name: &str, labels: &Labels) {
         if labels.is_empty() {
             return;
         }
@@ -175,7 +177,7 @@ fn is_printable(c: char) -> bool {
 }
 
 /// A string, without quotes where that is safe.
-fn scalar(text: &str) -> String {
+pub(crate) fn scalar(text: &str) -> String {
     if is_safe_plain(text) { text.to_owned() } else { quoted(text) }
 }
 

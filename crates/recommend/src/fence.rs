@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sekisho_manifest::{LabelSelector, PolicyPeer, PolicyRule, Position};
 use sekisho_model::{Direction, Labels};
 
-use crate::Template;
+use crate::TemplateId;
 use crate::history::{End, Evidence, Traffic};
 use crate::names::Names;
 use crate::proposal::{Note, NoteKind, RecommendedPolicy};
 use crate::propose::Plan;
 use crate::rules::{Draft, Drafts, Public, RuleMaker, namespaces_named};
+use crate::template::borders;
 
 /// One ring fence, in one namespace.
 #[derive(Debug)]
@@ -58,10 +59,12 @@ pub(crate) fn fences(
     traffic: &[Traffic],
     notes: &mut BTreeSet<Note>,
 ) -> Vec<Fence> {
-    let mut fences = match &plan.request.template {
-        Template::LeastPrivilege => Vec::new(),
-        Template::RingFenceNamespace => by_namespace(plan),
-        Template::RingFenceApplication { label } => by_label(plan, label, notes),
+    let template = &plan.request.template;
+    let mut fences = match template.id() {
+        TemplateId::Namespace => by_namespace(plan),
+        TemplateId::Application => by_label(plan, template.text("label"), notes),
+        TemplateId::Environment | TemplateId::Tenant => by_part(plan),
+        _no_fence => Vec::new(),
     };
     for fence in &mut fences {
         let member = |end: &End| match end {
@@ -108,12 +111,14 @@ fn by_namespace(plan: &Plan<'_>) -> Vec<Fence> {
 }
 
 fn by_label(plan: &Plan<'_>, label: &str, notes: &mut BTreeSet<Note>) -> Vec<Fence> {
+    let values = plan.request.template.texts("values");
     let mut applications: BTreeMap<&str, BTreeMap<&str, BTreeSet<usize>>> = BTreeMap::new();
     for (index, group) in plan.groups.iter() {
-        if let Some(value) = group.label(label) {
+        let wanted = |value: &&str| values.is_empty() || values.contains(*value);
+        if let Some(value) = group.label(label).filter(wanted) {
             let namespaces = applications.entry(value).or_default();
             namespaces.entry(&group.namespace).or_default().insert(index);
-        } else if plan.in_scope(group) {
+        } else if plan.in_scope(group) && values.is_empty() {
             notes.insert(Note {
                 kind: NoteKind::NoPolicy,
                 subject: group.ids().join(", "),
@@ -151,8 +156,35 @@ fn by_label(plan: &Plan<'_>, label: &str, notes: &mut BTreeSet<Note>) -> Vec<Fen
     fences
 }
 
+/// A fence around each part that a label of namespaces names.
+fn by_part(plan: &Plan<'_>) -> Vec<Fence> {
+    let Some(border) = borders(plan, &plan.request.template) else { return Vec::new() };
+    let label = plan.request.template.text("label");
+    let mut fences = Vec::new();
+    for (value, all) in border.parts() {
+        let own = LabelSelector::of(Labels::from([(label.to_owned(), value.to_owned())]));
+        let mut members: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+        for index in &all {
+            if let Some(group) = plan.groups.at(*index).filter(|group| plan.in_scope(group)) {
+                members.entry(&group.namespace).or_default().insert(*index);
+            }
+        }
+        fences.extend(members.into_iter().map(|(namespace, members)| Fence {
+            namespace: namespace.to_owned(),
+            members,
+            name: format!("ring-fence-{}", object_name(value)),
+            selector: LabelSelector::default(),
+            inside: PolicyPeer::Pods { namespaces: Some(own.clone()), pods: None },
+            all: all.clone(),
+            evidence: Evidence::default(),
+            dns: Vec::new(),
+        }));
+    }
+    fences
+}
+
 /// A label value as part of an object's name (RFC 1123: lower case, digits, `-`, `.`).
-fn object_name(value: &str) -> String {
+pub(crate) fn object_name(value: &str) -> String {
     let fit = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let name: String = value.chars().map(fit).collect();
     let name = name.trim_matches('-');

@@ -16,9 +16,15 @@ mod propose;
 mod render;
 mod request;
 mod rules;
+mod template;
 mod traffic;
 
-pub use proposal::{Confidence, Note, NoteKind, Proposal, RecommendedPolicy, RuleEvidence};
+pub use proposal::{
+    Confidence, NotNative, Note, NoteKind, Proposal, RecommendedPolicy, RuleEvidence,
+};
 pub use propose::propose;
 pub use render::{json, yaml};
-pub use request::{Request, Scope, Template};
+pub use request::{Request, Scope};
+pub use template::catalogue::{self, TemplateId};
+pub use template::choices::Choices;
+pub use template::settings::{Template, TemplateError};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use sekisho_manifest::Object;
 use sekisho_policy::RuleSet;
 
 use crate::groups::{Group, Groups};
@@ -24,7 +25,14 @@ impl Names {
         let name = |policy: &sekisho_manifest::NetworkPolicy| {
             (policy.meta.namespace.clone(), policy.meta.name.clone())
         };
-        Self { taken: foreign.map(name).collect() }
+        let wide = existing.others().iter().filter(|object| match object {
+            Object::TierPolicy(policy) => {
+                policy.meta.labels.get(key).is_none_or(|found| found != value)
+            }
+            _other => false,
+        });
+        let wide = wide.map(|object| (String::new(), object.meta().name.clone()));
+        Self { taken: foreign.map(name).chain(wide).collect() }
     }
 
     /// The name for a group's policy: the workload's, with its kind if another workload of the

@@ -1,6 +1,6 @@
 //! What is proposed, with its evidence.
 
-use sekisho_manifest::{NetworkPolicy, Object};
+use sekisho_manifest::{NetworkPolicy, Object, TierPolicy};
 use sekisho_model::{Direction, TimeRange, Timestamp};
 use sekisho_policy::RuleSet;
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 /// Policies with their evidence, and what was left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Proposal {
+    /// Name of the template that made it.
+    pub template: String,
+    /// What the policies do together, in sentences; empty where each rule says it.
+    pub words: Vec<String>,
+    /// What of the template NetworkPolicy cannot say.
+    pub not_native: Vec<NotNative>,
     /// History that was used.
     pub window: TimeRange,
     /// Completeness of that history, 0 to 1.
@@ -16,12 +22,14 @@ pub struct Proposal {
     pub default_deny: Vec<NetworkPolicy>,
     /// The policies that allow, by namespace and name.
     pub policies: Vec<RecommendedPolicy>,
+    /// Policies of the whole cluster, in the order of their priority.
+    pub cluster_policies: Vec<TierPolicy>,
     /// What was left out, merged or widened, and why.
     pub notes: Vec<Note>,
 }
 
 impl Proposal {
-    /// All proposed policies, the default denies first in each namespace.
+    /// All proposed NetworkPolicies, the default denies first in each namespace.
     #[must_use]
     pub fn all(&self) -> Vec<&NetworkPolicy> {
         let mut all: Vec<&NetworkPolicy> = self.default_deny.iter().collect();
@@ -35,8 +43,18 @@ impl Proposal {
     /// NetworkPolicies of the same namespace and name are replaced.
     #[must_use]
     pub fn applied_to(&self, existing: &RuleSet) -> RuleSet {
-        existing.with(self.all().into_iter().cloned().map(Object::NetworkPolicy))
+        let cluster = self.cluster_policies.iter().cloned().map(Object::TierPolicy);
+        existing.with(self.all().into_iter().cloned().map(Object::NetworkPolicy).chain(cluster))
     }
+}
+
+/// Something that a NetworkPolicy cannot say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotNative {
+    /// What.
+    pub what: String,
+    /// What does it.
+    pub instead: String,
 }
 
 /// A policy, why each of its rules is there, and how sure that is.
@@ -60,6 +78,8 @@ pub struct RuleEvidence {
     pub direction: Direction,
     /// Its index there, from 0.
     pub rule: u32,
+    /// The rule in words, as in the comment above it.
+    pub words: Vec<String>,
     /// Connections that it allows, in the window.
     pub connections: u64,
     /// First seen in the window; the epoch if a template asks for the rule without evidence.

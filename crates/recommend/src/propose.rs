@@ -14,8 +14,9 @@ use crate::history::{End, Evidence, LeftOut, Seen, Traffic, one_line, sum, worki
 use crate::names::Names;
 use crate::proposal::{Note, NoteKind, Proposal, RecommendedPolicy};
 use crate::rules::{Draft, Drafts, Public, RuleMaker, evidence};
+use crate::template::{Build, Built, borders};
 use crate::traffic::{Tracer, target};
-use crate::{Request, Template};
+use crate::{NotNative, Request, TemplateId};
 
 /// Different outside sources that make a public port public.
 const PUBLIC_SOURCES_MIN: usize = 8;
@@ -40,14 +41,28 @@ pub fn propose(request: &Request<'_>) -> Proposal {
     let in_scope = |index: usize| plan.is_subject(index);
     tracer.note_probes(in_scope, &mut notes);
     left_out.into_notes(&mut notes);
-    let (default_deny, policies) = plan.policies(&traffic, &mut notes);
-    plan.note_others(&default_deny, &policies, &mut notes);
+    let mut built = plan.build(&traffic, &mut notes);
+    plan.note_others(&built, &mut notes);
+    let entry = request.template.id().entry();
+    if request.template.id() != TemplateId::LeastPrivilege {
+        built.stamp(entry.name);
+    }
     let ratio = request.completeness.ratio;
+    let not_native = entry.not_native.iter();
     Proposal {
+        template: entry.name.to_owned(),
+        words: built.words,
+        not_native: not_native
+            .map(|(what, instead)| NotNative {
+                what: (*what).to_owned(),
+                instead: (*instead).to_owned(),
+            })
+            .collect(),
         window: request.window,
         completeness: if ratio.is_nan() { 0.0 } else { ratio.clamp(0.0, 1.0) },
-        default_deny,
-        policies,
+        default_deny: built.default_deny,
+        policies: built.policies,
+        cluster_policies: built.cluster,
         notes: notes.into_iter().collect(),
     }
 }
@@ -93,11 +108,36 @@ impl Plan<'_> {
         group.workloads.iter().any(|workload| self.request.scope.has_workload(workload))
     }
 
-    fn policies(
-        &self,
-        traffic: &[Traffic],
-        notes: &mut BTreeSet<Note>,
-    ) -> (Vec<NetworkPolicy>, Vec<RecommendedPolicy>) {
+    /// What the template makes of the traffic.
+    fn build(&self, traffic: &[Traffic], notes: &mut BTreeSet<Note>) -> Built {
+        let mut names = Names::new(self.request.existing);
+        let template = &self.request.template;
+        match template.id() {
+            TemplateId::LeastPrivilege | TemplateId::Application | TemplateId::Namespace => {
+                self.policies(traffic, notes)
+            }
+            TemplateId::Environment => self.fenced(traffic, notes),
+            TemplateId::Tenant if template.is("form", "native") => self.fenced(traffic, notes),
+            _of_its_own => {
+                let out = Built::default();
+                Build { plan: self, template, traffic, names: &mut names, notes, out }.make()
+            }
+        }
+    }
+
+    /// Fences around parts that a label of namespaces names; what crosses from one to another gets
+    /// no rule, unless it is asked for.
+    fn fenced(&self, traffic: &[Traffic], notes: &mut BTreeSet<Note>) -> Built {
+        let template = &self.request.template;
+        match borders(self, template) {
+            Some(border) if !template.is("keep-seen", "yes") => {
+                self.policies(&border.inside(traffic, notes), notes)
+            }
+            _keeps_all => self.policies(traffic, notes),
+        }
+    }
+
+    fn policies(&self, traffic: &[Traffic], notes: &mut BTreeSet<Note>) -> Built {
         let mut names = Names::new(self.request.existing);
         let default_deny = self.default_deny(&mut names);
         let fences = fences(self, traffic, notes);
@@ -105,19 +145,23 @@ impl Plan<'_> {
             fences.iter().map(|fence| self.fence_policy(fence, &mut names, notes)).collect();
         for (index, _) in self.groups.iter().filter(|(_, group)| self.in_scope(group)) {
             let fence = fences.iter().find(|fence| fence.members.contains(&index));
-            if fence.is_none() && self.request.template != Template::LeastPrivilege {
+            if fence.is_none() && !self.is_least_privilege() {
                 continue; // Noted where the fences are made.
             }
             policies.extend(self.policy(index, (traffic, fence), &mut names, notes));
         }
         policies.sort_by(|a, b| name(&a.policy).cmp(&name(&b.policy)));
-        (default_deny, policies)
+        Built { default_deny, policies, ..Built::default() }
+    }
+
+    fn is_least_privilege(&self) -> bool {
+        self.request.template.id() == TemplateId::LeastPrivilege
     }
 
     /// One default deny per namespace in scope.
     fn default_deny(&self, names: &mut Names) -> Vec<NetworkPolicy> {
         let scope = &self.request.scope;
-        if scope.workload.is_some() || self.request.template != Template::LeastPrivilege {
+        if scope.workload.is_some() || !self.is_least_privilege() {
             return Vec::new();
         }
         let with_groups = self.groups.iter().map(|(_, group)| group.namespace.as_str());
@@ -261,7 +305,7 @@ impl Plan<'_> {
     }
 
     /// Ports of the group that outsiders reach in numbers and that a Service opens to them.
-    fn public(&self, group: &Group<'_>, ingress: &[&Traffic]) -> Public {
+    pub(crate) fn public(&self, group: &Group<'_>, ingress: &[&Traffic]) -> Public {
         let mut sources: BTreeMap<(Protocol, u16), BTreeSet<IpAddr>> = BTreeMap::new();
         for traffic in ingress {
             if let End::Outside { address, .. } = traffic.source {
@@ -292,12 +336,7 @@ impl Plan<'_> {
     }
 
     /// Notes on what gets no policy, and on policies that are there already.
-    fn note_others(
-        &self,
-        default_deny: &[NetworkPolicy],
-        policies: &[RecommendedPolicy],
-        notes: &mut BTreeSet<Note>,
-    ) {
+    fn note_others(&self, built: &Built, notes: &mut BTreeSet<Note>) {
         for endpoint in &self.request.cluster.endpoints {
             if endpoint.host_network && self.request.scope.has_workload(&endpoint.workload) {
                 notes.insert(Note {
@@ -308,7 +347,7 @@ impl Plan<'_> {
                 });
             }
         }
-        let proposed = default_deny.iter().chain(policies.iter().map(|of| &of.policy));
+        let proposed = built.default_deny.iter().chain(built.policies.iter().map(|of| &of.policy));
         let proposed: BTreeSet<(&str, &str)> = proposed.map(name).collect();
         for policy in self.request.existing.policies() {
             let namespace = policy.meta.namespace.as_str();

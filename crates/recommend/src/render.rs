@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use sekisho_manifest::{
-    LabelSelector, NetworkPolicy, Operator, PolicyPeer, PolicyPort, PolicyRule, PortRef,
-    print_policy,
+    LabelSelector, NetworkPolicy, Object, Operator, PolicyPeer, PolicyPort, PolicyRule, PortRef,
+    TierPolicy, print_policy, print_tier_policy, to_json,
 };
 use serde_json::{Map, Value, json};
 
@@ -27,8 +27,18 @@ pub fn yaml(proposal: &Proposal) -> String {
         (proposal.completeness * 1_000.0).floor() / 10.0
     ));
     line("Check with `sekisho verify` before you apply it.");
+    for words in &proposal.words {
+        line(words);
+    }
+    for of in &proposal.not_native {
+        line(&format!("not native: {} (instead: {})", of.what, of.instead));
+    }
     for note in &proposal.notes {
         line(&format!("{}: {}: {}", word(note), note.subject, note.text));
+    }
+    for policy in &proposal.cluster_policies {
+        text.push_str("---\n");
+        text.push_str(&print_tier_policy(policy));
     }
     for policy in proposal.all() {
         text.push_str("---\n");
@@ -80,7 +90,12 @@ pub fn json(proposal: &Proposal) -> String {
         })
         .collect();
     let default_deny: Vec<Value> = proposal.default_deny.iter().map(kubernetes).collect();
+    let cluster_policies: Vec<Value> = proposal.cluster_policies.iter().map(cluster_wide).collect();
     let object = json!({
+        "template": proposal.template,
+        "words": proposal.words,
+        "not_native": proposal.not_native,
+        "cluster_policies": cluster_policies,
         "window": proposal.window,
         "completeness": proposal.completeness,
         "default_deny": default_deny,
@@ -88,6 +103,12 @@ pub fn json(proposal: &Proposal) -> String {
         "notes": proposal.notes,
     });
     format!("{object:#}\n")
+}
+
+/// A policy of the whole cluster as the Kubernetes API writes it.
+fn cluster_wide(policy: &TierPolicy) -> Value {
+    let text = to_json(&Object::TierPolicy(policy.clone()));
+    serde_json::from_str(&text).unwrap_or_default() // What it writes is JSON.
 }
 
 /// A policy as the Kubernetes API writes it.

@@ -6,8 +6,10 @@ use sekisho_model::{Completeness, EdgeDay, TimeRange, WorkloadRef};
 use sekisho_policy::{Cluster, RuleSet};
 use serde::{Deserialize, Serialize};
 
+use crate::Template;
+
 /// Namespaces that keep a cluster alive: no policy for them unless asked by name.
-const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+pub(crate) const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
 /// What to propose for, and from what.
 #[derive(Clone, Debug)]
@@ -58,20 +60,4 @@ impl Scope {
         };
         self.has_namespace(&workload.namespace) && self.workload.as_ref().is_none_or(named)
     }
-}
-
-/// What kind of policies to propose.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Template {
-    /// Per workload, both directions, only what was seen.
-    #[default]
-    LeastPrivilege,
-    /// Everything inside a namespace; across its border only what was seen.
-    RingFenceNamespace,
-    /// Everything inside an application; across its border only what was seen.
-    RingFenceApplication {
-        /// Key of the label whose value names the application, e.g. `app.kubernetes.io/part-of`.
-        label: String,
-    },
 }

@@ -17,13 +17,13 @@ use crate::history::{End, Evidence, Traffic, one_line};
 use crate::proposal::{Note, NoteKind, RuleEvidence};
 
 /// The label that every namespace carries (Kubernetes v1.21+).
-const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+pub(crate) const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// Single addresses in a rule; more are joined where they are neighbours, without gaps.
 const ADDRESSES_MAX: usize = 16;
 /// Peers that are written as one selector with `In` from this number on.
 const PEERS_JOINED_MIN: usize = 3;
 /// Namespaces of the cluster's own DNS: kubeadm, k3s and the clouds; OpenShift.
-const DNS_NAMESPACES: [&str; 2] = ["kube-system", "openshift-dns"];
+pub(crate) const DNS_NAMESPACES: [&str; 2] = ["kube-system", "openshift-dns"];
 /// Names in a comment; the rest is counted.
 const NAMES_MAX: usize = 8;
 /// The same for processes, whose paths are long.
@@ -430,6 +430,7 @@ pub(crate) fn evidence(direction: Direction, drafts: &[Draft]) -> Vec<RuleEviden
     let one = |(rule, draft): (u32, &Draft)| RuleEvidence {
         direction,
         rule,
+        words: draft.rule.comment.clone(),
         connections: draft.evidence.connections,
         first_seen: draft.evidence.first_seen.unwrap_or_default(),
         last_seen: draft.evidence.last_seen.unwrap_or_default(),

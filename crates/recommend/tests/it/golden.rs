@@ -1,7 +1,7 @@
 //! What a person reads and applies.
 
 use sekisho_policy::RuleSet;
-use sekisho_recommend::{NoteKind, Proposal, Scope, Template, json, propose, yaml};
+use sekisho_recommend::{NoteKind, Proposal, Scope, Template, TemplateId, json, propose, yaml};
 
 use crate::shop::{World, complete, labels, shop};
 
@@ -21,7 +21,7 @@ fn namespace(text: &str, namespace: &str) -> String {
 
 #[test]
 fn the_shop_gets_policies_that_a_person_would_have_written() {
-    let text = yaml(&proposed(&shop(), Template::LeastPrivilege));
+    let text = yaml(&proposed(&shop(), Template::default()));
     for of in ["cart", "checkout", "frontend", "payment", "report", "prometheus", "redis-cart"] {
         let wanted = format!("  name: {of}\n");
         let document = text.split("---\n").find(|document| document.contains(&wanted)).unwrap();
@@ -34,10 +34,12 @@ fn the_shop_gets_policies_that_a_person_would_have_written() {
 
 #[test]
 fn a_ring_fence_opens_only_the_gates_that_were_used() {
-    let text = yaml(&proposed(&shop(), Template::RingFenceNamespace));
+    let fence = shop().template(TemplateId::Namespace, &[]);
+    let text = yaml(&proposed(&shop(), fence));
     insta::assert_snapshot!("ring_fence_data", namespace(&text, "data"));
-    let label = "app.kubernetes.io/part-of".to_owned();
-    let text = yaml(&proposed(&shop(), Template::RingFenceApplication { label }));
+    let label = ("label", "app.kubernetes.io/part-of");
+    let fence = shop().template(TemplateId::Application, &[label]);
+    let text = yaml(&proposed(&shop(), fence));
     let fence = text.split("---\n").find(|document| document.contains("  name: ring-fence-shop\n"));
     insta::assert_snapshot!("ring_fence_application", fence.unwrap());
 }
@@ -67,7 +69,7 @@ fn one_workload_asked_for_gets_its_policy_and_no_default_deny() {
 
 #[test]
 fn the_json_form_of_a_policy_reads_back_as_the_same_policy() {
-    let proposal = proposed(&shop(), Template::LeastPrivilege);
+    let proposal = proposed(&shop(), Template::default());
     let value: serde_json::Value = serde_json::from_str(&json(&proposal)).unwrap();
     for (object, recommended) in
         value["policies"].as_array().unwrap().iter().zip(&proposal.policies)
@@ -92,7 +94,7 @@ fn two_workloads_of_one_name_get_policies_named_by_kind() {
     world.workload("a/web[Deployment]", 1, "app=web", "http=80/TCP");
     world.workload("a/web[StatefulSet]", 1, "app=web-db", "db=81/TCP");
     world.flow("a/web[Deployment]", "a/web[StatefulSet]", "81/TCP", 5);
-    let proposal = proposed(&world, Template::LeastPrivilege);
+    let proposal = proposed(&world, Template::default());
     let names: Vec<&str> =
         proposal.policies.iter().map(|of| of.policy.meta.name.as_str()).collect();
     assert_eq!(names, ["deployment-web", "statefulset-web"]);
@@ -105,7 +107,7 @@ fn workloads_that_labels_cannot_tell_apart_share_a_policy_and_a_note_says_so() {
     world.workload("a/two[Deployment]", 1, "app=same", "http=80/TCP");
     world.workload("a/client[Deployment]", 1, "app=client", "");
     world.flow("a/client[Deployment]", "a/two[Deployment]", "80/TCP", 5);
-    let proposal = proposed(&world, Template::LeastPrivilege);
+    let proposal = proposed(&world, Template::default());
     assert!(proposal.notes.iter().any(|note| note.kind == NoteKind::Merged));
     let shared = proposal.policies.iter().find(|of| of.workloads.len() == 2).unwrap();
     assert_eq!(shared.policy.pod_selector.match_labels, labels("app=same"));
@@ -117,7 +119,7 @@ fn a_pod_without_labels_is_named_in_a_note_and_widens_nobody_elses_policy() {
     world.workload("a/bare[Pod]", 1, "", "");
     world.workload("a/web[Deployment]", 1, "app=web", "http=80/TCP");
     world.flow("a/web[Deployment]", "a/bare[Pod]", "80/TCP", 5);
-    let proposal = proposed(&world, Template::LeastPrivilege);
+    let proposal = proposed(&world, Template::default());
     for policy in proposal.all() {
         let default_deny = policy.ingress.is_empty() && policy.egress.is_empty();
         assert!(default_deny || !policy.pod_selector.is_empty());
@@ -129,7 +131,7 @@ fn text_from_the_network_cannot_break_out_of_a_comment() {
     let mut world = World::default();
     world.workload("a/web[Deployment]", 1, "app=web", "");
     world.flow("a/web[Deployment]", "x\n---\nkind: Evil=203.0.113.1", "443/TCP", 2);
-    let text = yaml(&proposed(&world, Template::LeastPrivilege));
+    let text = yaml(&proposed(&world, Template::default()));
     assert!(!text.lines().any(|line| line.trim_start().starts_with("kind: Evil")));
     assert_eq!(sekisho_manifest::parse("x.yaml", &text).unwrap().len(), 2);
 }

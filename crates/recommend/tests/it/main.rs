@@ -6,3 +6,5 @@ mod golden;
 mod property;
 #[cfg(test)]
 mod shop;
+#[cfg(test)]
+mod templates;

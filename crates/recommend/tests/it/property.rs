@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use sekisho_manifest::{Object, PolicyPeer, parse, print_policy};
 use sekisho_model::Party;
 use sekisho_policy::RuleSet;
-use sekisho_recommend::{NoteKind, Template, propose, yaml};
+use sekisho_recommend::{Choices, NoteKind, Template, TemplateId, propose, yaml};
 use sekisho_verify::{EdgeClass, what_if};
 
 use crate::shop::{World, complete, party, row, shop, window};
@@ -53,19 +53,26 @@ fn worlds() -> impl Strategy<Value = World> {
     })
 }
 
-fn templates() -> impl Strategy<Value = Template> {
+/// Templates that allow all that was seen, and what they ask.
+fn templates() -> impl Strategy<Value = TemplateId> {
     prop_oneof![
-        Just(Template::LeastPrivilege),
-        Just(Template::RingFenceNamespace),
-        Just(Template::RingFenceApplication { label: "app".to_owned() }),
+        Just(TemplateId::LeastPrivilege),
+        Just(TemplateId::Namespace),
+        Just(TemplateId::Application),
     ]
 }
 
+/// The template as this world has it; the usual one if it lacks the label.
+fn of(id: TemplateId, world: &World) -> Template {
+    let choices = Choices::new(&world.history, &world.cluster);
+    Template::read(id, &[], &choices).unwrap_or_default()
+}
+
 /// Edges that the proposal would block though the history shows them working.
-fn broken(world: &World, template: Template) -> Vec<String> {
+fn broken(world: &World, template: TemplateId) -> Vec<String> {
     let (existing, completeness) = (RuleSet::default(), complete());
     let mut request = world.request(&existing, &completeness);
-    request.template = template;
+    request.template = of(template, world);
     let proposed = propose(&request).applied_to(&existing);
     let answer = what_if(&sekisho_verify::Request {
         current: &existing,
@@ -95,12 +102,7 @@ fn the_shop_keeps_working_under_each_template() {
     let mut world = shop();
     // The scan was never answered, so losing it is no loss, but verify can't know that.
     world.history.retain(|row| row.stats.resets == 0);
-    let label = "app.kubernetes.io/part-of".to_owned();
-    for template in [
-        Template::LeastPrivilege,
-        Template::RingFenceNamespace,
-        Template::RingFenceApplication { label },
-    ] {
+    for template in [TemplateId::LeastPrivilege, TemplateId::Namespace, TemplateId::Application] {
         assert_eq!(broken(&world, template), Vec::<String>::new());
     }
 }
@@ -125,7 +127,7 @@ proptest! {
         }
         let text = |world: &World| {
             let mut request = world.request(&existing, &completeness);
-            request.template = template.clone();
+            request.template = of(template, world);
             yaml(&propose(&request))
         };
         prop_assert_eq!(text(&world), text(&turned));
@@ -191,7 +193,7 @@ proptest! {
     fn what_is_printed_reads_back_as_the_same_policy(world in worlds(), template in templates()) {
         let (existing, completeness) = (RuleSet::default(), complete());
         let mut request = world.request(&existing, &completeness);
-        request.template = template;
+        request.template = of(template, &world);
         let proposal = propose(&request);
         let whole = parse("all.yaml", &yaml(&proposal)).unwrap();
         prop_assert_eq!(whole.len(), proposal.all().len());

@@ -10,7 +10,7 @@ use sekisho_model::{
     Process, Protocol, ServiceRef, TimeRange, Timestamp, Verdict, WorkloadRef,
 };
 use sekisho_policy::{Cluster, Endpoint, RuleSet};
-use sekisho_recommend::{Request, Scope, Template};
+use sekisho_recommend::{Choices, Request, Scope, Template, TemplateId};
 
 /// 2026-11-23T00:00:00Z.
 const START_S: u64 = 1_795_392_000;
@@ -155,6 +155,14 @@ impl World {
         self.parties(text)
     }
 
+    /// A template with its settings, read against this world.
+    pub(crate) fn template(&self, id: TemplateId, given: &[(&str, &str)]) -> Template {
+        let given: Vec<(String, String)> =
+            given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let choices = Choices::new(&self.history, &self.cluster);
+        Template::read(id, &given, &choices).unwrap()
+    }
+
     pub(crate) fn request<'a>(
         &'a self,
         existing: &'a RuleSet,
@@ -166,7 +174,7 @@ impl World {
             scope: Scope::default(),
             window: window(),
             completeness,
-            template: Template::LeastPrivilege,
+            template: Template::default(),
             existing,
         }
     }

@@ -1,0 +1,743 @@
+//! What templates there are, and what each asks.
+
+use super::settings::TemplateError;
+
+/// A template.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TemplateId {
+    /// Per workload, only what was seen.
+    #[default]
+    LeastPrivilege,
+    /// A fence around each application.
+    Application,
+    /// A fence around each namespace.
+    Namespace,
+    /// A fence around each environment.
+    Environment,
+    /// Tenants apart.
+    Tenant,
+    /// A datastore that only its clients reach.
+    CrownJewel,
+    /// A machine outside Kubernetes that only its clients reach.
+    VmToCluster,
+    /// What every workload needs, before fences.
+    Infrastructure,
+    /// Nothing but name resolution.
+    DefaultDenyDns,
+    /// Out of the cluster only to a list.
+    EgressAllowList,
+    /// Into the tier only through the gateway.
+    InternetFacing,
+    /// No credentials from the cloud's metadata service.
+    CloudMetadata,
+    /// No way to the ports of the control plane.
+    ControlPlanePorts,
+    /// No ports that ransomware spreads by.
+    LateralMovement,
+    /// Administration only from the jump host.
+    Bastion,
+    /// A third party's access that ends.
+    VendorWindow,
+    /// Cut off, but for forensics.
+    Quarantine,
+}
+
+/// What a template is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Where to begin.
+    Start,
+    /// Parts of the system kept apart.
+    Separate,
+    /// Few things that matter most.
+    Protect,
+    /// Ways in and out.
+    Border,
+    /// What nobody may do.
+    Forbid,
+    /// Access of people, for a time.
+    Access,
+}
+
+impl Purpose {
+    /// One word, as in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Separate => "separate",
+            Self::Protect => "protect",
+            Self::Border => "border",
+            Self::Forbid => "forbid",
+            Self::Access => "access",
+        }
+    }
+}
+
+/// What a value of a parameter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// Key of a label of pods.
+    PodLabel,
+    /// Key of a label of namespaces.
+    NamespaceLabel,
+    /// A value of the label that parameter `label` names.
+    LabelValue,
+    /// `namespace/name` or `namespace/name[Kind]`.
+    Workload,
+    /// The same, of a machine that is no pod.
+    Machine,
+    /// `22/TCP`, `8000-8100/UDP`; TCP if nothing is said.
+    Port,
+    /// Range of addresses, or one address.
+    Network,
+    /// DNS name.
+    Name,
+    /// RFC 3339 time.
+    Time,
+    /// One of these.
+    Word(&'static [&'static str]),
+}
+
+impl Asks {
+    /// One word, as in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PodLabel => "pod_label",
+            Self::NamespaceLabel => "namespace_label",
+            Self::LabelValue => "label_value",
+            Self::Workload => "workload",
+            Self::Machine => "machine",
+            Self::Port => "port",
+            Self::Network => "network",
+            Self::Name => "name",
+            Self::Time => "time",
+            Self::Word(_) => "word",
+        }
+    }
+}
+
+/// What holds if nothing is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// It must be given.
+    Needed,
+    /// As if this had been given.
+    Value(&'static str),
+    /// The first of these that is there, else it must be given.
+    FirstOf(&'static [&'static str]),
+    /// What the template makes of it, in words.
+    Otherwise(&'static str),
+}
+
+/// One thing that a template asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Name, as in `--set NAME=VALUE`.
+    pub name: &'static str,
+    /// What a value is.
+    pub asks: Asks,
+    /// Whether there may be several values.
+    pub many: bool,
+    /// What holds without a value.
+    pub preset: Preset,
+    /// What it means.
+    pub what: &'static str,
+}
+
+impl Parameter {
+    /// Whether the template does without a value.
+    #[must_use]
+    pub fn may_lack(&self) -> bool {
+        matches!(self.preset, Preset::Otherwise(_))
+    }
+}
+
+/// A template, described.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Which.
+    pub id: TemplateId,
+    /// Name, as in `--template NAME`.
+    pub name: &'static str,
+    /// What for.
+    pub purpose: Purpose,
+    /// What it does, in a sentence.
+    pub what: &'static str,
+    /// Kinds of policies that it makes.
+    pub makes: &'static str,
+    /// What it asks.
+    pub parameters: &'static [Parameter],
+    /// What NetworkPolicy cannot say of it, and what can; empty if it says all.
+    pub not_native: &'static [(&'static str, &'static str)],
+}
+
+impl TemplateId {
+    /// Its entry.
+    #[must_use]
+    pub fn entry(self) -> &'static Entry {
+        // Each id has an entry: a test goes through them.
+        CATALOGUE.iter().find(|entry| entry.id == self).unwrap_or(&LEAST_PRIVILEGE)
+    }
+
+    /// The template of this name.
+    ///
+    /// # Errors
+    /// [`TemplateError::NoTemplate`], with the names that there are.
+    pub fn named(name: &str) -> Result<Self, TemplateError> {
+        let wanted = name.strip_prefix("ring-fence-").unwrap_or(name);
+        let found = CATALOGUE.iter().find(|entry| entry.name == wanted);
+        found.map(|entry| entry.id).ok_or_else(|| TemplateError::NoTemplate {
+            name: name.to_owned(),
+            names: CATALOGUE.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+/// A parameter of one value.
+const fn one(name: &'static str, asks: Asks, preset: Preset, what: &'static str) -> Parameter {
+    Parameter { name, asks, many: false, preset, what }
+}
+
+/// A parameter of several values.
+const fn many(name: &'static str, asks: Asks, preset: Preset, what: &'static str) -> Parameter {
+    Parameter { name, asks, many: true, preset, what }
+}
+
+const NETWORK_POLICY: &str = "NetworkPolicy";
+const CLUSTER_POLICY: &str = "ClusterNetworkPolicy";
+const EITHER: &str = "NetworkPolicy or ClusterNetworkPolicy";
+
+const ENVIRONMENTS: &[&str] =
+    &["environment", "env", "app.kubernetes.io/environment", "stage", "tier"];
+const TENANTS: &[&str] = &[
+    "tenant",
+    "capsule.clastix.io/tenant",
+    "multi-tenant.io/tenant",
+    "team",
+    "toolkit.fluxcd.io/tenant",
+];
+const APPLICATIONS: &[&str] = &["app.kubernetes.io/part-of", "app.kubernetes.io/name", "app"];
+
+const KEEP_SEEN: Parameter = one(
+    "keep-seen",
+    Asks::Word(&["no", "yes"]),
+    Preset::Value("no"),
+    "whether what was seen between two of them stays allowed",
+);
+const DNS: Parameter = many(
+    "dns",
+    Asks::Workload,
+    Preset::Otherwise("the cluster's DNS, found by its port"),
+    "pods that resolve names",
+);
+
+const HOST_NETWORK: (&str, &str) = (
+    "pods on the host's network and programs of the node itself",
+    "an agent of ours or a firewall on the node: no policy of Kubernetes selects them",
+);
+const NO_DENY: (&str, &str) = (
+    "a deny that no other policy can take back: NetworkPolicies only add up",
+    "ClusterNetworkPolicy of tier Admin, which our agents enforce, and plugins that read it",
+);
+
+const LEAST_PRIVILEGE: Entry = Entry {
+    id: TemplateId::LeastPrivilege,
+    name: "least-privilege",
+    purpose: Purpose::Start,
+    what: "each workload may do what it was seen doing, and nothing else",
+    makes: NETWORK_POLICY,
+    parameters: &[],
+    not_native: &[
+        (
+            "DNS names of places outside",
+            "the addresses that were seen; domainNames of ClusterNetworkPolicy",
+        ),
+        HOST_NETWORK,
+    ],
+};
+
+/// All templates, in the order in which they are best applied.
+pub static CATALOGUE: &[Entry] = &[
+    INFRASTRUCTURE,
+    LEAST_PRIVILEGE,
+    DEFAULT_DENY_DNS,
+    Entry {
+        id: TemplateId::Application,
+        name: "application",
+        purpose: Purpose::Separate,
+        what: "everything inside an application; across its border only what was seen",
+        makes: NETWORK_POLICY,
+        parameters: &[
+            one(
+                "label",
+                Asks::PodLabel,
+                Preset::FirstOf(APPLICATIONS),
+                "label that names applications",
+            ),
+            many(
+                "values",
+                Asks::LabelValue,
+                Preset::Otherwise("all that were seen"),
+                "only these applications",
+            ),
+        ],
+        not_native: &[HOST_NETWORK],
+    },
+    Entry {
+        id: TemplateId::Namespace,
+        name: "namespace",
+        purpose: Purpose::Separate,
+        what: "everything inside a namespace; across its border only what was seen",
+        makes: NETWORK_POLICY,
+        parameters: &[],
+        not_native: &[HOST_NETWORK],
+    },
+    Entry {
+        id: TemplateId::Environment,
+        name: "environment",
+        purpose: Purpose::Separate,
+        what: "everything inside prod, stage or dev; nothing from one to another; to what is in none of \
+               them only what was seen",
+        makes: NETWORK_POLICY,
+        parameters: &[
+            one(
+                "label",
+                Asks::NamespaceLabel,
+                Preset::FirstOf(ENVIRONMENTS),
+                "label of namespaces that names environments",
+            ),
+            many(
+                "values",
+                Asks::LabelValue,
+                Preset::Otherwise("all that were seen"),
+                "only these environments",
+            ),
+            KEEP_SEEN,
+        ],
+        not_native: &[NO_DENY, HOST_NETWORK],
+    },
+    Entry {
+        id: TemplateId::Tenant,
+        name: "tenant",
+        purpose: Purpose::Separate,
+        what: "tenants never reach each other, whatever policies they write themselves",
+        makes: EITHER,
+        parameters: &[
+            one(
+                "label",
+                Asks::NamespaceLabel,
+                Preset::FirstOf(TENANTS),
+                "label of namespaces that names tenants",
+            ),
+            many(
+                "values",
+                Asks::LabelValue,
+                Preset::Otherwise("all that were seen"),
+                "only these tenants",
+            ),
+            one(
+                "form",
+                Asks::Word(&["cluster", "native"]),
+                Preset::Value("cluster"),
+                "cluster: a deny that tenants cannot lift; native: a fence of NetworkPolicies, which a \
+                 tenant's own policies can open",
+            ),
+            KEEP_SEEN,
+        ],
+        not_native: &[NO_DENY, HOST_NETWORK],
+    },
+    CROWN_JEWEL,
+    VM_TO_CLUSTER,
+    EGRESS_ALLOW_LIST,
+    INTERNET_FACING,
+    CLOUD_METADATA,
+    CONTROL_PLANE_PORTS,
+    LATERAL_MOVEMENT,
+    BASTION,
+    VENDOR_WINDOW,
+    QUARANTINE,
+];
+
+const INFRASTRUCTURE: Entry = Entry {
+    id: TemplateId::Infrastructure,
+    name: "infrastructure",
+    purpose: Purpose::Start,
+    what: "name resolution, clocks, scrapes and the ingress stay allowed whatever fences come: apply it \
+           first",
+    makes: EITHER,
+    parameters: &[
+        DNS,
+        many(
+            "monitoring",
+            Asks::Workload,
+            Preset::Otherwise("those seen at ports named metrics"),
+            "pods that scrape metrics",
+        ),
+        many(
+            "gateway",
+            Asks::Workload,
+            Preset::Otherwise("none"),
+            "pods through which requests come in",
+        ),
+        many("ntp", Asks::Network, Preset::Otherwise("those seen on 123/UDP"), "clocks outside"),
+        many(
+            "registry",
+            Asks::Network,
+            Preset::Otherwise("none"),
+            "registries that pods ask themselves (443/TCP); images are pulled by nodes, which needs no rule",
+        ),
+        one(
+            "form",
+            Asks::Word(&["cluster", "native"]),
+            Preset::Value("cluster"),
+            "cluster: rules that isolate nobody; native: NetworkPolicies, which isolate every pod of the \
+             namespaces and so belong together with a fence",
+        ),
+    ],
+    not_native: &[
+        (
+            "an allow that isolates nobody: a NetworkPolicy that allows also denies the rest",
+            "ClusterNetworkPolicy of tier Admin with Accept",
+        ),
+        ("image pulls, which nodes make", "nothing is needed: no policy of pods touches them"),
+    ],
+};
+
+const DEFAULT_DENY_DNS: Entry = Entry {
+    id: TemplateId::DefaultDenyDns,
+    name: "default-deny-dns",
+    purpose: Purpose::Start,
+    what: "nothing but name resolution, by the pods that resolve; more is added by other templates",
+    makes: NETWORK_POLICY,
+    parameters: &[
+        DNS,
+        one(
+            "directions",
+            Asks::Word(&["both", "ingress", "egress"]),
+            Preset::Value("both"),
+            "what is denied",
+        ),
+    ],
+    not_native: &[
+        HOST_NETWORK,
+        (
+            "ICMP, which NetworkPolicy does not define: plugins differ",
+            "our agents deny it with the rest",
+        ),
+    ],
+};
+
+const CROWN_JEWEL: Entry = Entry {
+    id: TemplateId::CrownJewel,
+    name: "crown-jewel",
+    purpose: Purpose::Protect,
+    what: "a datastore that only its clients reach, on its ports only, and that reaches nobody",
+    makes: NETWORK_POLICY,
+    parameters: &[
+        many("workload", Asks::Workload, Preset::Needed, "what is protected"),
+        many("clients", Asks::Workload, Preset::Otherwise("those seen"), "who may reach it"),
+        many("ports", Asks::Port, Preset::Otherwise("those its clients were seen on"), "where"),
+        one(
+            "replicas",
+            Asks::Word(&["yes", "no"]),
+            Preset::Value("yes"),
+            "whether its own pods reach each other",
+        ),
+        one(
+            "egress",
+            Asks::Word(&["none", "dns", "seen"]),
+            Preset::Value("none"),
+            "what it may reach itself: nobody, only names, or what was seen",
+        ),
+    ],
+    not_native: &[
+        ("which user or statement comes through the port", "the datastore's own accounts"),
+        HOST_NETWORK,
+    ],
+};
+
+const VM_TO_CLUSTER: Entry = Entry {
+    id: TemplateId::VmToCluster,
+    name: "vm-to-cluster",
+    purpose: Purpose::Protect,
+    what: "a machine outside Kubernetes that only the named workloads reach",
+    makes: "ClusterNetworkPolicy; NetworkPolicy on the machine if an agent of ours runs there",
+    parameters: &[
+        one(
+            "vm",
+            Asks::Machine,
+            Preset::Otherwise("none"),
+            "the machine, if an agent of ours runs there",
+        ),
+        many("address", Asks::Network, Preset::Otherwise("those of the machine"), "its addresses"),
+        many("clients", Asks::Workload, Preset::Otherwise("those seen"), "who may reach it"),
+        many("ports", Asks::Port, Preset::Otherwise("those the clients were seen on"), "where"),
+    ],
+    not_native: &[
+        (
+            "a machine as the subject: NetworkPolicy selects pods only",
+            "our agent on the machine, which enforces the NetworkPolicy of its namespace",
+        ),
+        NO_DENY,
+        (
+            "other machines that reach it past the cluster",
+            "our agent on the machine, or its own firewall",
+        ),
+    ],
+};
+
+const EGRESS_ALLOW_LIST: Entry = Entry {
+    id: TemplateId::EgressAllowList,
+    name: "egress-allow-list",
+    purpose: Purpose::Border,
+    what: "out of the cluster only to these addresses and names; inside it as before",
+    makes: NETWORK_POLICY,
+    parameters: &[
+        many("workload", Asks::Workload, Preset::Otherwise("all in scope"), "whose egress"),
+        many("networks", Asks::Network, Preset::Otherwise("none"), "where it may go, by address"),
+        many(
+            "names",
+            Asks::Name,
+            Preset::Otherwise("none"),
+            "where it may go, by DNS name: the addresses that were seen for it",
+        ),
+        many(
+            "ports",
+            Asks::Port,
+            Preset::Otherwise("443/TCP for networks, those seen for names"),
+            "on which ports",
+        ),
+        one(
+            "inside",
+            Asks::Word(&["all", "seen"]),
+            Preset::Value("all"),
+            "what it may reach inside the cluster: every pod, or only what was seen",
+        ),
+    ],
+    not_native: &[
+        (
+            "DNS names: a rule holds the addresses that were seen, and addresses to come are not allowed",
+            "domainNames of ClusterNetworkPolicy (tier Admin, Accept), or a proxy",
+        ),
+        HOST_NETWORK,
+    ],
+};
+
+const INTERNET_FACING: Entry = Entry {
+    id: TemplateId::InternetFacing,
+    name: "internet-facing",
+    purpose: Purpose::Border,
+    what: "requests come in through the gateway only; the gateway is open to the world on its ports",
+    makes: NETWORK_POLICY,
+    parameters: &[
+        many("workload", Asks::Workload, Preset::Needed, "what stands behind the gateway"),
+        many("gateway", Asks::Workload, Preset::Needed, "pods through which requests come in"),
+        many(
+            "ports",
+            Asks::Port,
+            Preset::Otherwise("those the gateway was seen on"),
+            "ports behind the gateway",
+        ),
+        many(
+            "listen",
+            Asks::Port,
+            Preset::Otherwise("those reached from outside"),
+            "ports of the gateway that the world reaches",
+        ),
+    ],
+    not_native: &[
+        (
+            "the world without the cluster: 0.0.0.0/0 matches pods and nodes, too, on most plugins",
+            "ClusterNetworkPolicy of tier Admin that denies the gateway's ports to pods",
+        ),
+        (
+            "who the visitor is behind a load balancer that changes the source address",
+            "externalTrafficPolicy: Local, or the gateway itself",
+        ),
+    ],
+};
+
+const CLOUD_METADATA: Entry = Entry {
+    id: TemplateId::CloudMetadata,
+    name: "cloud-metadata",
+    purpose: Purpose::Forbid,
+    what: "no pod gets credentials of its node from the cloud's metadata service",
+    makes: EITHER,
+    parameters: &[
+        many(
+            "addresses",
+            Asks::Network,
+            Preset::Value("169.254.169.254/32,fd00:ec2::254/128"),
+            "addresses of the service",
+        ),
+        many("allow", Asks::Workload, Preset::Otherwise("nobody"), "who may ask it all the same"),
+        one(
+            "form",
+            Asks::Word(&["cluster", "native"]),
+            Preset::Value("cluster"),
+            "cluster: a deny; native: everything but the addresses is allowed, which opens what other \
+             NetworkPolicies hold closed, so only where there are none",
+        ),
+    ],
+    not_native: &[NO_DENY, HOST_NETWORK],
+};
+
+const CONTROL_PLANE_PORTS: Entry = Entry {
+    id: TemplateId::ControlPlanePorts,
+    name: "control-plane-ports",
+    purpose: Purpose::Forbid,
+    what: "no pod reaches etcd, the kubelet, the scheduler or the API server, but for those that use it",
+    makes: CLUSTER_POLICY,
+    parameters: &[
+        many(
+            "ports",
+            Asks::Port,
+            Preset::Value("2379-2380/TCP,6443/TCP,10250/TCP,10255/TCP,10257/TCP,10259/TCP"),
+            "ports of nodes that are closed",
+        ),
+        many(
+            "networks",
+            Asks::Network,
+            Preset::Otherwise("where the API server is, if that is no node"),
+            "addresses of a control plane that is on no node",
+        ),
+        many(
+            "allow",
+            Asks::Workload,
+            Preset::Otherwise("those seen at the API server, and only there"),
+            "who may reach them all the same",
+        ),
+    ],
+    not_native: &[
+        NO_DENY,
+        (
+            "nodes as peers: NetworkPolicy has only their addresses of today",
+            "nodes of ClusterNetworkPolicy",
+        ),
+        HOST_NETWORK,
+    ],
+};
+
+const LATERAL_MOVEMENT: Entry = Entry {
+    id: TemplateId::LateralMovement,
+    name: "lateral-movement",
+    purpose: Purpose::Forbid,
+    what: "no pod opens the ports by which intruders spread: remote shells, file shares, container engines",
+    makes: CLUSTER_POLICY,
+    parameters: &[
+        many(
+            "ports",
+            Asks::Port,
+            Preset::Value(
+                "22/TCP,23/TCP,135/TCP,137-139/TCP,137-139/UDP,445/TCP,512-514/TCP,2375-2376/TCP,\
+                 3389/TCP,3389/UDP,5900/TCP,5985-5986/TCP,10250/TCP",
+            ),
+            "ports that are closed",
+        ),
+        many(
+            "allow",
+            Asks::Workload,
+            Preset::Otherwise("nobody"),
+            "who may open them all the same: a jump host, a scraper of kubelets",
+        ),
+    ],
+    not_native: &[
+        NO_DENY,
+        (
+            "connections from outside the cluster, of which ClusterNetworkPolicy has no source addresses",
+            "NetworkPolicies that isolate ingress, as default-deny-dns and least-privilege do",
+        ),
+        HOST_NETWORK,
+    ],
+};
+
+const BASTION: Entry = Entry {
+    id: TemplateId::Bastion,
+    name: "bastion",
+    purpose: Purpose::Access,
+    what: "ports of administration open from the jump host only; other ports as they were seen",
+    makes: NETWORK_POLICY,
+    parameters: &[
+        many(
+            "targets",
+            Asks::Workload,
+            Preset::Otherwise("all in scope that were reached on these ports"),
+            "what is administered",
+        ),
+        many(
+            "bastion",
+            Asks::Workload,
+            Preset::Otherwise("none"),
+            "the jump host, if it is a workload",
+        ),
+        many(
+            "networks",
+            Asks::Network,
+            Preset::Otherwise("none"),
+            "the jump host, if it is outside",
+        ),
+        many("ports", Asks::Port, Preset::Value("22/TCP,3389/TCP"), "ports of administration"),
+    ],
+    not_native: &[
+        (
+            "kubectl exec, which comes through the API server and the kubelet",
+            "rights in Kubernetes (RBAC)",
+        ),
+        HOST_NETWORK,
+    ],
+};
+
+const VENDOR_WINDOW: Entry = Entry {
+    id: TemplateId::VendorWindow,
+    name: "vendor-window",
+    purpose: Purpose::Access,
+    what: "a third party reaches a workload until a time; what else was seen stays allowed",
+    makes: NETWORK_POLICY,
+    parameters: &[
+        many("networks", Asks::Network, Preset::Needed, "addresses of the third party"),
+        many("workload", Asks::Workload, Preset::Needed, "what it reaches"),
+        many("ports", Asks::Port, Preset::Needed, "on which ports"),
+        one("until", Asks::Time, Preset::Needed, "when the window ends"),
+    ],
+    not_native: &[
+        (
+            "the end: nothing removes a NetworkPolicy by itself. The annotation sekisho.dev/expires-at says \
+             when, and whoever applied it takes it away",
+            "a job of yours that deletes what has expired",
+        ),
+        (
+            "connections that are open at the end: they stay on most plugins",
+            "`sekisho apply --cut`",
+        ),
+    ],
+};
+
+const QUARANTINE: Entry = Entry {
+    id: TemplateId::Quarantine,
+    name: "quarantine",
+    purpose: Purpose::Access,
+    what: "cut off from everybody but forensics, whatever other policies allow",
+    makes: "ClusterNetworkPolicy and NetworkPolicy",
+    parameters: &[
+        many(
+            "workload",
+            Asks::Workload,
+            Preset::Otherwise("pods with the label sekisho.dev/quarantine=true"),
+            "what is cut off",
+        ),
+        many("forensics", Asks::Workload, Preset::Otherwise("nobody"), "who may still reach it"),
+        many("ports", Asks::Port, Preset::Value("22/TCP"), "where"),
+    ],
+    not_native: &[
+        NO_DENY,
+        (
+            "connections from outside that another NetworkPolicy allows: ClusterNetworkPolicy has no source \
+             addresses",
+            "take that NetworkPolicy away, or the pod out of the Service (change its labels)",
+        ),
+        ("connections that are open already: they stay on most plugins", "`sekisho apply --cut`"),
+        HOST_NETWORK,
+    ],
+};
