@@ -50,7 +50,7 @@ pub use web::{
     CreatedToken, EdgeQuestion, Endpoint, FlowsQuestion, HistoryOrder, HistoryPlace,
     HistoryQuestion, Kept, MapQuestion, NewKept, NewToken, NoRandomness, Noisy, Outcome,
     PageQuestion, Parameter, People, Problem, Question, RecommendQuestion, RollbackQuestion,
-    Secret, Template, TimelineQuestion, TokenError, TokenInfo, Tokens, View, WebListenError,
+    Secret, TemplatesQuestion, TimelineQuestion, TokenError, TokenInfo, Tokens, View, WebListenError,
     WebListener, WebTls, WhatIfQuestion, WorkloadQuestion, endpoints, openapi, operators_router,
     web_router,
 };

@@ -334,12 +334,15 @@ pub(crate) struct RecommendArgs {
     /// Only this workload, as `namespace/name`.
     #[arg(long, value_name = "W")]
     pub(crate) workload: Option<String>,
-    /// What kind of policies.
-    #[arg(long, value_enum, default_value_t = TemplateName::LeastPrivilege)]
-    pub(crate) template: TemplateName,
-    /// Label key that makes an application, for ring-fence-application.
-    #[arg(long, value_name = "KEY", default_value = "app.kubernetes.io/part-of")]
-    pub(crate) application_label: String,
+    /// What kind of policies: least-privilege if absent; --list-templates tells all (docs/templates.md).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) template: Option<String>,
+    /// A setting of the template; several values with commas between them.
+    #[arg(long, value_name = "KEY=VALUE", requires = "template", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+    /// The templates there are; with --template, what it asks and what of that was seen.
+    #[arg(long, conflicts_with_all = ["set", "write", "amend"])]
+    pub(crate) list_templates: bool,
     /// Write one file per policy into this folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) write: Option<PathBuf>,
@@ -356,11 +359,12 @@ pub(crate) struct RecommendArgs {
     pub(crate) output: YamlOrJson,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TemplateName {
-    LeastPrivilege,
-    RingFenceNamespace,
-    RingFenceApplication,
+/// `key=value`.
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not KEY=VALUE")),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -4,6 +4,7 @@
 //! Observe and assemble run in `agent`, append in `server::core`; what follows is the rest, on a
 //! [`History`] that came from a server or from a folder on disk: the same code for both.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sekisho_api::{ImageChange, Snapshot};
@@ -11,7 +12,7 @@ use sekisho_manifest::Object;
 use sekisho_map::{ExpectedNode, Map, MapOptions, Places};
 use sekisho_model::{ClusterName, Completeness, EdgeDay, TimeRange, Timestamp};
 use sekisho_policy::{Cluster, RuleSet};
-use sekisho_recommend::{Proposal, Scope, Template};
+use sekisho_recommend::{Choices, Proposal, Scope, Template, TemplateError, TemplateId};
 use sekisho_verify::{Limits, Request, WhatIf};
 
 use crate::images;
@@ -155,6 +156,19 @@ pub(crate) fn expected_nodes(heard: &[(String, Timestamp, Timestamp)]) -> Vec<Ex
 /// **build**: history to a dependency map.
 pub(crate) fn build(history: &History, options: &MapOptions) -> Map {
     sekisho_map::build(&history.rows, options, history.completeness.clone())
+}
+
+/// A template by its name, with its settings read against history; who has some namespaces only
+/// chooses from them.
+pub(crate) fn template(
+    history: &History,
+    own: Option<&BTreeSet<String>>,
+    (name, settings): (&str, &[(String, String)]),
+    now: Timestamp,
+) -> Result<Template, TemplateError> {
+    let id = TemplateId::named(name)?;
+    let choices = Choices::new(&history.rows, &history.cluster, own);
+    Template::read(id, settings, &choices)?.still_open(now)
 }
 
 /// **propose**: history to least-privilege policies.

@@ -182,13 +182,13 @@ const RECOMMEND: &[Parameter] = &[
     may("workload", TEXT, "Only this workload: `namespace/name`."),
     may(
         "template",
-        r#"{"type":"string","enum":["least-privilege","ring-fence-namespace","ring-fence-application"],"default":"least-privilege"}"#,
-        "What kind of policies.",
+        r#"{"type":"string","default":"least-privilege"}"#,
+        "What kind of policies: the name of a template.",
     ),
     may(
-        "application_label",
-        TEXT,
-        "Label that tells applications; app.kubernetes.io/name if absent.",
+        "set",
+        r#"{"type":"array","items":{"type":"string"}}"#,
+        "A setting of the template, `KEY=VALUE`; several values with commas between them.",
     ),
     may(
         "format",
@@ -423,7 +423,7 @@ fn flows() -> [Endpoint; 4] {
     [list, stream, changes, history]
 }
 
-fn policies() -> [Endpoint; 7] {
+fn policies() -> [Endpoint; 8] {
     let (viewer, author, operator) = (Access::Viewer, Access::Author, Access::Operator);
     [
         get(
@@ -432,6 +432,13 @@ fn policies() -> [Endpoint; 7] {
             ("Least-privilege policies with their evidence.", "Proposal"),
             &[CLUSTER, WINDOW, NAMESPACE, RECOMMEND],
             |asked| asked.recommend().map(Question::Recommend),
+        ),
+        get(
+            "/templates",
+            author,
+            ("The templates of recommendations, and what can be chosen for them.", "Templates"),
+            &[CLUSTER, WINDOW],
+            |asked| asked.templates().map(Question::Templates),
         ),
         post(
             "/what-if",

@@ -39,8 +39,8 @@ pub use people::People;
 pub use problem::Problem;
 pub use question::{
     ApplyQuestion, EdgeQuestion, FlowsQuestion, HistoryOrder, HistoryPlace, HistoryQuestion,
-    MapQuestion, NewToken, PageQuestion, Question, RecommendQuestion, RollbackQuestion, Template,
-    TimelineQuestion, WhatIfQuestion, WorkloadQuestion,
+    MapQuestion, NewToken, PageQuestion, Question, RecommendQuestion, RollbackQuestion,
+    TemplatesQuestion, TimelineQuestion, WhatIfQuestion, WorkloadQuestion,
 };
 pub use router::web_router;
 pub use secret::{NoRandomness, Secret};

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::question::{
     ApplyQuestion, HistoryPlace, HistoryQuestion, MapQuestion, RecommendQuestion, RollbackQuestion,
-    Template, WhatIfQuestion,
+    TemplatesQuestion, WhatIfQuestion,
 };
 use crate::{PolicyFile, Refusal};
 
@@ -219,16 +219,14 @@ impl Asked<'_> {
 
     /// A recommendation.
     pub(crate) fn recommend(&self) -> Result<RecommendQuestion, Refusal> {
-        let label = self.text("application_label")?.unwrap_or("app.kubernetes.io/name");
-        let template = match self.text("template")? {
-            None | Some("least-privilege") => Template::LeastPrivilege,
-            Some("ring-fence-namespace") => Template::RingFenceNamespace,
-            Some("ring-fence-application") => Template::RingFenceApplication(label.to_owned()),
-            Some(other) => {
-                let words = "least-privilege, ring-fence-namespace, ring-fence-application";
-                return Err(wrong("template", format!("`{other}` is not one of {words}")));
-            }
-        };
+        let template = self.text("template")?.unwrap_or("least-privilege").to_owned();
+        let settings = self.query.iter().filter(|(name, _)| name == "set");
+        let settings: Result<Vec<(String, String)>, Refusal> = settings
+            .map(|(_, text)| match text.split_once('=') {
+                Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+                None => Err(wrong("set", format!("`{text}` is not KEY=VALUE"))),
+            })
+            .collect();
         let yaml = match self.text("format")? {
             None | Some("json") => false,
             Some("yaml") => true,
@@ -242,8 +240,14 @@ impl Asked<'_> {
             namespaces: self.each("namespace"),
             workload: self.text("workload")?.map(str::to_owned),
             template,
+            settings: settings?,
             yaml,
         })
+    }
+
+    /// The templates.
+    pub(crate) fn templates(&self) -> Result<TemplatesQuestion, Refusal> {
+        Ok(TemplatesQuestion { cluster: self.parsed("cluster")?, range: self.range()? })
     }
 
     /// The body, read strictly.

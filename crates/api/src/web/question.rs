@@ -37,8 +37,10 @@ pub enum Question {
     History(Box<HistoryQuestion>),
     /// Flows in memory, newest first.
     Flows(Box<FlowsQuestion>),
-    /// Least-privilege policies.
+    /// Least-privilege policies, or those of a template.
     Recommend(RecommendQuestion),
+    /// The templates there are, and what can be chosen for them.
+    Templates(TemplatesQuestion),
     /// What policies would have done to history.
     WhatIf(WhatIfQuestion),
     /// Verify, and audit.
@@ -240,18 +242,6 @@ pub struct FlowsQuestion {
     pub limit: usize,
 }
 
-/// Which template a recommendation is made by.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Template {
-    /// What history saw, and nothing else.
-    #[default]
-    LeastPrivilege,
-    /// A fence around each namespace.
-    RingFenceNamespace,
-    /// A fence around each application, told by this label.
-    RingFenceApplication(String),
-}
-
 /// A recommendation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecommendQuestion {
@@ -263,10 +253,21 @@ pub struct RecommendQuestion {
     pub namespaces: BTreeSet<String>,
     /// For which workload only, `namespace/name`.
     pub workload: Option<String>,
-    /// How.
-    pub template: Template,
+    /// Name of the template.
+    pub template: String,
+    /// Its settings, name and value.
+    pub settings: Vec<(String, String)>,
     /// As YAML to apply instead of JSON.
     pub yaml: bool,
+}
+
+/// The templates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplatesQuestion {
+    /// Of which cluster; None = of the only one.
+    pub cluster: Option<ClusterName>,
+    /// History to choose from.
+    pub range: TimeRange,
 }
 
 /// What policies would have done.

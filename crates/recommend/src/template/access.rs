@@ -22,7 +22,7 @@ impl Build<'_> {
     pub(super) fn bastion(&mut self) {
         let ports = self.template.ports("ports");
         let (bastion, nets) = (self.chosen("bastion"), self.template.networks("networks"));
-        let mut targets = self.chosen("targets");
+        let mut targets = self.subjects("targets");
         if self.template.workloads("targets").is_empty() {
             let reached = self.traffic.iter().filter(|one| hold(&ports, one));
             let reached: BTreeSet<usize> = reached
@@ -64,7 +64,7 @@ impl Build<'_> {
     pub(super) fn vendor_window(&mut self) {
         let (nets, ports) = (self.template.networks("networks"), self.template.ports("ports"));
         let until = self.template.time("until").unwrap_or_default();
-        for index in self.chosen("workload") {
+        for index in self.subjects("workload") {
             let own = End::Group(index);
             let by_vendor = |one: &Traffic| within(&nets, &one.source) && hold(&ports, one);
             let rest = self.seen(index, Direction::Ingress, |one| !by_vendor(one));
@@ -91,7 +91,7 @@ impl Build<'_> {
     /// Cut off, but for forensics.
     pub(super) fn quarantine(&mut self) {
         let (forensics, ports) = (self.chosen("forensics"), self.template.ports("ports"));
-        let chosen = self.chosen("workload");
+        let chosen = self.subjects("workload");
         for index in &chosen {
             let Some(group) = self.group(*index) else { continue };
             let name = format!("{}-{}", group.namespace, object_name(group.name()));

@@ -156,6 +156,22 @@ impl<'a> Build<'a> {
         found
     }
 
+    /// As [`Build::chosen`], of what gets policies: only what is in the namespaces asked for.
+    pub(crate) fn subjects(&mut self, parameter: &str) -> BTreeSet<usize> {
+        let mut chosen = self.chosen(parameter);
+        let Some(asked) = &self.plan.request.scope.namespaces else { return chosen };
+        for index in chosen.clone() {
+            let Some(group) = self.group(index).filter(|of| !asked.contains(&of.namespace)) else {
+                continue;
+            };
+            let text = format!("`{parameter}` names it, but not its namespace: left out");
+            let subject = group.ids().join(", ");
+            self.notes.insert(Note { kind: NoteKind::NoPolicy, subject, text });
+            chosen.remove(&index);
+        }
+        chosen
+    }
+
     /// Names of groups, for people.
     pub(crate) fn say(&self, groups: &BTreeSet<usize>) -> String {
         if groups.is_empty() {

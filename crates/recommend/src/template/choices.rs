@@ -26,16 +26,19 @@ pub struct Choices {
 }
 
 impl Choices {
-    /// What `history` and `cluster` hold.
+    /// What `history` and `cluster` hold. Who may look at some namespaces only (`own`) chooses from
+    /// those, and from the workloads that `history` has.
     #[must_use]
-    pub fn new(history: &[EdgeDay], cluster: &Cluster) -> Self {
+    pub fn new(history: &[EdgeDay], cluster: &Cluster, own: Option<&BTreeSet<String>>) -> Self {
         let mut found = Self::default();
-        for labels in cluster.namespaces.values() {
+        let is_own = |namespace: &str| own.is_none_or(|own| own.contains(namespace));
+        for (_, labels) in cluster.namespaces.iter().filter(|(name, _)| is_own(name)) {
             for (key, value) in labels {
                 found.namespace_labels.entry(key.clone()).or_default().insert(value.clone());
             }
         }
-        for endpoint in cluster.endpoints.iter().filter(|endpoint| !endpoint.host_network) {
+        let endpoints = cluster.endpoints.iter().filter(|endpoint| is_own(&endpoint.namespace));
+        for endpoint in endpoints.filter(|endpoint| !endpoint.host_network) {
             found.workloads.insert(endpoint.workload.clone());
             for (key, value) in endpoint.labels.iter().filter(|(key, _)| labels::is_stable(key)) {
                 found.pod_labels.entry(key.clone()).or_default().insert(value.clone());
@@ -82,13 +85,6 @@ impl Choices {
         {
             self.addresses.insert(address.to_canonical().to_string());
         }
-    }
-
-    /// Only what accounts of these namespaces may see is left.
-    #[must_use]
-    pub fn within(mut self, namespaces: &BTreeSet<String>) -> Self {
-        self.workloads.retain(|workload| namespaces.contains(&workload.namespace));
-        self
     }
 
     /// What may be chosen for `parameter`, all of it.

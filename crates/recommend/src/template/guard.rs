@@ -20,7 +20,7 @@ impl Build<'_> {
     /// Only clients, only their ports, and out to nobody.
     pub(super) fn crown_jewel(&mut self) {
         let clients = self.chosen("clients");
-        for index in self.chosen("workload") {
+        for index in self.subjects("workload") {
             let ports = self.ports_for(index, &clients);
             let mut ingress = self.client_rules(index, &clients, &ports);
             let mut egress = match self.template.text("egress") {
@@ -148,7 +148,7 @@ impl Build<'_> {
                 text: "no client was seen there: give `ports`, else nobody may reach it".to_owned(),
             });
         }
-        for index in &vm {
+        for index in &self.subjects("vm") {
             self.on_machine(*index, &clients, &ports);
         }
         self.on_pods(&nets, (&clients, &ports));
@@ -197,7 +197,10 @@ impl Build<'_> {
             self.cluster_policy((&name, CLIENTS), subject, [Vec::new(), pass]);
         }
         let deny = tier_rule(TierAction::Deny, "only clients reach the machine", machine(), []);
-        let all = TierSubject::Namespaces(LabelSelector::default());
+        let all = match self.plan.request.scope.namespaces {
+            Some(_) => TierSubject::Namespaces(self.scope_selector()),
+            None => TierSubject::Namespaces(LabelSelector::default()),
+        };
         self.cluster_policy(("sekisho-vm", REST), all, [Vec::new(), deny]);
     }
 

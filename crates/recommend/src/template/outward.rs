@@ -19,7 +19,7 @@ const HTTPS: PortSpan = PortSpan { protocol: Protocol::Tcp, first: 443, last: 44
 impl Build<'_> {
     /// Out only to the list.
     pub(super) fn egress_allow_list(&mut self) {
-        let mut subjects = self.chosen("workload");
+        let mut subjects = self.subjects("workload");
         if self.template.workloads("workload").is_empty() {
             subjects = self.in_scope();
         }
@@ -136,7 +136,7 @@ impl Build<'_> {
     pub(super) fn internet_facing(&mut self) {
         let gateway = self.chosen("gateway");
         let given = self.template.ports("ports");
-        for index in self.chosen("workload") {
+        for index in self.subjects("workload") {
             let own = End::Group(index);
             let through = |one: &Traffic| one.destination == own && among(&gateway, &one.source);
             let mut ports = given.clone();
@@ -162,7 +162,7 @@ impl Build<'_> {
             let ingress = Drafts { rules, ..Drafts::default() };
             self.policy_of(index, "internet-facing", [Some(ingress), None]);
         }
-        for index in gateway {
+        for index in self.subjects("gateway") {
             self.open_gateway(index);
         }
     }

@@ -61,6 +61,14 @@ pub enum TemplateError {
         /// What there is, in words.
         names: String,
     },
+    /// A window that is over.
+    #[error("parameter `until` of template `{template}`: {until} is over")]
+    Over {
+        /// Template.
+        template: &'static str,
+        /// When it ended.
+        until: Timestamp,
+    },
     /// A parameter must be given.
     #[error("template `{template}` needs `{name}`: {what}{choices}")]
     Missing {
@@ -230,6 +238,19 @@ impl Template {
             | TemplateId::Bastion
             | TemplateId::VendorWindow
             | TemplateId::Quarantine => None,
+        }
+    }
+
+    /// Refuses a window that is over at `now`.
+    ///
+    /// # Errors
+    /// [`TemplateError::Over`].
+    pub fn still_open(self, now: Timestamp) -> Result<Self, TemplateError> {
+        match self.time("until") {
+            Some(until) if until <= now => {
+                Err(TemplateError::Over { template: self.id.entry().name, until })
+            }
+            _open => Ok(self),
         }
     }
 

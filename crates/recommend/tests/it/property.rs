@@ -64,7 +64,7 @@ fn templates() -> impl Strategy<Value = TemplateId> {
 
 /// The template as this world has it; the usual one if it lacks the label.
 fn of(id: TemplateId, world: &World) -> Template {
-    let choices = Choices::new(&world.history, &world.cluster);
+    let choices = Choices::new(&world.history, &world.cluster, None);
     Template::read(id, &[], &choices).unwrap_or_default()
 }
 

@@ -159,7 +159,7 @@ impl World {
     pub(crate) fn template(&self, id: TemplateId, given: &[(&str, &str)]) -> Template {
         let given: Vec<(String, String)> =
             given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let choices = Choices::new(&self.history, &self.cluster);
+        let choices = Choices::new(&self.history, &self.cluster, None);
         Template::read(id, &given, &choices).unwrap()
     }
 

@@ -468,7 +468,7 @@ fn quarantine_cuts_off_what_other_policies_allow_but_for_forensics() {
 #[test]
 fn what_is_wrong_is_named_with_what_there_is() {
     let world = estate();
-    let choices = Choices::new(&world.history, &world.cluster);
+    let choices = Choices::new(&world.history, &world.cluster, None);
     let read = |id, name: &str, value: &str| {
         Template::read(id, &[(name.to_owned(), value.to_owned())], &choices)
             .unwrap_err()

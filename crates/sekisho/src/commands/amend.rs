@@ -191,7 +191,7 @@ fn amend(history: &History, current: &RuleSet, scope: Scope) -> Amendment {
         let (source, destination) = (row.key.source.id(), row.key.destination.id());
         names.contains(&(&source, &destination, row.key.protocol, row.key.port))
     });
-    let proposal = pipeline::propose(&part, scope, Template::LeastPrivilege);
+    let proposal = pipeline::propose(&part, scope, Template::default());
     let mut changed: Vec<NetworkPolicy> = Vec::new();
     for recommended in &proposal.policies {
         for direction in [Direction::Ingress, Direction::Egress] {

@@ -68,7 +68,7 @@ fn show(stack: &Stack, args: &DemoArgs, stop: &Stop, began: Instant) -> anyhow::
     }
     let map = view.map(&history);
     output::print(&sekisho_map::table(&map, output::width(), output::color()))?;
-    let proposal = pipeline::propose(&history, Scope::default(), Template::LeastPrivilege);
+    let proposal = pipeline::propose(&history, Scope::default(), Template::default());
     output::print(&recommendation(&proposal))?;
     output::print(&next_steps(args, began.elapsed()))?;
     output::print(&format!("The same in a browser, until Ctrl-C:\n  {}\n\n", view.door()?))?;

@@ -40,6 +40,7 @@ impl People for Fleet {
             Question::History(of) => json(&self.past_edges(account, of)?),
             Question::Flows(of) => json(&self.page(account, of)?),
             Question::Recommend(of) => self.recommend(account, of),
+            Question::Templates(of) => json(&self.templates(account, of)?),
             Question::WhatIf(of) => json(&self.what_if(account, of)?),
             Question::Stage(of) => json(&self.put(account, of, DatapathMode::Audit)?),
             Question::Apply(of) => json(&self.put(account, of, DatapathMode::Enforce)?),

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use sekisho_api::{
     Account, ApplyQuestion, ApplyRequest, ApplyResponse, DatapathMode, RecommendQuestion, Refusal,
-    Revision, RollbackQuestion, RollbackRequest, Template, WhatIfQuestion,
+    Revision, RollbackQuestion, RollbackRequest, TemplatesQuestion, WhatIfQuestion,
 };
-use sekisho_manifest::{Object, print_policy};
+use sekisho_manifest::{Object, print_policy, print_tier_policy};
 use sekisho_model::{ClusterName, Timestamp};
 use sekisho_policy::RuleSet;
-use sekisho_recommend::Scope;
+use sekisho_recommend::{Choices, Scope};
 use sekisho_verify::{Limits, Summary, WhatIfReport};
 use serde::Serialize;
 
@@ -18,6 +18,7 @@ use super::scope::{owns, whole};
 use crate::pipeline;
 use crate::server::fleet::Fleet;
 use crate::server::policies::read_objects;
+use crate::server::service::now;
 
 /// A revision, without its policies.
 #[derive(Debug, Serialize)]
@@ -44,7 +45,7 @@ pub(super) struct PolicyView {
     kind: String,
     /// `enforced` or `staged`.
     state: &'static str,
-    /// As it can be applied; None for kinds other than NetworkPolicy.
+    /// As it can be applied; None for kinds of vendors.
     yaml: Option<String>,
 }
 
@@ -64,19 +65,27 @@ impl Fleet {
                 Some(wanted.intersection(own).cloned().collect::<BTreeSet<_>>())
             }
         };
-        let template = match &of.template {
-            Template::LeastPrivilege => sekisho_recommend::Template::LeastPrivilege,
-            Template::RingFenceNamespace => sekisho_recommend::Template::RingFenceNamespace,
-            Template::RingFenceApplication(label) => {
-                sekisho_recommend::Template::RingFenceApplication { label: label.clone() }
-            }
-        };
+        let own = account.namespaces.as_ref();
+        let asked = (of.template.as_str(), of.settings.as_slice());
+        let template = pipeline::template(&history, own, asked, now());
+        let template = template.map_err(|error| Refusal::Invalid(error.to_string()))?;
         let scope = Scope { namespaces, workload: of.workload.clone() };
         let proposal = pipeline::propose(&history, scope, template);
         Ok(Bytes::from(match of.yaml {
             true => sekisho_recommend::yaml(&proposal),
             false => sekisho_recommend::json(&proposal),
         }))
+    }
+
+    /// The templates there are, and what the account can choose for them.
+    pub(super) fn templates(
+        &self,
+        account: &Account,
+        of: &TemplatesQuestion,
+    ) -> Result<serde_json::Value, Refusal> {
+        let history = self.seen(account, of.cluster.as_ref(), of.range)?;
+        let own = account.namespaces.as_ref();
+        Ok(Choices::new(&history.rows, &history.cluster, own).json())
     }
 
     /// What policies would have done.
@@ -190,11 +199,19 @@ impl Fleet {
                 name: object.meta().name.clone(),
                 kind: object.kind().to_owned(),
                 state,
-                yaml: None,
+                yaml: yaml(object),
             }));
         }
         found.retain(|policy| account.has(&policy.namespace));
         Ok(found)
+    }
+}
+
+/// A policy of the whole cluster as it can be applied.
+fn yaml(object: &Object) -> Option<String> {
+    match object {
+        Object::TierPolicy(policy) => Some(print_tier_policy(policy)),
+        _of_vendors => None,
     }
 }
 

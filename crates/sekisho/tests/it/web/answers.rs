@@ -79,6 +79,7 @@ fn every_answer_is_as_the_document_says() {
         ("/flows", "?limit=3&to_port=5432".to_owned()),
         ("/history", "?since=all&limit=3&order=bytes&workload=shop/db".to_owned()),
         ("/recommendations", "?since=1h&namespace=shop".to_owned()),
+        ("/templates", "?since=1h".to_owned()),
         ("/revisions", String::new()),
         ("/policies", String::new()),
         ("/tokens", String::new()),

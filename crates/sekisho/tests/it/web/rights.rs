@@ -17,6 +17,8 @@ fn each_role_may_what_it_may_and_no_more() {
     }
     assert_eq!(status(&viewer, ("GET", "/recommendations")), 403);
     assert_eq!(status(&author, ("GET", "/recommendations")), 200);
+    assert_eq!(status(&viewer, ("GET", "/templates")), 403);
+    assert_eq!(status(&author, ("GET", "/templates")), 200);
     assert_eq!(status(&viewer, ("POST", "/what-if")), 403);
     assert_eq!(status(&author, ("POST", "/what-if")), 400, "it may, but there are no files");
     for asked in CHANGES {
@@ -56,6 +58,15 @@ fn an_account_of_other_namespaces_sees_nothing_of_these_and_changes_nothing() {
         proposal.json()["policies"].as_array().unwrap().len()
     };
     assert!(rules(&own) > 0 && rules(&other) == 0);
+    let jewel = "/recommendations?since=1h&template=crown-jewel&set=workload%3Dshop%2Fdb";
+    assert_eq!(web.by(&own, ("GET", jewel), "").status, 200);
+    let refused = web.by(&other, ("GET", jewel), "").with_status(400);
+    let problem = refused.json().to_string();
+    assert!(problem.contains("no workload that was seen"), "{problem}");
+    assert!(!problem.contains("db[Pod]"), "what is not theirs is not told: {problem}");
+    let templates = |token: &str| web.by(token, ("GET", "/templates?since=1h"), "").json();
+    assert!(templates(&own).to_string().contains("shop/db[Pod]"));
+    assert!(!templates(&other).to_string().contains("shop/"));
     let file = |namespace: &str| {
         let text = format!(
             "{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: a, \
