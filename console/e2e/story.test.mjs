@@ -174,7 +174,34 @@ test('an edit that would break the shop is told while typing, and taken back', a
   await page.getByRole('button', { name: '0 would block' }).waitFor(WAIT);
 });
 
+test('a template says what it asks, is chosen by keyboard, and its policies are told and verified', async () => {
+  await page.goto(new URL('/recommendations?lang=en', shop.url).href);
+  await page.getByRole('button', { name: 'Template: Least privilege' }).click();
+  assert.equal(await page.locator('.card').count(), 17);
+  await page.getByRole('button', { name: /^Crown jewel/ }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('Still needed: Workload').waitFor(WAIT);
+  assert.deepEqual(await findings(page), []);
+  const jewel = await page.getByLabel('Workload *').locator('option', { hasText: 'redis' }).first().innerText();
+  await page.getByLabel('Workload *').selectOption(jewel);
+  await page.getByRole('heading', { name: /^crown-jewel-/ }).waitFor(WAIT);
+  await page.getByText(/is reached by those seen on .*, and reaches nobody/).waitFor(WAIT);
+  await page.getByText(/^What NetworkPolicy cannot say/).waitFor(WAIT);
+  await page.getByRole('button', { name: '0 would block' }).waitFor(WAIT);
+  await page.getByLabel('Ports').fill('1');
+  await page.getByLabel('Ports').press('Tab');
+  await page.getByRole('button', { name: /^[1-9]\d* would block/ }).waitFor(WAIT);
+  await page.getByLabel('Ports').fill('x');
+  await page.getByLabel('Ports').press('Tab');
+  await page.getByText(/`x` is no port such as 5432/).first().waitFor(WAIT);
+  await page.goto(new URL('/recommendations?lang=en&template=cloud-metadata', shop.url).href);
+  await page.getByRole('tab', { name: '_cluster.yaml' }).waitFor(WAIT);
+  await page.getByRole('heading', { name: 'sekisho-cloud-metadata' }).waitFor(WAIT);
+});
+
 test('what was verified is staged, then applied, each after saying what will happen', async () => {
+  await page.goto(new URL('/recommendations?lang=en', shop.url).href);
+  await page.getByRole('button', { name: '0 would block' }).waitFor(WAIT);
   await page.getByRole('button', { name: 'Stage', exact: true }).click();
   const ask = page.getByRole('dialog');
   await ask.getByText('Nothing is stopped.').waitFor(WAIT);
@@ -237,7 +264,9 @@ test('a token is made, told once, opens what it may, and is ended', async () => 
 
 test('each screen is accessible in both themes and languages', async () => {
   const paths = [
-    '/', '/map', '/map?view=table', '/map?layer=coverage&by=label:app', '/map?layer=encryption&view=table', '/flows', '/recommendations', '/policies', '/agents', '/settings',
+    '/', '/map', '/map?view=table', '/map?layer=coverage&by=label:app', '/map?layer=encryption&view=table',
+    '/flows', '/recommendations', '/recommendations?choose=1',
+    '/recommendations?template=lateral-movement', '/policies', '/agents', '/settings',
     '/workload?id=shop%2Fcart%5BDeployment%5D',
   ];
   const all = [];

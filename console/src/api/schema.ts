@@ -369,6 +369,12 @@ export type NoiseRule = {
 /** Own and shared rules, by name. */
 export type NoiseRules = NoiseRule[];
 
+/** Something that NetworkPolicy cannot say, and what does it. */
+export type NotNative = {
+  what: string;
+  instead: string;
+};
+
 /** One end of a connection. */
 export type Party = {
   kind: PartyKind;
@@ -429,8 +435,12 @@ export type Process = {
   } | null;
 };
 
-/** Least-privilege policies with their evidence. */
+/** Policies of a template with their evidence. */
 export type Proposal = {
+  template: string;
+  words: string[];
+  not_native: NotNative[];
+  cluster_policies: (Record<string, unknown>)[];
   window: Window;
   completeness: number;
   default_deny: NetworkPolicy[];
@@ -440,6 +450,7 @@ export type Proposal = {
     rules: {
       direction: Direction;
       rule: number;
+      words: string[];
       connections: number;
       first_seen: string;
       last_seen: string;
@@ -757,6 +768,35 @@ export type Summary = {
     count: number;
   })[];
 };
+
+/** A template of policies, and what it asks. */
+export type Template = {
+  name: string;
+  purpose: 'start' | 'separate' | 'protect' | 'border' | 'forbid' | 'access';
+  what: string;
+  /** Kinds of policies. */
+  makes: string;
+  parameters: TemplateParameter[];
+  not_native: NotNative[];
+};
+
+/** What a template asks, and what of it was seen. */
+export type TemplateParameter = {
+  name: string;
+  asks: 'pod_label' | 'namespace_label' | 'label_value' | 'workload' | 'machine' | 'port' | 'network' | 'name' | 'time' | 'word';
+  /** Several values, with commas between them. */
+  many: boolean;
+  needed: boolean;
+  default: string | null;
+  /** What holds without a value. */
+  otherwise: string | null;
+  what: string;
+  choices: string[];
+  /** Choices that are not listed. */
+  more: number;
+};
+
+export type Templates = Template[];
 
 /** Connections that began, by time and verdict. */
 export type Timeline = {

@@ -22,6 +22,8 @@ export type {
   SourceStatus,
   Status,
   Summary,
+  Template,
+  TemplateParameter,
   Timeline,
   Verdict,
   View,

@@ -15,7 +15,7 @@ export function split(yaml: string): PolicyFile[] {
   const files = new Map<string, string[]>();
   for (const document of yaml.split(/^---[ \t]*$/m)) {
     if (!has(document)) continue; // The heading: comments about all of them.
-    const name = `${namespaceOf(document) || 'cluster'}.yaml`;
+    const name = `${namespaceOf(document) || '_cluster'}.yaml`;
     const documents = files.get(name) ?? [];
     documents.push(document.replace(/^\n/, ''));
     files.set(name, documents);

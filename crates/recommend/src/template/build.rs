@@ -23,6 +23,9 @@ use crate::rules::{Draft, Drafts, NAMESPACE_NAME, RuleMaker, namespaces_named};
 /// Characters of a rule's name (network-policy-api v1alpha2).
 const RULE_NAME_MAX: usize = 100;
 
+/// Peers, ports and ranges of one rule (network-policy-api v1alpha2).
+const ITEMS_MAX: usize = 25;
+
 /// What a template made.
 #[derive(Debug, Default)]
 pub(crate) struct Built {
@@ -334,20 +337,40 @@ impl<'a> Build<'a> {
     }
 }
 
-/// A rule of a ClusterNetworkPolicy; `ports` empty = all traffic.
+/// Rules of a ClusterNetworkPolicy that do one thing, as many as the API's limits ask for; `ports`
+/// empty = all traffic.
 pub(crate) fn tier_rule(
     action: TierAction,
     name: &str,
     peers: Vec<TierPeer>,
     ports: impl IntoIterator<Item = TierPort>,
 ) -> Vec<TierRule> {
-    if peers.is_empty() {
-        return Vec::new();
-    }
-    let ports: Vec<TierPort> = ports.into_iter().collect();
     let name: String = name.chars().take(RULE_NAME_MAX).collect();
-    let ports = if ports.is_empty() { None } else { Some(ports) };
-    vec![TierRule { name, action, peers, ports, position: Position::default() }]
+    let peers: Vec<TierPeer> = peers.into_iter().flat_map(within_limits).collect();
+    let ports: Vec<TierPort> = ports.into_iter().collect();
+    let ports: Vec<Option<Vec<TierPort>>> = match ports.as_slice() {
+        [] => vec![None],
+        some => some.chunks(ITEMS_MAX).map(|some| Some(some.to_vec())).collect(),
+    };
+    let rule = |peers: &[TierPeer], ports: &Option<Vec<TierPort>>| TierRule {
+        name: name.clone(),
+        action,
+        peers: peers.to_vec(),
+        ports: ports.clone(),
+        position: Position::default(),
+    };
+    let some = peers.chunks(ITEMS_MAX);
+    some.flat_map(|peers| ports.iter().map(move |ports| rule(peers, ports))).collect()
+}
+
+/// A peer of more ranges than one may have becomes several.
+fn within_limits(peer: TierPeer) -> Vec<TierPeer> {
+    match peer {
+        TierPeer::Networks(nets) => {
+            nets.chunks(ITEMS_MAX).map(|nets| TierPeer::Networks(nets.to_vec())).collect()
+        }
+        other => vec![other],
+    }
 }
 
 /// Everybody that a ClusterNetworkPolicy can name as the destination.

@@ -482,6 +482,11 @@ const VM_TO_CLUSTER: Entry = Entry {
         ),
         NO_DENY,
         (
+            "the pod behind a connection, where the plugin puts the node's address in its place: the machine \
+             sees the node",
+            "the rules on the pods' side, which are made too",
+        ),
+        (
             "other machines that reach it past the cluster",
             "our agent on the machine, or its own firewall",
         ),
@@ -704,8 +709,8 @@ const VENDOR_WINDOW: Entry = Entry {
     not_native: &[
         (
             "the end: nothing removes a NetworkPolicy by itself. The annotation sekisho.dev/expires-at says \
-             when, and whoever applied it takes it away",
-            "a job of yours that deletes what has expired",
+             when; from then on `sekisho status` tells that it is still there",
+            "whoever applied it, who applies the others without it (`--prune`)",
         ),
         (
             "connections that are open at the end: they stay on most plugins",

@@ -37,13 +37,13 @@ fn estate() -> World {
 }
 
 /// What a template makes of the estate, in force alone; also read back from what is printed.
-struct Made {
+pub(crate) struct Made {
     world: World,
-    proposal: Proposal,
+    pub(crate) proposal: Proposal,
     rules: RuleSet,
 }
 
-fn made_in(namespaces: &[&str], id: TemplateId, given: &[(&str, &str)]) -> Made {
+pub(crate) fn made_in(namespaces: &[&str], id: TemplateId, given: &[(&str, &str)]) -> Made {
     let world = estate();
     let (existing, completeness) = (RuleSet::default(), complete());
     let mut request = world.request(&existing, &completeness);
@@ -463,6 +463,25 @@ fn quarantine_cuts_off_what_other_policies_allow_but_for_forensics() {
         }
     }
     by_label.check(&[("shop/frontend", "shop/checkout", "8080")], &denied[..5]);
+}
+
+#[test]
+fn rules_stay_within_the_limits_of_the_api_and_mean_the_same() {
+    let ports: Vec<String> = (1..=60).map(|port| format!("{}/TCP", port * 2)).collect();
+    let nets: Vec<String> = (1..=60).map(|last| format!("192.0.2.{last}")).collect();
+    let (ports, nets) = (ports.join(","), nets.join(","));
+    let many = made(TemplateId::LateralMovement, &[("ports", &ports)]);
+    many.check(&[("shop/cart", "shop/payment", "119")], &[("shop/cart", "shop/payment", "120")]);
+    let addresses = made(TemplateId::CloudMetadata, &[("addresses", &nets)]);
+    addresses.check(&[("shop/cart", "192.0.2.61", "1")], &[("shop/cart", "192.0.2.60", "1")]);
+    for policy in many.proposal.cluster_policies.iter().chain(&addresses.proposal.cluster_policies)
+    {
+        for rule in &policy.egress {
+            assert!(
+                rule.peers.len() <= 25 && rule.ports.as_ref().is_none_or(|ports| ports.len() <= 25)
+            );
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sekisho_api::ListenerStatus;
+use sekisho_api::{DatapathMode, ListenerStatus};
 use sekisho_model::Timestamp;
 
 use super::core::Core;
@@ -10,6 +10,11 @@ use super::service::SILENT_S;
 
 /// How long status tells that rules were changed by somebody else, seconds.
 const TAMPERING_TOLD_S: u64 = 900;
+
+/// When a policy ends, as templates write it.
+const EXPIRES_AT: &str = "sekisho.dev/expires-at";
+/// Policies told by name as having ended; the rest is counted.
+const OVER_MAX: usize = 8;
 
 /// A thing the server does again and again, and may fail at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,6 +144,33 @@ impl Core {
                 ));
             }
         }
+        problems.extend(self.over(now));
         problems
+    }
+
+    /// Policies whose window is over: nothing takes them away by itself.
+    fn over(&self, now: Timestamp) -> Vec<String> {
+        let mut found = Vec::new();
+        for (mode, state) in [(DatapathMode::Enforce, "in force"), (DatapathMode::Audit, "staged")]
+        {
+            let Some(record) = self.revisions.record(mode) else { continue };
+            for policy in &record.policies {
+                let ends = policy.meta.annotations.get(EXPIRES_AT);
+                let ends: Option<Timestamp> = ends.and_then(|text| text.parse().ok());
+                if let Some(ends) = ends.filter(|ends| *ends <= now) {
+                    found.push(format!(
+                        "policy `{}/{}` ended at {ends} and is still {state}: apply the others without \
+                         it (`--prune`)",
+                        policy.meta.namespace, policy.meta.name
+                    ));
+                }
+            }
+        }
+        if found.len() > OVER_MAX {
+            let more = found.len() - OVER_MAX;
+            found.truncate(OVER_MAX);
+            found.push(format!("{more} more policies have ended"));
+        }
+        found
     }
 }

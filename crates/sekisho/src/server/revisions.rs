@@ -63,10 +63,14 @@ impl Revisions {
         Some(VerifiedImages { revision: revision.revision, images: revision.images.clone() })
     }
 
+    /// What `mode` has in force; None if nothing.
+    pub(crate) fn record(&self, mode: DatapathMode) -> Option<&VerifiedRecord> {
+        self.newest(mode).and_then(|revision| revision.record.as_ref())
+    }
+
     /// The rules that `mode` has in force.
     pub(crate) fn rules(&self, mode: DatapathMode) -> RuleSet {
-        let record = self.newest(mode).and_then(|revision| revision.record.as_ref());
-        record.map(VerifiedRecord::rules).unwrap_or_default()
+        self.record(mode).map(VerifiedRecord::rules).unwrap_or_default()
     }
 
     /// The revision numbered `revision`.

@@ -52,6 +52,23 @@ fn policies_that_would_block_are_refused_and_those_that_would_not_come_into_forc
 }
 
 #[test]
+fn a_policy_whose_window_is_over_is_told_and_one_whose_window_is_open_is_not() {
+    let web = Web::start();
+    for (ends, told) in [("2020-01-01T00:00:00Z", true), ("2200-01-01T00:00:00Z", false)] {
+        let mut files = policy(5432);
+        let text = files["files"][0]["text"].as_str().unwrap();
+        let annotated =
+            format!("namespace: shop, annotations: {{sekisho.dev/expires-at: '{ends}'}}}}");
+        files["files"][0]["text"] = json!(text.replace("namespace: shop}", &annotated));
+        ["node-a", "node-b"].iter().for_each(|node| web.served.obey(node));
+        web.post("/apply", &files).with_status(200);
+        let problems = web.get("/status").json()["problems"].to_string();
+        let expected = "policy `shop/db` ended at 2020-01-01T00:00:00.000Z and is still in force";
+        assert_eq!(problems.contains(expected), told, "{problems}");
+    }
+}
+
+#[test]
 fn each_change_and_each_denied_call_is_in_the_audit_log_also_after_a_restart() {
     let mut web = Web::start();
     let viewer = web.make_token(&["viewer"]);
