@@ -22,7 +22,7 @@ const SCREENS = [
   ['workload', '/workload?id=shop%2Fcart%5BDeployment%5D'],
   ['recommendations', '/recommendations?file=shop.yaml'],
   ['templates', '/recommendations?choose=1'],
-  ['template', '/recommendations?template=crown-jewel&set=workload%3Ddata%2Fredis-cart'],
+  ['template', '/recommendations?template=crown-jewel&set=workload%3Ddata%2Forders-db'],
   ['template-wide', '/recommendations?template=control-plane-ports'],
   ['policies', '/policies?policy=shop%2Fcart'],
   ['agents', '/agents'],

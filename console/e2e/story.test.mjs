@@ -182,7 +182,7 @@ test('a template says what it asks, is chosen by keyboard, and its policies are 
   await page.keyboard.press('Enter');
   await page.getByText('Still needed: Workload').waitFor(WAIT);
   assert.deepEqual(await findings(page), []);
-  const jewel = await page.getByLabel('Workload *').locator('option', { hasText: 'redis' }).first().innerText();
+  const jewel = await page.getByLabel('Workload *').locator('option', { hasText: 'data/orders-db' }).first().innerText();
   await page.getByLabel('Workload *').selectOption(jewel);
   await page.getByRole('heading', { name: /^crown-jewel-/ }).waitFor(WAIT);
   await page.getByText(/is reached by those seen on .*, and reaches nobody/).waitFor(WAIT);

@@ -23,6 +23,10 @@ export function ask(parameter: TemplateParameter): string {
   return said(`ask.${parameter.name}`, parameter.name);
 }
 
+export function word(text: string): string {
+  return said(`word.${text}`, text);
+}
+
 /** The name of a template in an address; the map says `ring-fence`. */
 export function nameOf(text: string): string {
   if (text === 'ring-fence') return 'namespace';

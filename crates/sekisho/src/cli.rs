@@ -341,7 +341,7 @@ pub(crate) struct RecommendArgs {
     #[arg(long, value_name = "KEY=VALUE", requires = "template", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
     /// The templates there are; with --template, what it asks and what of that was seen.
-    #[arg(long, conflicts_with_all = ["set", "write", "amend"])]
+    #[arg(long, conflicts_with_all = ["write", "amend"])]
     pub(crate) list_templates: bool,
     /// Write one file per policy into this folder.
     #[arg(long, value_name = "DIR")]

@@ -178,6 +178,8 @@ const PAGE: &[Parameter] = &[
     ),
     may("before", COUNT, "`next` of the page before."),
 ];
+const LABEL: &[Parameter] =
+    &[may("label", TEXT, "Label whose values are offered to templates that ask for one.")];
 const RECOMMEND: &[Parameter] = &[
     may("workload", TEXT, "Only this workload: `namespace/name`."),
     may(
@@ -437,7 +439,7 @@ fn policies() -> [Endpoint; 8] {
             "/templates",
             author,
             ("The templates of recommendations, and what can be chosen for them.", "Templates"),
-            &[CLUSTER, WINDOW],
+            &[CLUSTER, WINDOW, LABEL],
             |asked| asked.templates().map(Question::Templates),
         ),
         post(

@@ -247,7 +247,11 @@ impl Asked<'_> {
 
     /// The templates.
     pub(crate) fn templates(&self) -> Result<TemplatesQuestion, Refusal> {
-        Ok(TemplatesQuestion { cluster: self.parsed("cluster")?, range: self.range()? })
+        Ok(TemplatesQuestion {
+            cluster: self.parsed("cluster")?,
+            range: self.range()?,
+            label: self.text("label")?.map(str::to_owned),
+        })
     }
 
     /// The body, read strictly.

@@ -268,6 +268,8 @@ pub struct TemplatesQuestion {
     pub cluster: Option<ClusterName>,
     /// History to choose from.
     pub range: TimeRange,
+    /// The label whose values are offered; None = the one that each template takes by itself.
+    pub label: Option<String>,
 }
 
 /// What policies would have done.

@@ -138,19 +138,21 @@ impl Choices {
         }
     }
 
-    /// The catalogue with what may be chosen: an array of objects.
+    /// The catalogue with what may be chosen: an array of objects. Values are those of `label` where
+    /// a template may ask for it, else those of the label that holds without a choice.
     #[must_use]
-    pub fn json(&self) -> Value {
-        CATALOGUE.iter().map(|entry| self.entry(entry)).collect()
+    pub fn json(&self, label: Option<&str>) -> Value {
+        CATALOGUE.iter().map(|entry| self.entry(entry, label)).collect()
     }
 
-    fn entry(&self, entry: &Entry) -> Value {
-        let label = entry
-            .parameters
-            .iter()
-            .find(|parameter| parameter.name == "label")
-            .and_then(|parameter| self.preset(entry, parameter))
-            .unwrap_or_default();
+    fn entry(&self, entry: &Entry, wanted: Option<&str>) -> Value {
+        let asks = entry.parameters.iter().find(|parameter| parameter.name == "label");
+        let label = asks.and_then(|parameter| {
+            let there = self.of(entry, parameter, "");
+            let wanted = wanted.filter(|wanted| there.iter().any(|own| own == wanted));
+            wanted.map(str::to_owned).or_else(|| self.preset(entry, parameter))
+        });
+        let label = label.unwrap_or_default();
         let one = |parameter: &Parameter| {
             let choices = self.of(entry, parameter, &label);
             let otherwise = match parameter.preset {

@@ -501,7 +501,11 @@ fn what_is_wrong_is_named_with_what_there_is() {
     assert!(error.ends_with("`qa` is not one of its values; there are dev, prod"), "{error}");
     let error = read(TemplateId::VmToCluster, "vm", "shop/cart");
     assert!(error.contains("there are hosts/legacy-db[Host]"), "{error}");
-    let json = choices.json();
+    let zone = choices.json(Some("tenant"));
+    let values = &zone.as_array().unwrap().iter().find(|one| one["name"] == "environment").unwrap()
+        ["parameters"][1];
+    assert_eq!(values["choices"], serde_json::json!(["a", "b"]));
+    let json = choices.json(None);
     assert_eq!(json.as_array().unwrap().len(), 17);
     let environment = json.as_array().unwrap().iter().find(|one| one["name"] == "environment");
     let environment = environment.unwrap();

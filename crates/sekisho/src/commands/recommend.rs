@@ -30,6 +30,8 @@ pub(crate) fn run(args: &RecommendArgs) -> anyhow::Result<Exit> {
     let history = history::load(&args.history, args.history.range(now))?;
     if args.list_templates {
         let choices = Choices::new(&history.rows, &history.cluster, None);
+        let label = args.set.iter().find(|(key, _)| key == "label");
+        let choices = choices.json(label.map(|(_, value)| value.as_str()));
         return describe(id.entry(), &choices, args.output);
     }
     let namespaces = (!args.namespace.is_empty()).then(|| args.namespace.iter().cloned().collect());
@@ -58,7 +60,7 @@ pub(crate) fn run(args: &RecommendArgs) -> anyhow::Result<Exit> {
 /// The catalogue: one line for each template.
 fn list(form: YamlOrJson) -> anyhow::Result<Exit> {
     match form {
-        YamlOrJson::Json => output::print_json(&Choices::default().json())?,
+        YamlOrJson::Json => output::print_json(&Choices::default().json(None))?,
         YamlOrJson::Yaml => {
             let head = ["TEMPLATE", "FOR", "WHAT"].map(str::to_owned).to_vec();
             let row = |entry: &Entry| {
@@ -73,9 +75,8 @@ fn list(form: YamlOrJson) -> anyhow::Result<Exit> {
 }
 
 /// One template: what it asks, and what of that was seen.
-fn describe(entry: &Entry, choices: &Choices, form: YamlOrJson) -> anyhow::Result<Exit> {
-    let all = choices.json();
-    let own = all.as_array().into_iter().flatten().find(|one| one["name"] == entry.name);
+fn describe(entry: &Entry, choices: &Value, form: YamlOrJson) -> anyhow::Result<Exit> {
+    let own = choices.as_array().into_iter().flatten().find(|one| one["name"] == entry.name);
     let own = own.unwrap_or(&Value::Null);
     if form == YamlOrJson::Json {
         output::print_json(own)?;

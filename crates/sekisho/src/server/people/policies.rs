@@ -85,7 +85,7 @@ impl Fleet {
     ) -> Result<serde_json::Value, Refusal> {
         let history = self.seen(account, of.cluster.as_ref(), of.range)?;
         let own = account.namespaces.as_ref();
-        Ok(Choices::new(&history.rows, &history.cluster, own).json())
+        Ok(Choices::new(&history.rows, &history.cluster, own).json(of.label.as_deref()))
     }
 
     /// What policies would have done.
