@@ -74,15 +74,7 @@ impl Build<'_> {
             let ports = policy_ports(&ports);
             rules.push(self.rule(self.peers(&groups, namespace), ports, &words, holds));
         }
-        // A resolver on each node has no pod that a rule could name.
-        let local = self.traffic.iter().filter(|one| one.dns);
-        let nets: BTreeSet<ipnet::IpNet> = local
-            .filter_map(|one| match one.destination {
-                End::Node { address, .. } => Some(address.into()),
-                End::Outside { address, .. } if is_link_local(address) => Some(address.into()),
-                End::Group(_) | End::Outside { .. } => None,
-            })
-            .collect();
+        let nets = self.node_resolvers();
         if !nets.is_empty() {
             let ports = [span(Protocol::Udp, DNS_PORT), span(Protocol::Tcp, DNS_PORT)];
             let holds = |one: &Traffic| mine(one) && one.dns && within(&nets, &one.destination);
@@ -90,6 +82,18 @@ impl Build<'_> {
             rules.push(self.rule(blocks(&nets), ports, "DNS on the nodes", holds));
         }
         rules
+    }
+
+    /// Resolvers on the nodes, which have no pod that a rule could name.
+    fn node_resolvers(&self) -> BTreeSet<ipnet::IpNet> {
+        let asked = self.traffic.iter().filter(|one| one.dns);
+        asked
+            .filter_map(|one| match one.destination {
+                End::Node { address, .. } => Some(address.into()),
+                End::Outside { address, .. } if is_link_local(address) => Some(address.into()),
+                End::Group(_) | End::Outside { .. } => None,
+            })
+            .collect()
     }
 
     /// Nothing, and names.
@@ -225,6 +229,8 @@ impl Build<'_> {
             egress.extend(accept("name resolution", self.tier_peers(groups), ports));
         }
         let outward = [
+            ("DNS on the nodes", self.node_resolvers(), span(Protocol::Udp, DNS_PORT)),
+            ("DNS on the nodes", self.node_resolvers(), span(Protocol::Tcp, DNS_PORT)),
             ("clocks", self.clocks(), span(Protocol::Udp, NTP_PORT)),
             ("registries", self.template.networks("registry"), span(Protocol::Tcp, 443)),
         ];
@@ -338,7 +344,7 @@ impl Build<'_> {
 
 /// Addresses that only the node itself answers on (RFC 3927, RFC 4291 §2.5.6), as a resolver on each
 /// node does.
-fn is_link_local(address: std::net::IpAddr) -> bool {
+pub(super) fn is_link_local(address: std::net::IpAddr) -> bool {
     match address {
         std::net::IpAddr::V4(address) => address.is_link_local(),
         std::net::IpAddr::V6(address) => address.segments()[0] & 0xffc0 == 0xfe80,

@@ -10,6 +10,7 @@ mod block;
 mod build;
 pub mod catalogue;
 pub(crate) mod choices;
+mod entries;
 mod guard;
 mod outward;
 mod separate;

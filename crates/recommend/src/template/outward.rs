@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use sekisho_manifest::PolicyPeer;
 use sekisho_model::{Direction, Protocol};
 
+use super::baseline::is_link_local;
 use super::build::{Build, among, blocks, hold, policy_ports, ports_of, say_ports, within};
 use super::guard::all_pods;
 use super::settings::PortSpan;
@@ -29,7 +30,8 @@ impl Build<'_> {
             let inside = |one: &Traffic| match one.destination {
                 End::Group(_) => !inside_all || one.dns,
                 End::Node { .. } => true,
-                End::Outside { .. } => false,
+                // A resolver on the node answers on such an address.
+                End::Outside { address, .. } => one.dns && is_link_local(address),
             };
             let mut egress = self.seen(index, Direction::Egress, inside);
             if inside_all {

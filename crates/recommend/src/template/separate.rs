@@ -17,9 +17,11 @@ use crate::propose::Plan;
 const KEPT: u16 = 590;
 const TENANTS: u16 = 600;
 
-/// Which part each group is in.
+/// Which part each group is in, and which parts are asked about.
 pub(crate) struct Border {
     parts: BTreeMap<usize, String>,
+    /// Empty = all.
+    wanted: BTreeSet<String>,
 }
 
 /// The parts, if the template keeps them apart by fences or by rules.
@@ -28,15 +30,13 @@ pub(crate) fn borders(plan: &Plan<'_>, template: &Template) -> Option<Border> {
         TemplateId::Environment | TemplateId::Tenant => {}
         _other => return None,
     }
-    let wanted = template.texts("values");
     let part = |namespace: &str| {
         let labels = plan.request.cluster.namespace_labels(namespace);
-        let value = labels.get(template.text("label")).cloned()?;
-        (wanted.is_empty() || wanted.contains(&value)).then_some(value)
+        labels.get(template.text("label")).cloned()
     };
     let parts = plan.groups.iter();
     let parts = parts.filter_map(|(index, group)| Some((index, part(&group.namespace)?))).collect();
-    Some(Border { parts })
+    Some(Border { parts, wanted: template.texts("values") })
 }
 
 impl Border {
@@ -47,13 +47,17 @@ impl Border {
             End::Node { .. } | End::Outside { .. } => None,
         };
         let (from, to) = (part(&traffic.source)?, part(&traffic.destination)?);
-        (from != to).then_some((from, to))
+        (from != to && (self.asks(from) || self.asks(to))).then_some((from, to))
     }
 
-    /// The groups of each part.
+    fn asks(&self, part: &str) -> bool {
+        self.wanted.is_empty() || self.wanted.contains(part)
+    }
+
+    /// The groups of each part that is asked about.
     pub(crate) fn parts(&self) -> BTreeMap<&str, BTreeSet<usize>> {
         let mut parts: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
-        for (index, part) in &self.parts {
+        for (index, part) in self.parts.iter().filter(|(_, part)| self.asks(part)) {
             parts.entry(part).or_default().insert(*index);
         }
         parts
@@ -98,7 +102,6 @@ impl Build<'_> {
             let _inside = border.inside(self.traffic, self.notes);
         }
         let label = self.template.text("label").to_owned();
-        let wanted = self.template.texts("values");
         for (tenant, members) in border.parts() {
             let scoped =
                 |index: &usize| self.group(*index).is_some_and(|of| self.plan.in_scope(of));
@@ -106,12 +109,7 @@ impl Build<'_> {
                 continue;
             }
             let own = Labels::from([(label.clone(), tenant.to_owned())]);
-            let others: Vec<String> =
-                wanted.iter().filter(|other| *other != tenant).cloned().collect();
-            if !wanted.is_empty() && others.is_empty() {
-                continue;
-            }
-            let other = || vec![TierPeer::Namespaces(other_tenants(&label, tenant, &others))];
+            let other = || vec![TierPeer::Namespaces(other_tenants(&label, tenant))];
             let deny = |peers, words: &str| tier_rule(TierAction::Deny, words, peers, []);
             let ingress = deny(other(), "nothing from other tenants");
             let egress = deny(other(), "nothing to other tenants");
@@ -158,13 +156,10 @@ impl Build<'_> {
     }
 }
 
-/// Namespaces that have the label with another value; one of `others` if there are any.
-fn other_tenants(label: &str, own: &str, others: &[String]) -> LabelSelector {
+/// Namespaces that have the label with another value.
+fn other_tenants(label: &str, own: &str) -> LabelSelector {
     let ask = |operator, values| Requirement { key: label.to_owned(), operator, values };
-    let match_expressions = if others.is_empty() {
-        vec![ask(Operator::Exists, Vec::new()), ask(Operator::NotIn, vec![own.to_owned()])]
-    } else {
-        vec![ask(Operator::In, others.to_vec())]
-    };
-    LabelSelector { match_labels: Labels::new(), match_expressions }
+    let exists = ask(Operator::Exists, Vec::new());
+    let differs = ask(Operator::NotIn, vec![own.to_owned()]);
+    LabelSelector { match_labels: Labels::new(), match_expressions: vec![exists, differs] }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use sekisho_manifest::{Object, PolicyPeer, parse, print_policy};
 use sekisho_model::Party;
 use sekisho_policy::RuleSet;
-use sekisho_recommend::{Choices, NoteKind, Template, TemplateId, propose, yaml};
+use sekisho_recommend::{Choices, NoteKind, Template, TemplateId, catalogue, propose, yaml};
 use sekisho_verify::{EdgeClass, what_if};
 
 use crate::shop::{World, complete, party, row, shop, window};
@@ -210,5 +210,42 @@ proptest! {
             }
             prop_assert_eq!(read, wanted);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_template_makes_of_any_world_what_reads_back(world in worlds()) {
+        let (existing, completeness) = (RuleSet::default(), complete());
+        let choices = Choices::new(&world.history, &world.cluster, None);
+        for entry in catalogue::CATALOGUE {
+            let given = entry.parameters.iter().map(|parameter| (parameter.name.to_owned(), first(&choices, entry, parameter)));
+            let given: Vec<(String, String)> = given.collect();
+            let Ok(template) = Template::read(entry.id, &given, &choices) else { continue };
+            let mut request = world.request(&existing, &completeness);
+            request.template = template;
+            let proposal = propose(&request);
+            let text = yaml(&proposal);
+            let read = parse("all.yaml", &text);
+            let expected = proposal.all().len() + proposal.cluster_policies.len();
+            prop_assert_eq!(read.map(|read| read.len()).unwrap_or(0), expected, "{}", text);
+        }
+    }
+}
+
+/// A value that was seen, or one that may be written.
+fn first(choices: &Choices, entry: &catalogue::Entry, parameter: &catalogue::Parameter) -> String {
+    let json = choices.json(None);
+    let entry = json.as_array().unwrap().iter().find(|one| one["name"] == entry.name).unwrap();
+    let own = entry["parameters"].as_array().unwrap().iter();
+    let own = own.clone().find(|one| one["name"] == parameter.name).unwrap();
+    let seen = own["choices"].as_array().unwrap().last().and_then(|one| one.as_str());
+    match (parameter.asks, seen) {
+        (catalogue::Asks::Time, _) => "2100-01-01T00:00:00Z".to_owned(),
+        (catalogue::Asks::Network, None) => "192.0.2.0/24".to_owned(),
+        (catalogue::Asks::Port, None) => "80/TCP".to_owned(),
+        (_, seen) => seen.unwrap_or_default().to_owned(),
     }
 }

@@ -191,8 +191,10 @@ fn tenants_are_apart_whatever_they_allow_and_others_are_not_touched() {
     native.check(&[("shop/cart", "data/postgres", "9")], &denied);
     let kept = made(TemplateId::Tenant, &[("keep-seen", "yes")]);
     kept.check(&[("dev/web", "shop/cart", "8080")], &[("dev/web", "shop/cart", "8081")]);
-    let two = made(TemplateId::Tenant, &[("values", "a")]);
-    two.check(&[("dev/web", "shop/cart", "8080")], &[]);
+    for given in [&[("values", "a")] as &[_], &[("values", "a"), ("form", "native")]] {
+        let one = made(TemplateId::Tenant, given);
+        one.check(&[("dev/web", "free/tool", "8080"), ("free/tool", "dev/web", "9")], &denied);
+    }
 }
 
 #[test]
@@ -327,6 +329,29 @@ fn egress_goes_to_the_list_and_nowhere_else_outside() {
         ],
         &[("shop/payment", "free/tool", "9"), ("shop/payment", "203.0.113.7", "443")],
     );
+}
+
+#[test]
+fn a_resolver_on_the_node_stays_within_reach() {
+    let mut world = estate();
+    world.flow("shop/payment[Deployment]", "=169.254.20.10", "53/UDP", 9);
+    let (existing, completeness) = (RuleSet::default(), complete());
+    let given = [("workload", "shop/payment"), ("networks", "192.0.2.0/24")];
+    let fences = [
+        (TemplateId::EgressAllowList, &given as &[_]),
+        (TemplateId::DefaultDenyDns, &[]),
+        (TemplateId::Infrastructure, &[("form", "native")]),
+    ];
+    for (id, given) in fences {
+        let mut request = world.request(&existing, &completeness);
+        request.template = world.template(id, given);
+        let proposal = propose(&request);
+        let rules = proposal.applied_to(&existing);
+        let denied =
+            [("shop/payment", "169.254.20.10", "80"), ("shop/payment", "1.1.1.1", "53/UDP")];
+        let allowed = [("shop/payment", "169.254.20.10", "53/UDP")];
+        Made { world: world.clone(), proposal, rules }.check(&allowed, &denied);
+    }
 }
 
 #[test]
