@@ -125,6 +125,36 @@ fn a_dropped_file_becomes_a_map_policies_and_a_what_if() {
 }
 
 #[test]
+fn a_template_is_listed_asked_and_written_with_what_is_for_the_whole_cluster_beside() {
+    let list = run(&["recommend", "--list-templates"]).with_code(0).out;
+    assert_eq!(list.lines().count(), 18, "a head and seventeen: {list}");
+    let error = run(&["recommend", "--template", "moat"]).with_code(2).err;
+    assert!(error.contains("`moat` is no template; there are infrastructure, "), "{error}");
+    let error = run(&["recommend", "--set", "label=x"]).with_code(2).err;
+    assert!(error.contains("--template"), "{error}");
+    let folder = Folder::new();
+    let file = folder.file("flows.json", flows(50).as_bytes());
+    let (store, policies) = (folder.path("history"), folder.path("policies"));
+    run(&["import", "--store", &store, &file]).with_code(0);
+    let recommend = |rest: &[&str]| run(&[&["recommend", "--store", &store], rest].concat());
+    let asked = recommend(&["--list-templates", "--template", "crown-jewel"]).with_code(0).out;
+    assert!(asked.contains("workload   must be given") && asked.contains("shop/db"), "{asked}");
+    let error = recommend(&["--template", "crown-jewel"]).with_code(2).err;
+    assert!(error.contains("needs `workload`") && error.contains("shop/db"), "{error}");
+    let jewel = ["--template", "crown-jewel", "--set", "workload=shop/db", "--write", &policies];
+    recommend(&jewel).with_code(0);
+    let closed = ["--template", "lateral-movement", "--set", "ports=5432", "--write", &policies];
+    recommend(&closed[..2]).with_code(0);
+    let verify = ["verify", "--store", &store, "-f", &policies, "-o", "json"];
+    assert_eq!(run(&verify).with_code(0).json()["summary"]["would_block"], 0);
+    recommend(&closed).with_code(0);
+    let files =
+        ["_cluster.yaml", "shop.yaml"].map(|name| Path::new(&policies).join(name).is_file());
+    assert_eq!(files, [true, true]);
+    assert_ne!(run(&verify).with_code(1).json()["summary"]["would_block"], 0);
+}
+
+#[test]
 fn two_windows_are_compared_and_the_first_edges_are_told() {
     let folder = Folder::new();
     let store = folder.path("store");
