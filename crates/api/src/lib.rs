@@ -42,8 +42,9 @@ pub use native::{
 pub use router::{router, router_with};
 pub use service::{Refusal, Service};
 pub use tls::{
-    Authority, AuthorityError, Identity, IdentityError, Issued, Lifetime, ListenerFigures,
-    ListenerStatus, MaterialError, Peer, Role, TlsFiles, TlsListenError, TlsListener,
+    Authority, AuthorityError, HandshakeError, Identity, IdentityError, Issued, Lifetime,
+    ListenerFigures, ListenerStatus, MaterialError, Peer, Role, SenderFiles, SenderTls, TlsFiles,
+    TlsListenError, TlsListener,
 };
 pub use web::{
     Access, AccessError, Account, ApplyQuestion, Asset, Assets, AuditEntry, AuditPage,

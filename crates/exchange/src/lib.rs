@@ -20,7 +20,11 @@ mod record;
 mod resolve;
 mod tuples;
 
-pub use export::{ExportError, ExportFormat, ExportFormatError, Exporter, Syslog, otlp_logs};
+pub use export::{
+    Affected, Attack, Evidence, ExportError, ExportFormat, ExportFormatError, Exporter, Finding,
+    FindingActivity, FindingKind, MetricFamily, MetricKind, MetricPoint, Number, OCSF_FINDINGS,
+    Severity, Stamp, Syslog, findings_of, ocsf_finding, otlp_logs, otlp_metrics,
+};
 pub use format::{Format, FormatError};
 pub use import::{HOOK, Import, Rejected, Tally, is_import};
 pub use networks::{ListError, Listed, Named, Networks, is_list, read_list};

@@ -17,6 +17,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use sekisho_model::Timestamp;
 
 use super::identity::{Identity, IdentityError, places, validity};
+use super::senders::SenderFiles;
 
 /// Largest file that is read, bytes: a bundle of a hundred authorities fits.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -251,6 +252,39 @@ pub(crate) fn server_of_people(
         .with_single_cert(chain, secret)
         .map_err(|error| content(certificate, &mismatch(&error)))?;
     config.alpn_protocols = Speech::Http1.names();
+    Ok(Arc::new(config))
+}
+
+/// What a server needs for senders of others' protocols; they prove who they are only if an authority
+/// of theirs is named.
+pub(super) fn server_of_senders(files: &SenderFiles) -> Result<Arc<ServerConfig>, MaterialError> {
+    let SenderFiles { certificate, key, clients } = files;
+    let secret = PrivateKeyDer::from_pem_slice(&key_bytes(key)?)
+        .map_err(|_cause| content(key, &"no private key in PEM form in it"))?;
+    let chain = certificates(certificate, &read(certificate)?)?;
+    let builder = ServerConfig::builder_with_provider(provider())
+        // RFC 5425 is older than 1.3, and so are most devices.
+        .with_safe_default_protocol_versions()
+        .map_err(|error| content(certificate, &error))?;
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => {
+            let mut roots = RootCertStore::empty();
+            for root in certificates(clients, &read(clients)?)? {
+                roots.add(root).map_err(|error| content(clients, &error))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+                .build()
+                .map_err(|error| content(clients, &error))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(chain, secret)
+        .map_err(|error| content(certificate, &mismatch(&error)))?;
+    // Every connection proves itself anew; and who only sends never reads a ticket.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
 }
 

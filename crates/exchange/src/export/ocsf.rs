@@ -95,13 +95,8 @@ pub(super) fn record(row: &EdgeDay, version: &str) -> Result<String, ExportError
         "end_time": end,
         "count": long(stats.connections),
         "message": message(row),
-        "metadata": {
-            "version": VERSION,
-            "profiles": ["security_control", "container"],
-            "log_name": "edges",
-            "product": { "name": PRODUCT, "vendor_name": PRODUCT, "version": version },
-        },
-        "src_endpoint": endpoint(&key.source, key.source_process.as_deref()),
+        "metadata": metadata("edges", version),
+        "src_endpoint": source(key),
         "dst_endpoint": destination(key),
         "connection_info": connection(key),
         "traffic": {
@@ -117,9 +112,24 @@ pub(super) fn record(row: &EdgeDay, version: &str) -> Result<String, ExportError
     Ok(ascii(&serde_json::to_string(&without_nulls(event))?))
 }
 
+/// What is told of us in each event; both classes have the same profiles.
+pub(super) fn metadata(log: &str, version: &str) -> Value {
+    json!({
+        "version": VERSION,
+        "profiles": ["security_control", "container"],
+        "log_name": log,
+        "product": { "name": PRODUCT, "vendor_name": PRODUCT, "version": version },
+    })
+}
+
 fn message(row: &EdgeDay) -> String {
     let EdgeKey { source, destination, protocol, port, verdict, .. } = &*row.key;
     format!("{source} -> {destination} {protocol}/{port}: {verdict}")
+}
+
+/// `count` is an integer_t, 32 bits with a sign.
+pub(super) fn count(number: u64) -> u64 {
+    number.min(u64::from(i32::MAX.unsigned_abs()))
 }
 
 /// OCSF's long_t and timestamp_t are signed.
@@ -128,7 +138,7 @@ fn long(number: u64) -> u64 {
 }
 
 /// The policy that decided; this release has no other place for one in this class.
-fn rule(decided: &DecidedBy) -> Value {
+pub(super) fn rule(decided: &DecidedBy) -> Value {
     json!({ "name": decided.policy, "desc": decided.to_string() })
 }
 
@@ -150,7 +160,11 @@ fn endpoint(party: &Party, process: Option<&Process>) -> Value {
     })
 }
 
-fn destination(key: &EdgeKey) -> Value {
+pub(super) fn source(key: &EdgeKey) -> Value {
+    endpoint(&key.source, key.source_process.as_deref())
+}
+
+pub(super) fn destination(key: &EdgeKey) -> Value {
     let mut endpoint = endpoint(&key.destination, key.destination_process.as_deref());
     if let Value::Object(fields) = &mut endpoint {
         if key.protocol != Protocol::Icmp {
@@ -174,7 +188,7 @@ fn is_hostname(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(fits)
 }
 
-fn connection(key: &EdgeKey) -> Value {
+pub(super) fn connection(key: &EdgeKey) -> Value {
     let address = key.destination.address.or(key.source.address);
     let version = address.map(|address| if address.is_ipv4() { 4 } else { 6 });
     let (number, name) = match (key.protocol, address) {
@@ -200,7 +214,7 @@ fn connection(key: &EdgeKey) -> Value {
     })
 }
 
-fn unmapped(row: &EdgeDay) -> Value {
+pub(super) fn unmapped(row: &EdgeDay) -> Value {
     let (key, stats) = (&row.key, &row.stats);
     json!({
         "cluster": key.cluster,
@@ -232,7 +246,7 @@ fn party(party: &Party, process: Option<&Process>) -> Value {
 }
 
 /// An attribute that is not known is left out: null is no value of OCSF's types.
-fn without_nulls(value: Value) -> Value {
+pub(super) fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
             let told = fields.into_iter().filter(|(_, value)| !value.is_null());

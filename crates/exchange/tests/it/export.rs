@@ -235,10 +235,12 @@ fn assert_holds(record: &Value, example: &Value) {
 fn examples_in_the_documentation_are_what_is_written() {
     let parsed: Vec<Value> =
         examples("json\n").into_iter().map(|text| serde_json::from_str(text).unwrap()).collect();
-    let [own, ocsf] = &parsed[..] else { panic!("{parsed:?}") };
+    let [own, ocsf, finding] = &parsed[..] else { panic!("{parsed:?}") };
     let record = |format, row| serde_json::from_str(&export(format, &[row])).unwrap();
     assert_holds(&record(ExportFormat::Jsonl, allowed()), own);
     assert_holds(&record(ExportFormat::Ocsf, denied()), ocsf);
+    let created = crate::findings::event(&denied(), sekisho_exchange::FindingActivity::Create);
+    assert_holds(&created, finding);
     let texts = examples("text\n");
     let [csv, cef, leef, syslog] = &texts[..] else { panic!("{texts:?}") };
     for (format, example) in

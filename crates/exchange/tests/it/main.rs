@@ -11,6 +11,8 @@ mod export_hostile;
 #[cfg(test)]
 mod export_readers;
 #[cfg(test)]
+mod findings;
+#[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod hostile;
@@ -22,6 +24,8 @@ mod json;
 mod netflow;
 #[cfg(test)]
 mod observer;
+#[cfg(test)]
+mod otlp_metrics;
 #[cfg(test)]
 mod pcap;
 #[cfg(test)]

@@ -2,9 +2,11 @@
 //! kernel's drop reasons only, so that the number of series is bounded by the number of agents. Where
 //! the server has one cluster only, the label `cluster` is left out.
 
-use std::fmt::{Display, Write};
+use std::fmt::Write;
 
 use sekisho_api::{AgentStatus, SourceStatus, Status};
+use sekisho_exchange::{MetricFamily, MetricKind, MetricPoint, Number};
+use sekisho_model::Timestamp;
 
 use super::service::SILENT_S;
 
@@ -12,9 +14,18 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Writes all metrics.
 pub(crate) fn exposition(status: &Status) -> String {
-    let mut text = Text::default();
+    gathered(status).written()
+}
+
+/// The same as families, for who pushes them.
+pub(crate) fn families(status: &Status) -> Vec<MetricFamily> {
+    gathered(status).families.into_iter().map(|family| family.metric).collect()
+}
+
+fn gathered(status: &Status) -> Text {
+    let mut text = Text { since: status.started, ..Text::default() };
     text.family("sekisho_build_info", "gauge", "Always 1; the version is a label.");
-    text.value("sekisho_build_info", &[("version", &status.version)], 1);
+    text.value("sekisho_build_info", &[("version", &status.version)], 1_u64);
     let help = "Resident memory of the server.";
     text.single("sekisho_server_memory_bytes", "gauge", help, status.memory_bytes);
     text.single("sekisho_clusters", "gauge", "Clusters of the server.", status.all().count());
@@ -26,7 +37,7 @@ pub(crate) fn exposition(status: &Status) -> String {
         }
         cluster(&mut text, of_cluster);
     }
-    text.written()
+    text
 }
 
 /// Writes the metrics of one cluster.
@@ -180,12 +191,14 @@ fn agents(text: &mut Text, status: &Status) {
     for (name, kind, help, figure) in figures {
         text.family(name, kind, help);
         for agent in &status.agents {
+            text.since = agent.epoch;
             text.value(name, &[("node", &agent.node)], figure(status, agent));
         }
     }
     let help = "Records by hook; produced = delivered + dropped.";
     text.family("sekisho_records_total", "counter", help);
     for agent in &status.agents {
+        text.since = agent.epoch;
         for hook in &agent.hooks {
             let counts = [
                 ("produced", hook.produced),
@@ -207,17 +220,20 @@ fn agents(text: &mut Text, status: &Status) {
             text.value("sekisho_agent_assembler", &labels, count);
         }
     }
+    text.since = status.started;
 }
 
 fn kernel_drops(text: &mut Text, status: &Status) {
     let help = "Packets dropped by the node's kernel, by its reason; denials are not among them.";
     text.family("sekisho_kernel_dropped_packets_total", "counter", help);
     for agent in &status.agents {
+        text.since = agent.epoch;
         for (reason, count) in &agent.report.drops {
             let labels = [("node", agent.node.as_str()), ("reason", reason)];
             text.value("sekisho_kernel_dropped_packets_total", &labels, count);
         }
     }
+    text.since = status.started;
 }
 
 /// Families of series, in the order in which they came up. What is written of one family for several
@@ -227,46 +243,65 @@ pub(crate) struct Text {
     families: Vec<Family>,
     /// The cluster of what is written now; None = of the server, or there is one only.
     cluster: Option<String>,
+    /// Since when what is written now is counted.
+    since: Timestamp,
 }
 
 struct Family {
-    name: String,
-    text: String,
+    /// As the format names it.
+    kind: String,
+    metric: MetricFamily,
 }
 
 impl Text {
     pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
-        if self.families.iter().all(|family| family.name != name) {
-            let text = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
-            self.families.push(Family { name: name.to_owned(), text });
+        if self.families.iter().all(|family| family.metric.name != name) {
+            let metric = MetricFamily {
+                name: name.to_owned(),
+                help: help.to_owned(),
+                kind: if kind == "counter" { MetricKind::Counter } else { MetricKind::Gauge },
+                points: Vec::new(),
+            };
+            self.families.push(Family { kind: kind.to_owned(), metric });
         }
     }
 
     /// Adds a series to a family that was begun before.
-    pub(crate) fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let Some(family) = self.families.iter_mut().find(|family| family.name == name) else {
+    pub(crate) fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl Into<Number>) {
+        let Some(family) = self.families.iter_mut().find(|family| family.metric.name == name)
+        else {
             return;
         };
         let cluster = self.cluster.as_deref().map(|cluster| ("cluster", cluster));
-        let labels: Vec<String> = cluster
-            .iter()
-            .chain(labels)
-            .map(|(key, value)| format!("{key}=\"{}\"", escaped(value)))
-            .collect();
-        let labels = match labels.is_empty() {
-            true => String::new(),
-            false => format!("{{{}}}", labels.join(",")),
-        };
-        // Writing to a String cannot fail.
-        writeln!(family.text, "{name}{labels} {value}").ok();
+        let labels = cluster.iter().chain(labels);
+        let labels = labels.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let point =
+            MetricPoint { labels: labels.collect(), value: value.into(), since: self.since };
+        family.metric.points.push(point);
     }
 
     fn written(self) -> String {
-        self.families.into_iter().map(|family| family.text).collect()
+        let mut text = String::new();
+        for Family { kind, metric: MetricFamily { name, help, points, .. } } in self.families {
+            // Writing to a String cannot fail.
+            write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n").ok();
+            for MetricPoint { labels, value, .. } in points {
+                let labels: Vec<String> = labels
+                    .iter()
+                    .map(|(key, value)| format!("{key}=\"{}\"", escaped(value)))
+                    .collect();
+                let labels = match labels.is_empty() {
+                    true => String::new(),
+                    false => format!("{{{}}}", labels.join(",")),
+                };
+                writeln!(text, "{name}{labels} {value}").ok();
+            }
+        }
+        text
     }
 
     /// A family of one series without labels.
-    pub(crate) fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+    pub(crate) fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Into<Number>) {
         self.family(name, kind, help);
         self.value(name, &[], value);
     }
@@ -284,8 +319,8 @@ mod tests {
     #[test]
     fn what_is_said_of_two_clusters_stands_in_one_family_with_the_cluster_as_a_label() {
         let mut text = Text::default();
-        text.single("a", "gauge", "Help.", 1);
-        for (cluster, value) in [("east", 2), ("west", 3)] {
+        text.single("a", "gauge", "Help.", 1_u64);
+        for (cluster, value) in [("east", 2_u64), ("west", 3)] {
             text.cluster = Some(cluster.to_owned());
             text.family("b_total", "counter", "More.");
             text.value("b_total", &[("node", "n")], value);

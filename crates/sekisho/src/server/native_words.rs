@@ -105,7 +105,7 @@ fn not_enforced(found: &Contradiction) -> String {
 /// Writes the metrics of native enforcement. Labels are kinds of drift only.
 pub(super) fn metrics(text: &mut Text, status: &Status) {
     text.family("sekisho_enforcement_info", "gauge", "Always 1; who enforces is a label.");
-    text.value("sekisho_enforcement_info", &[("by", status.enforcement.as_str())], 1);
+    text.value("sekisho_enforcement_info", &[("by", status.enforcement.as_str())], 1_u64);
     let Some(native) = &status.native else { return };
     let help = "Differences between the cluster and the revision in force, by kind.";
     text.family("sekisho_native_drift", "gauge", help);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use sekisho_exchange::{ExportFormat, ExportFormatError};
+use sekisho_exchange::{ExportFormat, OCSF_FINDINGS};
 
 use crate::cli::HistoryArgs;
 
@@ -14,9 +14,10 @@ use crate::cli::HistoryArgs;
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) history: HistoryArgs,
-    /// Format of the records: jsonl, csv, ocsf, cef or leef.
-    #[arg(long, value_name = "FORMAT", value_parser = format)]
-    pub(crate) format: ExportFormat,
+    /// Format of the records: jsonl, csv, ocsf, cef or leef; or ocsf-findings, for what was denied or
+    /// would be.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Form,
     /// The time that a record sums; a window with too many minutes is refused.
     #[arg(long, value_enum, default_value_t = RecordSpan::Day)]
     pub(crate) by: RecordSpan,
@@ -35,6 +36,38 @@ pub(crate) struct ExportArgs {
     pub(crate) syslog: Option<Collector>,
 }
 
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A record for each edge.
+    Edges(ExportFormat),
+    /// A finding of OCSF for each matter.
+    Findings,
+}
+
+impl Form {
+    /// Its name, as in `--format`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Edges(format) => format.name(),
+            Self::Findings => OCSF_FINDINGS,
+        }
+    }
+}
+
+impl FromStr for Form {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            OCSF_FINDINGS => Ok(Self::Findings),
+            other => {
+                other.parse().map(Self::Edges).map_err(|error| format!("{error}, {OCSF_FINDINGS}"))
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RecordSpan {
     Day,
@@ -48,13 +81,10 @@ docs/export.md tells which field carries what.
 Try it:
   sekisho export --store history --format csv -o edges.csv
   sekisho export --since 24h --format ocsf -o edges.ocsf.jsonl
+  sekisho export --since 24h --format ocsf-findings
   sekisho export --since 1h --by minute --format cef --syslog tcp://collector.example:601
 
 Exit code 3: all records are written, and history has gaps.";
-
-fn format(text: &str) -> Result<ExportFormat, ExportFormatError> {
-    text.parse()
-}
 
 /// Where syslog messages go.
 #[derive(Clone, Debug, PartialEq, Eq)]

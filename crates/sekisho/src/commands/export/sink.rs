@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use sekisho_exchange::Syslog;
-use sekisho_model::EdgeDay;
+use sekisho_exchange::{Stamp, Syslog};
 
 use super::args::{Collector, ExportArgs};
 
@@ -71,18 +70,18 @@ impl Sink {
     }
 
     /// Writes one record.
-    pub(super) fn record(&mut self, row: &EdgeDay, record: &str, end: &str) -> anyhow::Result<()> {
+    pub(super) fn record(&mut self, stamp: Stamp, record: &str, end: &str) -> anyhow::Result<()> {
         match self {
             Self::Stdout(_) | Self::File { .. } | Self::Device { .. } => {
                 self.write(record)?;
                 self.write(end)
             }
             Self::Stream { stream, to, syslog } => {
-                let framed = Syslog::framed(&syslog.message(row, record));
+                let framed = Syslog::framed(&syslog.message(stamp, record));
                 stream.write_all(framed.as_bytes()).with_context(|| sending(to))
             }
             Self::Datagrams { socket, to, syslog } => {
-                let message = syslog.message(row, record);
+                let message = syslog.message(stamp, record);
                 if message.len() > DATAGRAM_BYTES_MAX {
                     bail!(
                         "{}: a record of {} bytes fits no datagram; use tcp://",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use sekisho_api::{Destination, Transport};
-use sekisho_exchange::ExportFormat;
+use sekisho_exchange::{ExportFormat, OCSF_FINDINGS};
 use sekisho_model::Verdict;
 use serde::Deserialize;
 
@@ -24,7 +24,8 @@ pub(crate) struct SinkConfig {
     pub(crate) name: String,
     /// Where to: https://, http://, tls://, tcp:// or udp://.
     pub(crate) url: String,
-    /// What is sent: `jsonl`, `ocsf`, `cef`, `leef`, or `otlp` (HTTP only).
+    /// What is sent: `jsonl`, `ocsf`, `cef`, `leef`, `ocsf-findings`, or (HTTP only) `otlp` and
+    /// `otlp-metrics`.
     pub(crate) format: String,
     /// File whose content signs each POST; none: they are not signed.
     #[serde(default)]
@@ -68,6 +69,10 @@ pub(super) enum Form {
     Lines(ExportFormat),
     /// One OTLP request for all.
     Otlp,
+    /// Findings of OCSF, one line each: of edges, and of what the server says of its clusters.
+    Findings,
+    /// The server's figures, as OTLP requests.
+    Metrics,
 }
 
 /// A sink that can work.
@@ -95,17 +100,14 @@ impl Settings {
         };
         let form = match config.format.as_str() {
             "otlp" => Form::Otlp,
-            other => Form::Lines(other.parse().with_context(place)?),
-        };
-        let wrong = match form {
-            Form::Otlp if !is_http => Some("`otlp` goes over https:// or http:// only"),
-            Form::Lines(ExportFormat::Csv) => Some("rows of csv mean nothing without their head"),
-            Form::Otlp | Form::Lines(_) if config.secret_file.is_some() && !is_http => {
-                Some("`secret_file` signs what goes over https:// or http://, and nothing else")
+            "otlp-metrics" => Form::Metrics,
+            OCSF_FINDINGS => Form::Findings,
+            other => {
+                let more = || format!("{}: nor {OCSF_FINDINGS}, otlp, otlp-metrics", place());
+                Form::Lines(other.parse().with_context(more)?)
             }
-            Form::Otlp | Form::Lines(_) if config.sample == 0 => Some("`sample` is 1 or more"),
-            Form::Otlp | Form::Lines(_) => None,
         };
+        let wrong = wrong(config, form, is_http);
         if let Some(wrong) = wrong {
             anyhow::bail!("{}: {wrong}", place());
         }
@@ -122,6 +124,34 @@ impl Settings {
             place()
         );
         Ok(Self { config: config.clone(), destination, form })
+    }
+}
+
+/// What of it can't be together.
+fn wrong(config: &SinkConfig, form: Form, is_http: bool) -> Option<&'static str> {
+    let denials = [Verdict::Denied, Verdict::WouldDeny];
+    let is_whole = config.sample == 1;
+    let all_edges = config.verdicts.is_empty() && config.namespaces.is_empty();
+    match form {
+        Form::Otlp | Form::Metrics if !is_http => {
+            Some("`otlp` and `otlp-metrics` go over https:// or http:// only")
+        }
+        Form::Lines(ExportFormat::Csv) => Some("rows of csv mean nothing without their head"),
+        Form::Metrics if !(is_whole && all_edges) => {
+            Some("`verdicts`, `namespaces` and `sample` are about edges, and figures are none")
+        }
+        Form::Findings if config.verdicts.iter().any(|one| !denials.contains(one)) => {
+            Some("findings are of the `verdicts` denied and would_deny only")
+        }
+        Form::Findings if !is_whole => Some("`sample` is of allowed edges, and findings are none"),
+        Form::Otlp | Form::Metrics | Form::Findings | Form::Lines(_)
+            if config.secret_file.is_some() && !is_http =>
+        {
+            Some("`secret_file` signs what goes over https:// or http://, and nothing else")
+        }
+        Form::Otlp | Form::Metrics | Form::Findings | Form::Lines(_) => {
+            (config.sample == 0).then_some("`sample` is 1 or more")
+        }
     }
 }
 
@@ -153,10 +183,19 @@ mod tests {
         assert!(read("url = 'https://a/hook'\nformat = 'jsonl'").is_ok());
         assert!(read("url = 'tls://a:6514'\nformat = 'cef'\nverdicts = ['denied']").is_ok());
         assert!(read("url = 'http://127.0.0.1:4318/v1/logs'\nformat = 'otlp'").is_ok());
+        assert!(read("url = 'http://127.0.0.1:4318/v1/metrics'\nformat = 'otlp-metrics'").is_ok());
+        let findings = "url = 'tls://a:6514'\nformat = 'ocsf-findings'";
+        assert!(read(findings).is_ok());
+        assert!(read(&format!("{findings}\nverdicts = ['denied']")).is_ok());
         for (more, words) in [
             ("url = 'a'\nformat = 'jsonl'", "is none of https://"),
             ("url = 'https://a'\nformat = 'xml'", "xml"),
-            ("url = 'tcp://a:1'\nformat = 'otlp'", "`otlp` goes over"),
+            ("url = 'tcp://a:1'\nformat = 'otlp'", "`otlp` and"),
+            ("url = 'tcp://a:1'\nformat = 'otlp-metrics'", "`otlp-metrics`"),
+            ("url = 'http://a'\nformat = 'otlp-metrics'\nnamespaces = ['shop']", "about edges"),
+            ("url = 'http://a'\nformat = 'otlp-metrics'\nsample = 2", "about edges"),
+            ("url = 'http://a'\nformat = 'ocsf-findings'\nverdicts = ['allowed']", "denied and"),
+            ("url = 'http://a'\nformat = 'ocsf-findings'\nsample = 2", "`sample`"),
             ("url = 'https://a'\nformat = 'csv'", "head"),
             ("url = 'tcp://a:1'\nformat = 'cef'\nsecret_file = '/s'", "`secret_file` signs"),
             ("url = 'https://a'\nformat = 'cef'\nsample = 0", "`sample`"),

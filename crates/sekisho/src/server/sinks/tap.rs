@@ -7,7 +7,7 @@ use sekisho_model::{
     ClusterName, EdgeDay, EdgeKey, EdgeStats, Flow, TimeRange, Timestamp, Verdict,
 };
 
-use super::settings::SinkConfig;
+use super::settings::{Form, Settings, SinkConfig};
 use crate::server::service::ClusterServer;
 
 /// Flows taken in one go.
@@ -34,9 +34,13 @@ pub(super) struct Tap {
 
 impl Tap {
     /// Begins with what comes from now on.
-    pub(super) fn new(config: &SinkConfig) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let mut config = settings.config.clone();
+        if settings.form == Form::Findings && config.verdicts.is_empty() {
+            config.verdicts = vec![Verdict::Denied, Verdict::WouldDeny];
+        }
         Self {
-            config: config.clone(),
+            config,
             cursors: BTreeMap::new(),
             sums: BTreeMap::new(),
             since: None,

@@ -7,16 +7,19 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use hmac::{Hmac, Mac};
-use sekisho_api::SinkStatus;
+use sekisho_api::{Service as _, SinkStatus};
+use sekisho_exchange::findings_of;
 use sekisho_model::Timestamp;
 use sha2::Sha256;
 
 use super::encode::Encoder;
+use super::matters::{Matters, standing};
 use super::queue::{Queue, Waiting};
-use super::settings::{Settings, SinkConfig};
+use super::settings::{Form, Settings, SinkConfig};
 use super::state::SinkStates;
 use super::tap::Tap;
 use crate::server::fleet::Fleet;
+use crate::server::metrics;
 use crate::server::service::now;
 use crate::signals::Stop;
 
@@ -33,6 +36,10 @@ pub(crate) struct Sink {
     encoder: Encoder,
     queue: Queue,
     tap: Tap,
+    /// What was told of findings.
+    matters: Matters,
+    /// When findings or figures were last asked for.
+    looked: Timestamp,
     states: SinkStates,
     place: usize,
     secret: Option<Vec<u8>>,
@@ -74,7 +81,9 @@ impl Sink {
         });
         Ok(Self {
             encoder: Encoder::of(&settings),
-            tap: Tap::new(config),
+            tap: Tap::new(&settings),
+            matters: Matters::default(),
+            looked: Timestamp::EPOCH,
             settings,
             folder,
             queue,
@@ -94,11 +103,13 @@ impl Sink {
     /// Takes what came, and queues it when its time is over.
     fn collect(&mut self, fleet: &Fleet, is_last: bool) {
         let time = now();
-        for member in fleet.members() {
-            self.tap.take(member, time);
+        if self.settings.form != Form::Metrics {
+            for member in fleet.members() {
+                self.tap.take(member, time);
+            }
         }
-        if is_last || self.tap.is_due(time) {
-            let queued = self.enqueue(time);
+        if is_last || self.is_due(time) {
+            let queued = self.enqueue(fleet, time);
             if let Err(error) = queued {
                 self.told(&format!("queue: {error:#}"));
             }
@@ -106,13 +117,43 @@ impl Sink {
         self.figures();
     }
 
-    fn enqueue(&mut self, time: Timestamp) -> anyhow::Result<()> {
-        let rows = self.tap.drain();
-        if rows.is_empty() {
-            return Ok(());
+    fn is_due(&self, time: Timestamp) -> bool {
+        match self.settings.form {
+            Form::Lines(_) | Form::Otlp => self.tap.is_due(time),
+            // What the server says of itself comes without flows, too.
+            Form::Findings | Form::Metrics => {
+                time.seconds_since(self.looked) >= self.settings.config.interval_s
+                    || self.tap.is_due(time)
+            }
         }
-        let body = self.encoder.batch(&rows)?;
-        self.queue.push(&body, rows.len() as u64).context("write")?;
+    }
+
+    fn enqueue(&mut self, fleet: &Fleet, time: Timestamp) -> anyhow::Result<()> {
+        self.looked = time;
+        let rows = self.tap.drain();
+        match self.settings.form {
+            Form::Lines(_) | Form::Otlp if rows.is_empty() => return Ok(()),
+            Form::Lines(_) | Form::Otlp => {
+                let body = self.encoder.batch(&rows)?;
+                self.queue.push(&body, rows.len() as u64).context("write")?;
+            }
+            Form::Findings => {
+                let status = fleet.status();
+                let standing = status.all().flat_map(standing).collect();
+                let told = self.matters.take(findings_of(&rows), standing, time);
+                if told.is_empty() {
+                    return Ok(());
+                }
+                let body = self.encoder.findings(&told);
+                self.queue.push(&body, told.len() as u64).context("write")?;
+            }
+            Form::Metrics => {
+                let families = metrics::families(&fleet.status());
+                for (body, series) in self.encoder.figures(&families, time) {
+                    self.queue.push(body.as_bytes(), series as u64).context("write")?;
+                }
+            }
+        }
         let draft = self.folder.join("until.tmp");
         std::fs::write(&draft, time.to_string()).context("write")?;
         std::fs::rename(&draft, self.folder.join("until")).context("write")
@@ -200,7 +241,9 @@ fn signature(secret: &[u8], time_s: u64, body: &[u8]) -> anyhow::Result<String> 
 /// Works until the server stops; then queues what was taken.
 pub(crate) async fn run(mut sink: Sink, fleet: Arc<Fleet>, stop: Stop) {
     let mut stopped = std::pin::pin!(stop.wait());
-    if let Some(until) = sink.mark() {
+    // Figures that nobody pushed are gone; edges are in history.
+    let mark = sink.mark().filter(|_| sink.settings.form != Form::Metrics);
+    if let Some(until) = mark {
         let from = Arc::clone(&fleet);
         let again = tokio::task::spawn_blocking(move || {
             for member in from.members() {

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use sekisho_api::SourceStatus;
+use sekisho_api::{SenderTls, SourceStatus};
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::intake::{Intake, Shown};
 use super::place::{FormatName, Place, SourceConfig};
+use super::syslog::Door;
 use super::{netflow, relay, syslog, tail};
 use crate::server::service::ClusterServer;
 use crate::signals::Stop;
@@ -46,7 +47,7 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Prepares the source of `config`; its task ends with `stop`.
 ///
 /// # Errors
-/// If an address can't be listened on.
+/// If an address can't be listened on, or files of TLS can't be used.
 pub(crate) async fn follow(
     config: &SourceConfig,
     server: &Arc<ClusterServer>,
@@ -73,9 +74,13 @@ pub(crate) async fn follow(
             let socket = UdpSocket::bind(address).await.with_context(what)?;
             Box::pin(syslog::run_udp(socket, (senders, format), worker, stop))
         }
-        Place::SyslogTcp(address) => {
+        Place::SyslogTcp(address) | Place::SyslogTls(address) => {
+            let files = config.sender_files()?;
+            let tls = files.map(SenderTls::open).transpose();
+            let tls = tls.with_context(|| format!("source `{}`: TLS", config.name))?;
             let listener = TcpListener::bind(address).await.with_context(what)?;
-            Box::pin(syslog::run_tcp(listener, (senders, format), worker, stop))
+            let door = Door::new(listener, tls, senders);
+            Box::pin(syslog::run_stream(door, format, worker, stop))
         }
     })
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail, ensure};
 use ipnet::IpNet;
-use sekisho_api::{Relay, RelayTls};
+use sekisho_api::{Relay, RelayTls, SenderFiles};
 use sekisho_exchange::Format;
 use sekisho_model::ClusterName;
 use serde::Deserialize;
@@ -41,7 +41,8 @@ pub(crate) struct SourceConfig {
     /// Networks that may send to a listener; needed where it is no loopback address.
     #[serde(default)]
     pub(crate) senders: Vec<IpNet>,
-    /// Of a relay.
+    /// Of a relay: `ca` of its certificate, `cert` and `key` of ours if it asks. Of `syslog+tls`: `cert`
+    /// and `key` of ours, `ca` of the senders' certificates if they are asked.
     #[serde(default)]
     pub(crate) tls: TlsConfig,
 }
@@ -89,6 +90,8 @@ pub(crate) enum Place {
     SyslogUdp(SocketAddr),
     /// `syslog+tcp://ADDRESS:PORT`.
     SyslogTcp(SocketAddr),
+    /// `syslog+tls://ADDRESS:PORT`.
+    SyslogTls(SocketAddr),
     /// `netflow://ADDRESS:PORT`.
     Netflow(SocketAddr),
 }
@@ -97,8 +100,8 @@ pub(crate) enum Place {
 fn wrong(text: &str) -> String {
     format!(
         "`{text}` is none of hubble-relay://HOST[:PORT], hubble-relay+tls://HOST[:PORT], \
-         file:///PATH, syslog+udp://ADDRESS:PORT, syslog+tcp://ADDRESS:PORT and \
-         netflow://ADDRESS:PORT"
+         file:///PATH, syslog+udp://ADDRESS:PORT, syslog+tcp://ADDRESS:PORT, \
+         syslog+tls://ADDRESS:PORT and netflow://ADDRESS:PORT"
     )
 }
 
@@ -130,6 +133,7 @@ impl FromStr for Place {
             "file" if rest.len() > 1 && rest.starts_with('/') => Ok(Self::File(rest.into())),
             "syslog+udp" => address().map(Self::SyslogUdp),
             "syslog+tcp" => address().map(Self::SyslogTcp),
+            "syslog+tls" => address().map(Self::SyslogTls),
             "netflow" => address().map(Self::Netflow),
             _ => Err(wrong()),
         }
@@ -168,6 +172,7 @@ impl fmt::Display for Place {
             Self::File(path) => write!(f, "file://{}", path.display()),
             Self::SyslogUdp(address) => write!(f, "syslog+udp://{address}"),
             Self::SyslogTcp(address) => write!(f, "syslog+tcp://{address}"),
+            Self::SyslogTls(address) => write!(f, "syslog+tls://{address}"),
             Self::Netflow(address) => write!(f, "netflow://{address}"),
         }
     }
@@ -197,6 +202,19 @@ impl SourceConfig {
         Ok(Some(Relay { host: host.clone(), port: *port, tls }))
     }
 
+    /// The files of a listener with TLS, if it is one.
+    pub(crate) fn sender_files(&self) -> anyhow::Result<Option<SenderFiles>> {
+        let Place::SyslogTls(_) = &self.from else { return Ok(None) };
+        let (Some(certificate), Some(key)) = (self.tls.cert.clone(), self.tls.key.clone()) else {
+            bail!("`tls.cert` and `tls.key` are missing: the certificate that senders see");
+        };
+        ensure!(
+            self.tls.server_name.is_none(),
+            "`tls.server_name` is for relays: senders know the name that they ask for"
+        );
+        Ok(Some(SenderFiles { certificate, key, clients: self.tls.ca.clone() }))
+    }
+
     fn check(&self) -> anyhow::Result<()> {
         let is = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         ensure!(
@@ -204,24 +222,33 @@ impl SourceConfig {
             "`name` has 1 to {NAME_BYTES_MAX} letters, digits, - _ ."
         );
         self.relay()?;
-        let clear = !matches!(&self.from, Place::Relay { tls: true, .. });
+        self.sender_files()?;
+        let clear = !matches!(&self.from, Place::Relay { tls: true, .. } | Place::SyslogTls(_));
         ensure!(
             !clear || self.tls == TlsConfig::default(),
-            "`tls` is only for hubble-relay+tls://"
+            "`tls` is only for hubble-relay+tls:// and syslog+tls://"
         );
         let formats = self.format.map(|FormatName(format)| format);
         match &self.from {
-            Place::File(_) | Place::SyslogUdp(_) | Place::SyslogTcp(_) => ensure!(
-                formats.is_none_or(Format::is_lines),
-                "`format`: only formats of lines can be followed; a file of another one is read by \
+            Place::File(_) | Place::SyslogUdp(_) | Place::SyslogTcp(_) | Place::SyslogTls(_) => {
+                ensure!(
+                    formats.is_none_or(Format::is_lines),
+                    "`format`: only formats of lines can be followed; a file of another one is read by \
                  `sekisho import`"
-            ),
+                )
+            }
             Place::Relay { .. } | Place::Netflow(_) => {
                 ensure!(formats.is_none(), "`format` is known already: leave it out");
             }
         }
+        let proven = self.tls.ca.is_some();
         match &self.from {
-            Place::SyslogUdp(at) | Place::SyslogTcp(at) | Place::Netflow(at) => ensure!(
+            // Who may send is told by the authority.
+            Place::SyslogTls(_) if proven => {}
+            Place::SyslogUdp(at)
+            | Place::SyslogTcp(at)
+            | Place::SyslogTls(at)
+            | Place::Netflow(at) => ensure!(
                 at.ip().is_loopback() || !self.senders.is_empty(),
                 "`senders` is missing: {at} is no loopback address, and who may send there writes \
                  history, from which policies are made. Name the networks of the exporters"
@@ -273,6 +300,7 @@ mod tests {
             "file:///var/log/flows.json",
             "syslog+udp://127.0.0.1:514",
             "syslog+tcp://[::1]:601",
+            "syslog+tls://[::]:6514",
             "netflow://0.0.0.0:2055",
         ] {
             assert_eq!(text.parse::<Place>().unwrap().to_string(), text);
@@ -303,6 +331,10 @@ mod tests {
             ("name = 'a'\nfrom = 'hubble-relay+tls://x'", "tls.ca"),
             ("name = 'a'\nfrom = 'hubble-relay://x'\ntls.ca = 'c'", "`tls`"),
             ("name = 'a'\nfrom = 'hubble-relay+tls://x'\ntls = {ca='c', cert='d'}", "tls.key"),
+            ("name = 'a'\nfrom = 'syslog+tls://127.0.0.1:6514'", "tls.cert"),
+            ("name = 'a'\nfrom = 'syslog+tls://127.0.0.1:6514'\ntls.cert = 'c'", "tls.key"),
+            ("name = 'a'\nfrom = 'syslog+tls://10.0.0.1:1'\ntls = {cert='c', key='k'}", "senders"),
+            ("name = 'a'\nfrom = 'syslog+tcp://127.0.0.1:1'\ntls = {cert='c', key='k'}", "`tls`"),
             ("name = 'a'\nfrom = 'netflow://0.0.0.0:2055'", "senders"),
             ("name = 'a'\nfrom = 'file:///x'\nsenders = ['10.0.0.0/8']", "senders"),
             ("name = 'a'\nfrom = 'file:///x'\nformat = 'pcap'", "`format`"),
@@ -319,6 +351,8 @@ mod tests {
             "name = 'a'\nfrom = 'syslog+tcp://127.0.0.1:601'\nformat = 'hubble'",
             "name = 'a'\nfrom = 'hubble-relay+tls://x'\ntls = {ca='c', cert='d', key='e'}",
             "name = 'a'\nfrom = 'file:///x'",
+            "name = 'a'\nfrom = 'syslog+tls://127.0.0.1:6514'\ntls = {cert='c', key='k'}",
+            "name = 'a'\nfrom = 'syslog+tls://[::]:6514'\ntls = {cert='c', key='k', ca='a'}",
         ] {
             source(text).unwrap();
         }

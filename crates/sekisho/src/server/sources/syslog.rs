@@ -1,11 +1,14 @@
-//! Listens for flow logs in syslog messages, over UDP (RFC 5426) and TCP (RFC 6587).
+//! Listens for flow logs in syslog messages, over UDP (RFC 5426), TCP (RFC 6587) and TLS (RFC 5425).
 
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use sekisho_api::SenderTls;
+use sekisho_base::error_chain;
 use sekisho_exchange::{Format, Import};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -24,6 +27,8 @@ const PIECES_MAX: usize = 64;
 const PIECE_BYTES: usize = 64 << 10;
 /// A connection that says nothing for so long is ended.
 const IDLE_MAX: Duration = Duration::from_secs(3_600);
+/// How often renewed files are looked for.
+const RENEW_PERIOD: Duration = Duration::from_secs(30);
 /// Pause after a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -56,13 +61,79 @@ pub(super) async fn run_udp(socket: UdpSocket, terms: Terms, mut worker: Worker,
     }
 }
 
+/// A listener of streams, and who is let in.
+pub(super) struct Door {
+    listener: TcpListener,
+    /// None: in the clear.
+    tls: Option<SenderTls>,
+    senders: Vec<IpNet>,
+    /// Why the last was not let in, so that a log tells it once.
+    last: Arc<Mutex<String>>,
+}
+
+impl Door {
+    pub(super) fn new(listener: TcpListener, tls: Option<SenderTls>, senders: Vec<IpNet>) -> Self {
+        Self { listener, tls, senders, last: Arc::default() }
+    }
+
+    fn is_taken(&self, from: IpAddr, connections: usize) -> bool {
+        connections < CONNECTIONS_MAX && may_send(&self.senders, from)
+    }
+
+    /// Takes renewed files, if they are good.
+    fn renew(&mut self) {
+        if let Some(Err(error)) = self.tls.as_mut().map(SenderTls::renew) {
+            tell(&self.last, &format!("renewed files can't be used: {}", error_chain(&error)));
+        }
+    }
+
+    /// Reads a connection to its end, once it is let in.
+    fn guest(
+        &self,
+        stream: TcpStream,
+        shown: &Shown,
+        pieces: &mpsc::Sender<Vec<Framed>>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (tls, last) = (self.tls.clone(), Arc::clone(&self.last));
+        let (shown, pieces) = (shown.clone(), pieces.clone());
+        async move {
+            let Some(tls) = tls else { return read(stream, pieces).await };
+            match tls.accept(stream).await {
+                Ok(mut stream) => {
+                    read(&mut stream, pieces).await;
+                    // Who has gone needs no farewell.
+                    stream.shutdown().await.ok();
+                }
+                Err(error) => {
+                    shown.count_refused();
+                    tell(&last, &error_chain(&error));
+                }
+            }
+        }
+    }
+}
+
+/// Logs what was not logged the last time: who is refused comes again and again.
+fn tell(last: &Mutex<String>, what: &str) {
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    if *last != what {
+        tracing::warn!(why = what, "a sender of syslog over TLS is not let in");
+        what.clone_into(&mut last);
+    }
+}
+
 /// Takes connections until `stop`; then what came already is read.
-pub(super) async fn run_tcp(listener: TcpListener, terms: Terms, mut worker: Worker, stop: Stop) {
-    let (senders, format) = terms;
+pub(super) async fn run_stream(
+    mut door: Door,
+    format: Option<Format>,
+    mut worker: Worker,
+    stop: Stop,
+) {
     let Some(shown) = worker.run(|intake| intake.shown.clone()).await else { return };
     let (sender, mut pieces) = mpsc::channel(PIECES_MAX);
     let mut connections = JoinSet::new();
     let mut ticks = tokio::time::interval(RECORD_PERIOD);
+    let mut files = tokio::time::interval(RENEW_PERIOD);
     let mut stopped = std::pin::pin!(stop.wait());
     loop {
         let (batch, due, over) = tokio::select! {
@@ -70,10 +141,14 @@ pub(super) async fn run_tcp(listener: TcpListener, terms: Terms, mut worker: Wor
             _ = ticks.tick() => (Vec::new(), true, false),
             Some(batch) = pieces.recv() => (batch, false, false),
             Some(_ended) = connections.join_next() => continue,
-            accepted = listener.accept() => {
+            _ = files.tick() => {
+                door.renew();
+                continue;
+            }
+            accepted = door.listener.accept() => {
                 match accepted {
-                    Ok((stream, from)) if is_taken(&senders, from.ip(), connections.len()) => {
-                        connections.spawn(read(stream, sender.clone()));
+                    Ok((stream, from)) if door.is_taken(from.ip(), connections.len()) => {
+                        connections.spawn(door.guest(stream, &shown, &sender));
                     }
                     Ok(_) => shown.count_refused(),
                     Err(error) => accept_failed(&shown, &error).await,
@@ -88,17 +163,13 @@ pub(super) async fn run_tcp(listener: TcpListener, terms: Terms, mut worker: Wor
     }
 }
 
-fn is_taken(senders: &[IpNet], from: IpAddr, connections: usize) -> bool {
-    connections < CONNECTIONS_MAX && may_send(senders, from)
-}
-
 async fn accept_failed(shown: &Shown, error: &std::io::Error) {
     shown.say("waiting", &format!("accept a connection: {error}"));
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
 /// Reads a connection to its end.
-async fn read(mut stream: TcpStream, pieces: mpsc::Sender<Vec<Framed>>) {
+async fn read(mut stream: impl AsyncRead + Unpin, pieces: mpsc::Sender<Vec<Framed>>) {
     let mut messages = Messages::default();
     let mut buffer = vec![0; PIECE_BYTES];
     loop {

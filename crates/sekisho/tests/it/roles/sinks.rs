@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sekisho_model::Half;
 use sekisho_system::wait;
 use serde_json::Value;
 
 use super::halves::Pair;
 use super::served::Served;
+use super::sources::denial;
 
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -182,6 +184,65 @@ fn a_syslog_collector_gets_what_it_asks_for_by_octet_counting_and_an_otlp_receiv
         metrics.contains("sekisho_sink_records_total{sink=\"otlp\",state=\"sent\"} 8"),
         "{metrics}"
     );
+}
+
+#[test]
+fn an_otlp_receiver_gets_the_numbers_of_metrics_again_and_again_without_any_flow() {
+    let hook = Hook::new();
+    let served = served(&[sink("figures", &hook.url, "format = 'otlp-metrics'")]);
+    send(&served, &mut Pair::new(), 16);
+    let last = |name: &str| -> Option<Value> {
+        let post = hook.posts().pop()?;
+        let body: Value = serde_json::from_str(&post.body).unwrap();
+        let metrics = body["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array()?.clone();
+        metrics.into_iter().find(|metric| metric["name"] == name)
+    };
+    let flows = wait::until(WAIT, || {
+        let flows = last("sekisho_flows_total")?;
+        (flows["sum"]["dataPoints"][0]["asInt"] == "16").then_some(flows)
+    });
+    let flows = flows.expect("the flows are in the figures");
+    assert_eq!(flows["sum"]["aggregationTemporality"], 2);
+    let start = flows["sum"]["dataPoints"][0]["startTimeUnixNano"].as_str().unwrap().to_owned();
+    let text = super::served::block_on(served.client().metrics()).unwrap();
+    let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    for name in names.filter_map(|line| line.split(' ').next()) {
+        let has_series = text
+            .lines()
+            .any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+        assert!(!has_series || last(name).is_some(), "{name}");
+    }
+    let before = hook.posts().len();
+    wait::until(WAIT, || (hook.posts().len() > before + 1).then_some(())).expect("goes on");
+    let again = last("sekisho_flows_total").unwrap();
+    assert_eq!(again["sum"]["dataPoints"][0]["startTimeUnixNano"], *start, "one start");
+}
+
+#[test]
+fn a_receiver_of_findings_gets_what_is_denied_once_and_then_updates_and_nothing_allowed() {
+    let hook = Hook::new();
+    let served = served(&[sink("alerts", &hook.url, "format = 'ocsf-findings'")]);
+    let mut pair = Pair::new();
+    send(&served, &mut pair, 16);
+    let events = || -> Vec<Value> {
+        let posts = hook.posts();
+        let lines = posts.iter().flat_map(|post| post.body.lines());
+        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    served.send(&pair.b.batch(vec![denial()])).unwrap();
+    let created = wait::until(WAIT, || events().into_iter().next()).expect("a finding");
+    assert_eq!((&created["class_uid"], &created["activity_id"]), (&2004.into(), &1.into()));
+    assert_eq!(created["finding_info"]["types"][0], "denied");
+    let mut another = denial();
+    if let Half::Denied(record) = &mut another {
+        // The same port within a while is the same attempt.
+        record.source.set_port(40_001);
+    }
+    served.send(&pair.b.batch(vec![another])).unwrap();
+    let updated = wait::until(WAIT, || events().into_iter().nth(1)).expect("an update");
+    assert_eq!(updated["activity_id"], 2);
+    assert_eq!(updated["finding_info"]["uid"], created["finding_info"]["uid"]);
+    assert!(events().iter().all(|event| event["action"] == "Denied"), "nothing allowed is told");
 }
 
 #[test]

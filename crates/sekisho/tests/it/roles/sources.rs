@@ -12,7 +12,8 @@ use sekisho_system::wait;
 use serde_json::Value;
 
 use super::halves::{Pair, now};
-use super::served::{Served, connections};
+use super::served::{Served, block_on, connections};
+use super::tls::Certificates;
 
 /// An address that nobody listens on.
 fn free() -> SocketAddr {
@@ -55,7 +56,7 @@ fn report(served: &Served, pair: &mut Pair, count: u64) {
     }
 }
 
-fn denial() -> Half {
+pub(crate) fn denial() -> Half {
     Half::Denied(DenyRecord {
         time: now(),
         protocol: Protocol::Tcp,
@@ -216,6 +217,96 @@ fn syslog_over_tcp_is_read_however_its_frames_are_split() {
     assert_eq!(connections(&served.map(&tomorrow())), 5);
 }
 
+/// `text` given over TLS to `address`, which must show a certificate of `authority`; by a sender with
+/// the certificate of `own`, if there is one. None: it is not let in.
+fn give_over_tls(
+    address: SocketAddr,
+    authority: &Certificates,
+    own: Option<&Certificates>,
+    text: &str,
+) -> Option<()> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+    let mut roots = RootCertStore::empty();
+    let ca = authority.path().join("server/ca.crt");
+    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    let config = match own {
+        None => builder.with_no_client_auth(),
+        Some(own) => {
+            let file = |name: &str| own.path().join("operator").join(name);
+            let chain = vec![CertificateDer::from_pem_file(file("tls.crt")).unwrap()];
+            let key = PrivateKeyDer::from_pem_file(file("tls.key")).unwrap();
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    };
+    block_on(async {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+        let mut stream = connector.connect(name, stream).await.ok()?;
+        stream.write_all(text.as_bytes()).await.ok()?;
+        stream.shutdown().await.ok()?;
+        // In TLS 1.3 a client learns after its handshake that its certificate is not believed.
+        stream.read_to_end(&mut Vec::new()).await.ok().map(drop)
+    })
+}
+
+fn counted(number: u64) -> String {
+    let text = message(&line(number));
+    format!("{} {text}", text.len())
+}
+
+#[test]
+fn syslog_over_tls_is_read_from_everybody_where_no_certificate_is_asked_for() {
+    let (address, ours) = (free(), Certificates::new());
+    let file = |name: &str| ours.path().join("server").join(name);
+    let (cert, key) = (file("tls.crt"), file("tls.key"));
+    let served = with_source(&format!(
+        "from = \"syslog+tls://{address}\"\ntls.cert = {cert:?}\ntls.key = {key:?}"
+    ));
+    await_source(&served, |source| source.state == "listening");
+    give_over_tls(address, &ours, None, &(counted(0) + &counted(1))).unwrap();
+    await_source(&served, |source| source.records == 2 && source.rejected == 0);
+    // What speaks no TLS is refused, and so is a listener that is not who the sender believes.
+    TcpStream::connect(address).unwrap().write_all(counted(2).as_bytes()).unwrap();
+    await_source(&served, |source| source.refused == 1 && source.records == 2);
+    assert_eq!(give_over_tls(address, &Certificates::new(), None, &counted(2)), None);
+    await_source(&served, |source| source.refused == 2 && source.records == 2);
+    give_over_tls(address, &ours, None, &counted(3)).unwrap();
+    await_source(&served, |source| source.records == 3);
+    assert_eq!(connections(&served.map(&tomorrow())), 3);
+}
+
+#[test]
+fn syslog_over_mutual_tls_is_read_from_who_has_a_certificate_and_from_nobody_else() {
+    let (address, ours, strangers) = (free(), Certificates::new(), Certificates::new());
+    let file = |name: &str| ours.path().join("server").join(name);
+    let (ca, cert, key) = (file("ca.crt"), file("tls.crt"), file("tls.key"));
+    let served = with_source(&format!(
+        "from = \"syslog+tls://{address}\"\n\
+         tls.ca = {ca:?}\ntls.cert = {cert:?}\ntls.key = {key:?}"
+    ));
+    await_source(&served, |source| source.state == "listening");
+    assert_eq!(give_over_tls(address, &ours, None, &counted(0)), None, "it shows none");
+    assert_eq!(give_over_tls(address, &ours, Some(&strangers), &counted(1)), None);
+    await_source(&served, |source| source.refused == 2 && source.records == 0);
+    give_over_tls(address, &ours, Some(&ours), &counted(2)).unwrap();
+    await_source(&served, |source| source.records == 1 && source.rejected == 0);
+    assert!(served.log().contains("is not let in"), "{}", served.log());
+}
+
+#[test]
+fn a_listener_with_tls_does_not_start_with_files_that_cannot_be_used() {
+    let keys = "[[server.sources]]\nname = \"it\"\nfrom = \"syslog+tls://127.0.0.1:0\"\n\
+                tls.cert = \"/nowhere/tls.crt\"\ntls.key = \"/nowhere/tls.key\"";
+    let (code, log) = Served::prepared(keys).refused();
+    assert!(code == 2 && log.contains("/nowhere/tls.key"), "{log}");
+}
+
 #[test]
 fn syslog_over_udp_is_read_from_who_may_send_and_from_nobody_else() {
     let (address, closed) = (free(), free());
@@ -331,7 +422,7 @@ fn what_a_source_could_not_read_makes_the_map_incomplete_and_metrics_tell() {
     let map = served.map(&tomorrow());
     let gaps = map["completeness_detail"]["gaps"].to_string();
     assert!(gaps.contains("source:it"), "{gaps}");
-    let text = super::served::block_on(served.client().metrics()).unwrap();
+    let text = block_on(served.client().metrics()).unwrap();
     for wanted in [
         "sekisho_source_up{source=\"it\"} 1",
         "sekisho_source_records_total{source=\"it\"} 1",

@@ -13,10 +13,10 @@ use crate::run::{Answer, run};
 const WAIT: Duration = Duration::from_secs(30);
 
 /// A folder of certificates, as `sekisho certificates` makes it.
-struct Certificates(tempfile::TempDir);
+pub(crate) struct Certificates(tempfile::TempDir);
 
 impl Certificates {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::made(&[])
     }
 
@@ -29,7 +29,7 @@ impl Certificates {
         Self(folder)
     }
 
-    fn path(&self) -> std::path::PathBuf {
+    pub(crate) fn path(&self) -> std::path::PathBuf {
         self.0.path().join("tls")
     }
 
