@@ -5,6 +5,7 @@
 //! [`LocalStore::rotate`] turns those sums into a Parquet segment and retires the log. Every batch
 //! counts exactly once across `kill -9`: its rows are in a segment or its frames are in a log that
 //! the next [`LocalStore::open`] hands back, never both. docs/store.md has the layout on disk.
+//! Parquet of others is read as text by [`TableText`].
 //! Where one machine is not enough, [`Archive`] takes sealed segments to ClickHouse.
 
 mod by_id;
@@ -34,6 +35,7 @@ mod scan;
 mod segment;
 mod series;
 mod sums;
+mod table;
 mod totals;
 mod wanted;
 mod words;
@@ -54,4 +56,5 @@ pub use local::LocalStore;
 pub use log::{Damage, ReplayedLog};
 pub use read_only::{ReadOnlyStore, open_read_only};
 pub use series::{Counted, Parts, SeriesQuestion};
+pub use table::{PARQUET_MAGIC, TableError, TableText};
 pub use wanted::Wanted;

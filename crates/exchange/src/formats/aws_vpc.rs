@@ -1,4 +1,4 @@
-//! AWS VPC flow logs as text.
+//! AWS VPC flow logs as text, and as rows of their Parquet files that somebody else made text of.
 //!
 //! Fields and their meaning: Amazon VPC User Guide, "Flow log records". Without a first line that names
 //! them the fields are those of version 2. A record tells one direction of packets at one network
@@ -55,8 +55,14 @@ pub(crate) fn looks_like(head: &[u8]) -> bool {
 }
 
 fn is_header(words: &[&str]) -> bool {
-    let has = |name: &str| words.contains(&name);
+    let has = |name: &str| words.iter().any(|word| field(word) == name);
     has("srcaddr") && has("dstaddr") || has("pkt-srcaddr") && has("pkt-dstaddr")
+}
+
+/// A field's name as the guide has it: columns of Parquet are called `pkt_srcaddr`, as Athena's names
+/// hold no hyphen (Amazon Athena User Guide, "Create tables for flow logs in Apache Parquet format").
+fn field(word: &str) -> String {
+    word.replace('_', "-")
 }
 
 /// Without the time that CloudWatch puts before each message.
@@ -73,7 +79,7 @@ impl LineFormat for AwsVpc {
         let words: Vec<&str> =
             without_time(line.trim()).split_ascii_whitespace().take(FIELDS_MAX).collect();
         if is_header(&words) {
-            self.named = Some(words.into_iter().map(str::to_owned).collect());
+            self.named = Some(words.into_iter().map(field).collect());
             return Ok(None);
         }
         let names: Vec<&str> = match &self.named {
@@ -240,6 +246,19 @@ mod tests {
         assert_eq!(record.orientation, Orientation::Initiator);
         assert_eq!(record.side, Side::Destination);
         assert_eq!(record.sums.bytes_sent, 77);
+    }
+
+    #[test]
+    fn columns_of_parquet_are_the_fields_with_hyphens_in_their_names() {
+        let lines = "version srcaddr dstaddr srcport dstport protocol start end action tcp_flags \
+                     flow_direction pkt_srcaddr log_status interface_id\n\
+                     5 10.0.2.7 10.0.9.9 40000 443 6 1700000000 1700000060 REJECT 2 egress \
+                     198.51.100.4 OK eni-1";
+        assert!(looks_like(lines.as_bytes()));
+        let record = record(lines);
+        assert_eq!(record.source.address, Some("198.51.100.4".parse().unwrap()));
+        assert_eq!((record.orientation, record.side), (Orientation::Initiator, Side::Source));
+        assert_eq!((record.verdict, &*record.observer), (Verdict::Denied, "eni-1"));
     }
 
     #[test]

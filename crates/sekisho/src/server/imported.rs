@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::cluster_copy::JournalCopy;
 use super::cluster_feed;
 use super::derive::Derivation;
+use super::fleet::folder_of;
 
 /// File of the names of networks, in the folder.
 const NETWORKS_NAME: &str = "networks.json";
@@ -25,6 +26,8 @@ const NETWORKS_NAME: &str = "networks.json";
 /// A folder that is open for imports; nobody else writes to it meanwhile.
 pub(crate) struct ImportFolder {
     folder: PathBuf,
+    /// Whose flows they are.
+    cluster: ClusterName,
     store: LocalStore,
     derivation: Derivation,
     inventory: Inventory,
@@ -53,13 +56,19 @@ pub(crate) struct Mark {
 }
 
 impl ImportFolder {
-    /// Opens `folder`, which is made if it is not there.
-    pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
+    /// Opens the part of `data_dir` that holds `cluster`, which is made if it is not there.
+    pub(crate) fn open(data_dir: &Path, cluster: &ClusterName) -> anyhow::Result<Self> {
+        let folder = &folder_of(data_dir, cluster);
+        if let Some(parent) = folder.parent().filter(|_| !cluster.is_default()) {
+            // The store makes its own folder, and none above it.
+            std::fs::create_dir_all(parent)
+                .with_context(|| format!("make the folder `{}`", parent.display()))?;
+        }
         let (mut store, logs) = LocalStore::open(folder, StoreLimits::default())
             .with_context(|| format!("open history in `{}`", folder.display()))?;
         let mut inventory = Inventory::default();
         cluster_feed::read_copy(&folder.join(cluster_feed::COPY_NAME), &mut inventory)?;
-        let mut derivation = Derivation::new(ClusterName::default());
+        let mut derivation = Derivation::new(cluster.clone());
         derivation.replay(&logs, &inventory, &mut store)?;
         let done = marks(&store);
         let listed = kept_networks(&folder.join(NETWORKS_NAME))?;
@@ -67,7 +76,8 @@ impl ImportFolder {
         for one in &listed {
             networks.add(one.network, one.held, &one.name);
         }
-        Ok(Self { folder: folder.to_owned(), store, derivation, inventory, networks, listed, done })
+        let (folder, cluster) = (folder.clone(), cluster.clone());
+        Ok(Self { folder, cluster, store, derivation, inventory, networks, listed, done })
     }
 
     /// Adds objects of the cluster, which held always as far as is known, and lists of networks and
@@ -119,8 +129,24 @@ impl ImportFolder {
         self.done.get(digest).copied().unwrap_or(Some(0))
     }
 
-    /// Records flows; they last from the next [`Self::seal`] on.
-    pub(crate) fn record(&mut self, flows: &[Flow]) {
+    /// Where they are kept.
+    pub(crate) fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whose flows it takes.
+    pub(crate) fn cluster(&self) -> &ClusterName {
+        &self.cluster
+    }
+
+    /// Records flows as of this cluster; they last from the next [`Self::seal`] on.
+    pub(crate) fn record(&mut self, flows: &mut [Flow]) {
+        // Records of other tools know one cluster, the one without a name.
+        if !self.cluster.is_default() {
+            for flow in &mut *flows {
+                flow.key.cluster.clone_from(&self.cluster);
+            }
+        }
         self.store.record(flows, &[]);
     }
 
@@ -130,8 +156,11 @@ impl ImportFolder {
     }
 
     /// Makes what was recorded last, with `mark`.
-    pub(crate) fn seal(&mut self, losses: &[LossMinute], mark: Mark) -> anyhow::Result<()> {
-        self.store.record(&[], losses);
+    pub(crate) fn seal(&mut self, mut losses: Vec<LossMinute>, mark: Mark) -> anyhow::Result<()> {
+        for loss in &mut losses {
+            loss.cluster.clone_from(&self.cluster);
+        }
+        self.store.record(&[], &losses);
         let note = serde_json::to_string(&mark).context("encode the import's mark")?;
         let checkpoint = self.derivation.checkpoint()?;
         self.store.rotate_noted(&checkpoint, &note).context("seal the import")?;

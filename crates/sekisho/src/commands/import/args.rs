@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sekisho_exchange::{Format, FormatError};
+use sekisho_model::ClusterName;
 
 use crate::cli::TableOrJson;
 
@@ -19,6 +20,10 @@ pub(crate) struct ImportArgs {
     /// Folder of history; made if it is not there. Not that of a running server.
     #[arg(long, value_name = "DIR")]
     pub(crate) store: PathBuf,
+    /// The cluster whose flows they are. Each has a history of its own in the folder: addresses and names
+    /// of two clusters never mix.
+    #[arg(long, value_name = "NAME", default_value_t = ClusterName::default())]
+    pub(crate) cluster: ClusterName,
     /// Who had an address: objects of the cluster (`kubectl get pods,services,nodes,... -A -o json`), lines
     /// of `CIDR name [from [to]]`, or CSV with the columns ip, name, perhaps from and to, and tags. Kept in
     /// the folder.
@@ -34,7 +39,7 @@ pub(crate) struct ImportArgs {
 
 const IMPORT_HELP: &str =
     "Formats: hubble (hubble observe -o json, exporter files), pcap (also pcapng), aws-vpc (version 2, or
-fields that a first line names), gcp (VPC and firewall logs), azure (virtual networks, security
+fields that a first line names; also in Parquet), gcp (VPC and firewall logs), azure (virtual networks, security
 groups), calico (Whisker, Enterprise), netobserv (also out of Loki), envoy (Istio's access logs), zeek
 (conn.log, also as JSON), netflow (v5, v9, IPFIX), conntrack (a listing: connections at the moment of
 the import).
@@ -45,6 +50,7 @@ Try it:
   sekisho map --store history
   sekisho recommend --store history --write policies/
   sekisho verify --store history -f policies/
+  sekisho import --store history --cluster east --inventory east.json east-*.parquet
 
 A file counts once, however often it is imported, and an import that was cut off goes on where it
 was. Lines that are not understood are counted by reason; then the exit code is 3.";

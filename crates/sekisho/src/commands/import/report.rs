@@ -50,12 +50,18 @@ pub(super) fn table(outcomes: &[Outcome], folder: &ImportFolder, path: &Path) ->
         text.push_str(&format!("\n{}\n", notes.join("\n")));
     }
     let status = folder.status();
-    let path = path.display();
+    // The cluster need not be named where the folder has one only.
+    let named = match folder.cluster() {
+        cluster if cluster.is_default() => String::new(),
+        cluster => format!(" --cluster {cluster}"),
+    };
+    let path = format!("{}{named}", path.display());
     text.push_str(&format!(
-        "\n{} in `{path}`. What the source did not record is not in the map either. Next:\n  \
+        "\n{} in `{}`. What the source did not record is not in the map either. Next:\n  \
          sekisho map --store {path}\n  sekisho recommend --store {path} --write policies/\n  \
          sekisho verify --store {path} -f policies/\n",
         output::count(usize::try_from(status.rows).unwrap_or(usize::MAX), "row", "rows"),
+        folder.path().display(),
     ));
     text
 }
@@ -124,5 +130,5 @@ pub(super) fn as_json(outcomes: &[Outcome], folder: &ImportFolder) -> serde_json
             })
         })
         .collect();
-    json!({ "sources": sources, "rows": folder.status().rows })
+    json!({ "cluster": folder.cluster(), "sources": sources, "rows": folder.status().rows })
 }

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &ImportArgs) -> anyhow::Result<Exit> {
     for path in &args.files {
         sources.push(Source::open(path, args.format)?);
     }
-    let mut folder = ImportFolder::open(&args.store)?;
+    let mut folder = ImportFolder::open(&args.store, &args.cluster)?;
     if !objects.is_empty() || !listed.is_empty() {
         folder.add_objects(&objects, &listed)?;
     }

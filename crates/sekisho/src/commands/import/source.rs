@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use flate2::bufread::MultiGzDecoder;
 use sekisho_exchange::{Format, Import, Tally};
 use sekisho_model::{Flow, Timestamp};
+use sekisho_store::{PARQUET_MAGIC, TableText};
 use sha2::{Digest, Sha256};
 
 use super::progress::Progress;
@@ -48,6 +49,9 @@ impl Source {
             (Some(digest), bytes, Box::new(File::open(path).with_context(failed)?))
         };
         let mut raw = BufReader::with_capacity(PIECE_BYTES, raw);
+        if raw.fill_buf().with_context(failed)?.starts_with(PARQUET_MAGIC) {
+            return Self::of_parquet(path, format, (digest, bytes));
+        }
         let packed = raw.fill_buf().with_context(failed)?.starts_with(&[0x1f, 0x8b]);
         let mut reader: Box<dyn BufRead> = if packed {
             Box::new(BufReader::with_capacity(PIECE_BYTES, MultiGzDecoder::new(raw)))
@@ -55,11 +59,40 @@ impl Source {
             Box::new(raw)
         };
         let head = reader.fill_buf().with_context(failed)?;
+        ensure!(
+            !head.starts_with(PARQUET_MAGIC),
+            "read `{name}`: Parquet is read from its end: unpack it (gunzip) first"
+        );
         let format = match format {
             Some(format) => format,
             None => Format::of_content(head).with_context(failed)?,
         };
         Ok(Self { name, format, digest, bytes, reader })
+    }
+
+    /// A table of Parquet, as lines that the same formats have as text.
+    fn of_parquet(
+        path: &Path,
+        format: Option<Format>,
+        (digest, bytes): (Option<String>, u64),
+    ) -> anyhow::Result<Self> {
+        let name = path.display().to_string();
+        let failed = || format!("read `{name}`");
+        ensure!(
+            digest.is_some(),
+            "read `{name}`: Parquet is read from its end: give it as a file, not on standard input"
+        );
+        let table = TableText::open(path).with_context(failed)?;
+        let mut reader = BufReader::with_capacity(PIECE_BYTES, table);
+        let head = reader.fill_buf().with_context(failed)?;
+        let columns = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let columns = String::from_utf8_lossy(columns).into_owned();
+        let what = || format!("read `{name}`: Parquet with the columns {columns}");
+        let format = match format {
+            Some(format) => format,
+            None => Format::of_content(head).with_context(what)?,
+        };
+        Ok(Self { name, format, digest, bytes, reader: Box::new(reader) })
     }
 
     /// Imports it; what was read lasts after each `commit` lines.
@@ -93,14 +126,14 @@ impl Source {
             if fresh > 0 && (folder.is_full() || fresh >= commit) {
                 committed = import.lines();
                 let mark = self.mark(&import, now, false);
-                folder.seal(&import.take_losses(), mark)?;
+                folder.seal(import.take_losses(), mark)?;
             }
         }
         // What the end completes no earlier import recorded: it did not come this far.
         import.end(&folder.directory(), &mut flows);
-        folder.record(&flows);
+        folder.record(&mut flows);
         let mark = self.mark(&import, now, true);
-        folder.seal(&import.take_losses(), mark)?;
+        folder.seal(import.take_losses(), mark)?;
         progress.clear();
         Ok(Outcome { name: self.name, format: self.format, tally: import.tally(), before })
     }
