@@ -38,11 +38,11 @@ pub(crate) struct ImportArgs {
 }
 
 const IMPORT_HELP: &str =
-    "Formats: hubble (hubble observe -o json, exporter files), pcap (also pcapng), aws-vpc (version 2, or
-fields that a first line names; also in Parquet), gcp (VPC and firewall logs), azure (virtual networks, security
-groups), calico (Whisker, Enterprise), netobserv (also out of Loki), envoy (Istio's access logs), zeek
-(conn.log, also as JSON), netflow (v5, v9, IPFIX), conntrack (a listing: connections at the moment of
-the import).
+    "Formats: hubble (hubble observe -o json, exporter files), pcap (also pcapng), aws-vpc (version
+2, or fields that a first line names; also in Parquet), gcp (VPC and firewall logs), azure
+(virtual networks, security groups), calico (Whisker, Enterprise), netobserv (also out of
+Loki), envoy (Istio's access logs), zeek (conn.log, also as JSON), netflow (v5, v9, IPFIX),
+conntrack (a listing: connections at the moment of the import).
 
 Try it:
   hubble observe --last 100000 -o json > flows.json
