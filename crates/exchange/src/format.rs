@@ -134,7 +134,7 @@ impl Format {
     /// What reads it; `now` is when what has no time of its own was seen.
     pub(crate) fn reader(self, now: Timestamp) -> Box<dyn Reader> {
         match self {
-            Self::Hubble => Box::new(LineReader::new(hubble::Hubble)),
+            Self::Hubble => Box::new(LineReader::new(hubble::Hubble::default())),
             Self::AwsVpc => Box::new(LineReader::new(aws_vpc::AwsVpc::default())),
             Self::Zeek => Box::new(LineReader::new(zeek::Zeek::default())),
             Self::Conntrack => Box::new(LineReader::new(conntrack::Conntrack { now })),

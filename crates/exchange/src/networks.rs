@@ -287,6 +287,10 @@ impl Directory for Named<'_> {
         Arc::new(named)
     }
 
+    fn holder_of_address(&self, address: IpAddr, at: Timestamp) -> Option<Arc<Party>> {
+        self.inner.holder_of_address(address, at)
+    }
+
     fn service_at(
         &self,
         address: SocketAddr,

@@ -1,6 +1,7 @@
 //! What a record of another tool says of a connection, before anybody asks who its ends are.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use sekisho_model::{
     DecidedBy, Labels, PartyKind, Process, Protocol, ServiceRef, Timestamp, Verdict, WorkloadRef,
@@ -94,8 +95,9 @@ pub struct End {
     pub address: Option<IpAddr>,
     /// Its port, after NAT; 0 if there is none.
     pub port: u16,
-    /// Who it is, if the record says so. Otherwise the inventory is asked by address.
-    pub identity: Option<Identity>,
+    /// Who it is, if the record says so; shared by records that say the same. Otherwise the inventory is
+    /// asked by address.
+    pub identity: Option<Arc<Identity>>,
     /// The DNS name by which it was asked for.
     pub dns_name: Option<String>,
     /// The process behind the socket.

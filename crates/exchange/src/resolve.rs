@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 use sekisho_flow::Directory;
 use sekisho_model::{
     ClusterName, EdgeKey, EdgeStats, Flow, Labels, Party, PartyKind, Process, Reporters, Timestamp,
@@ -18,6 +18,21 @@ use crate::tuples::Seen;
 pub(crate) struct Resolver {
     parties: IndexSet<Arc<Party>, foldhash::fast::FixedState>,
     processes: IndexSet<Arc<Process>, foldhash::fast::FixedState>,
+    /// Parties of identities, by where these are in memory and by address: most records say what one
+    /// said before.
+    named: IndexMap<(usize, IpAddr), NamedBefore, foldhash::fast::FixedState>,
+    /// Other tools know one cluster.
+    cluster: ClusterName,
+}
+
+/// A party that was made of an identity.
+#[derive(Debug)]
+struct NamedBefore {
+    /// Held, so that nobody else comes to stand at its place in memory.
+    identity: Arc<Identity>,
+    /// Who of the inventory had the address.
+    holder: Option<Arc<Party>>,
+    party: Arc<Party>,
 }
 
 /// Distinct parties and processes that are kept; then both are dropped and found again.
@@ -51,8 +66,7 @@ impl Resolver {
             verdict: record.verdict,
             decided_by: record.decided_by,
             direction_inferred: seen.inferred,
-            // Other tools know one cluster.
-            cluster: ClusterName::default(),
+            cluster: self.cluster.clone(),
         };
         let counted = if seen.counts { sums } else { Sums::default() };
         let stats = EdgeStats {
@@ -71,6 +85,13 @@ impl Resolver {
     }
 
     fn party(&mut self, end: &End, directory: &dyn Directory, at: Timestamp) -> Arc<Party> {
+        // Externals have names of their own as well; all others are named by the two alone.
+        if let (Some(identity), Some(address)) = (&end.identity, end.address)
+            && identity.kind != PartyKind::External
+        {
+            let holder = directory.holder_of_address(address, at);
+            return self.named_before((identity, address), end, holder);
+        }
         let name = end.dns_name.as_deref();
         let known = end.address.map(|address| directory.party_of_address(address, name, at));
         let party = match (&end.identity, known) {
@@ -79,6 +100,33 @@ impl Resolver {
             (None, Some(known)) => Arc::new(Party { address: end.address, ..Party::clone(&known) }),
             (None, None) => Arc::new(nobody(name)),
         };
+        self.shared(party)
+    }
+
+    fn named_before(
+        &mut self,
+        (identity, address): (&Arc<Identity>, IpAddr),
+        end: &End,
+        holder: Option<Arc<Party>>,
+    ) -> Arc<Party> {
+        let key = (Arc::as_ptr(identity).addr(), address);
+        if let Some(known) = self.named.get(&key)
+            && is_same(known.holder.as_ref(), holder.as_ref())
+            && Arc::ptr_eq(&known.identity, identity)
+        {
+            return Arc::clone(&known.party);
+        }
+        let party = self.shared(Arc::new(named(identity, end, holder.as_deref())));
+        if self.named.len() >= SHARED_MAX {
+            self.named.clear();
+        }
+        let identity = Arc::clone(identity);
+        self.named.insert(key, NamedBefore { identity, holder, party: Arc::clone(&party) });
+        party
+    }
+
+    /// The one in memory that equals it.
+    fn shared(&mut self, party: Arc<Party>) -> Arc<Party> {
         if self.parties.len() >= SHARED_MAX {
             self.parties.clear();
         }
@@ -96,6 +144,15 @@ impl Resolver {
         let process = Arc::new(process);
         self.processes.insert(Arc::clone(&process));
         process
+    }
+}
+
+/// Whether both are one party; most of the time they are one in memory.
+fn is_same(a: Option<&Arc<Party>>, b: Option<&Arc<Party>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sekisho_model::{Party, Protocol, ServiceRef, Timestamp};
+use sekisho_model::{Party, PartyKind, Protocol, ServiceRef, Timestamp};
 
 /// A Service port and what stands behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,16 @@ pub trait Directory {
         dns_name: Option<&str>,
         at: Timestamp,
     ) -> Arc<Party>;
+
+    /// Who of ours had `address`, as [`Self::party_of_address`] says; None = external or unknown. Cheaper
+    /// where it is known otherwise who that is.
+    fn holder_of_address(&self, address: IpAddr, at: Timestamp) -> Option<Arc<Party>> {
+        let party = self.party_of_address(address, None, at);
+        match party.kind {
+            PartyKind::External | PartyKind::Unknown => None,
+            PartyKind::Pod | PartyKind::Service | PartyKind::Node | PartyKind::Host => Some(party),
+        }
+    }
 
     /// The Service that listened on a cluster address.
     fn service_at(

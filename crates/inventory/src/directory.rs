@@ -36,18 +36,24 @@ impl Directory for Inventory {
         at: Timestamp,
     ) -> Arc<Party> {
         let address = address.to_canonical();
-        let spans = self.history.addresses.get(&address);
-        if let Some(holder) = spans.and_then(|spans| spans.near(at, ADDRESS_SLACK_S)) {
-            return Arc::clone(&holder.party);
-        }
-        if let Some(node) = self.gateways.get(&address) {
-            return Arc::new(node_party(node, Some(address)));
+        if let Some(party) = self.holder_of_address(address, at) {
+            return party;
         }
         let range = self.ranges.range(..=address).next_back();
         if range.is_some_and(|(_, range)| range.contains(&address)) {
             return Arc::new(unknown(address));
         }
         Arc::new(Party::external(address, dns_name.map(str::to_owned)))
+    }
+
+    fn holder_of_address(&self, address: IpAddr, at: Timestamp) -> Option<Arc<Party>> {
+        let address = address.to_canonical();
+        let spans = self.history.addresses.get(&address);
+        if let Some(holder) = spans.and_then(|spans| spans.near(at, ADDRESS_SLACK_S)) {
+            return Some(Arc::clone(&holder.party));
+        }
+        let node = self.gateways.get(&address)?;
+        Some(Arc::new(node_party(node, Some(address))))
     }
 
     fn service_at(

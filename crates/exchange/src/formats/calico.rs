@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use sekisho_model::{
     DecidedBy, Direction, Labels, PartyKind, ServiceRef, Timestamp, Verdict, WorkloadRef,
@@ -345,7 +346,8 @@ impl Ends<'_> {
         let read = |ip: &str| -> Result<IpAddr, Reject> { address("ip", ip) };
         let address = self.ip.map(read).transpose()?;
         let dns_name = dns_name.filter(|_| self.namespace.is_empty());
-        Ok(End { address, port, identity: self.identity(address), dns_name, process: None })
+        let identity = self.identity(address).map(Arc::new);
+        Ok(End { address, port, identity, dns_name, process: None })
     }
 
     /// Pods have a namespace; networks, sets of them, and hosts have none.

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use sekisho_model::{
     DecidedBy, Direction, Labels, PartyKind, ServiceRef, Timestamp, Verdict, WorkloadRef,
@@ -211,8 +212,9 @@ impl Payload<'_> {
         };
         record.observer =
             end.map_or_else(|| observer.to_owned(), |address| format!("{observer} {address}"));
-        record.source.identity = identity(&self.src_gke_details, &self.src_instance);
-        record.destination.identity = identity(&self.dest_gke_details, &self.dest_instance);
+        record.source.identity = identity(&self.src_gke_details, &self.src_instance).map(Arc::new);
+        let destination = identity(&self.dest_gke_details, &self.dest_instance);
+        record.destination.identity = destination.map(Arc::new);
         record.source.dns_name = name(&self.src_google_service);
         record.destination.dns_name = name(&self.dest_google_service);
         let service = self.dest_gke_details.as_ref().and_then(|gke| gke.service.first());
@@ -246,8 +248,8 @@ impl Payload<'_> {
         record.start = moment("timestamp", time)?;
         record.end = record.start;
         record.orientation = Orientation::Initiator;
-        let (own, other) =
-            (identity(&None, &self.instance), identity(&None, &self.remote_instance));
+        let of = |instance| identity(&None, instance).map(Arc::new);
+        let (own, other) = (of(&self.instance), of(&self.remote_instance));
         (record.source.identity, record.destination.identity, record.side) =
             if inward { (other, own, Side::Destination) } else { (own, other, Side::Source) };
         record.observer = format!("firewall {direction}");

@@ -5,28 +5,45 @@
 //! connections: many records are one connection, at both ends and at several points of a node. It
 //! counts no bytes and knows no process.
 
+mod ends;
 mod message;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use sekisho_model::{
-    DecidedBy, Direction, Labels, PartyKind, Protocol, ServiceRef, Timestamp, Verdict, WorkloadRef,
-};
+use sekisho_model::{DecidedBy, Direction, Protocol, ServiceRef, Timestamp, Verdict};
 use serde::Deserialize;
 
+use self::ends::{Ended, Who};
 use super::text::{address, parsed};
 use crate::reader::LineFormat;
-use crate::record::{Count, End, Identity, Item, Orientation, Record, Reject, Side, Sums};
+use crate::record::{Count, End, Item, Orientation, Record, Reject, Side, Sums};
+
+pub(crate) use self::ends::Ends;
 
 /// `event_type.type` of a policy's verdict (cilium pkg/monitor/api, MessageTypePolicyVerdict).
 const POLICY_VERDICT: i64 = 5;
 /// `drop_reason_desc` of packets that a policy denied (flow.proto, enum DropReason).
 const DENIED: [&str; 2] = ["POLICY_DENIED", "POLICY_DENY"];
 
-/// Reads lines.
-#[derive(Debug)]
-pub(crate) struct Hubble;
+/// Reads lines; remembers the ends of earlier ones.
+#[derive(Debug, Default)]
+pub(crate) struct Hubble {
+    ends: Ends,
+}
+
+/// A text that is borrowed unless it has escapes. Serde borrows a `Cow` only where that is the whole
+/// field, and neither in an `Option` nor in a `Vec`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Word<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl std::ops::Deref for Word<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
 
 /// Whether the first line is one that Hubble writes.
 pub(crate) fn looks_like(head: &[u8]) -> bool {
@@ -54,7 +71,7 @@ struct Line<'a> {
     #[serde(alias = "debugEvent")]
     debug_event: Option<serde::de::IgnoredAny>,
     #[serde(borrow)]
-    time: Option<Cow<'a, str>>,
+    time: Option<Word<'a>>,
     /// Without the frame around it, a flow stands by itself.
     verdict: Option<serde::de::IgnoredAny>,
 }
@@ -77,26 +94,26 @@ enum Number {
 #[derive(Default, Deserialize)]
 pub(crate) struct Flow<'a> {
     #[serde(borrow)]
-    time: Option<Cow<'a, str>>,
+    time: Option<Word<'a>>,
     #[serde(borrow)]
-    verdict: Option<Cow<'a, str>>,
+    verdict: Option<Word<'a>>,
     #[serde(borrow, alias = "dropReasonDesc")]
-    drop_reason_desc: Option<Cow<'a, str>>,
+    drop_reason_desc: Option<Word<'a>>,
     #[serde(borrow, rename = "IP", alias = "ip")]
     ip: Option<Ip<'a>>,
     l4: Option<L4>,
     #[serde(borrow)]
-    source: Option<Endpoint<'a>>,
+    source: Option<Ended<'a>>,
     #[serde(borrow)]
-    destination: Option<Endpoint<'a>>,
+    destination: Option<Ended<'a>>,
     #[serde(borrow, rename = "Type", alias = "type")]
-    kind: Option<Cow<'a, str>>,
+    kind: Option<Word<'a>>,
     #[serde(borrow, alias = "nodeName")]
-    node_name: Option<Cow<'a, str>>,
+    node_name: Option<Word<'a>>,
     #[serde(default, borrow, alias = "sourceNames")]
-    source_names: Vec<Cow<'a, str>>,
+    source_names: Vec<Word<'a>>,
     #[serde(default, borrow, alias = "destinationNames")]
-    destination_names: Vec<Cow<'a, str>>,
+    destination_names: Vec<Word<'a>>,
     #[serde(alias = "eventType")]
     event_type: Option<EventType>,
     #[serde(borrow, alias = "destinationService")]
@@ -104,7 +121,7 @@ pub(crate) struct Flow<'a> {
     #[serde(borrow, alias = "sourceService")]
     source_service: Option<Service<'a>>,
     #[serde(borrow, alias = "trafficDirection")]
-    traffic_direction: Option<Cow<'a, str>>,
+    traffic_direction: Option<Word<'a>>,
     #[serde(alias = "isReply")]
     is_reply: Option<bool>,
     #[serde(default, borrow, alias = "egressDeniedBy")]
@@ -160,26 +177,6 @@ struct Flags {
 }
 
 #[derive(Deserialize)]
-struct Endpoint<'a> {
-    #[serde(default, borrow)]
-    namespace: Cow<'a, str>,
-    #[serde(default, borrow)]
-    labels: Vec<Cow<'a, str>>,
-    #[serde(default, borrow, alias = "podName")]
-    pod_name: Cow<'a, str>,
-    #[serde(default, borrow)]
-    workloads: Vec<Workload<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Workload<'a> {
-    #[serde(default, borrow)]
-    name: Cow<'a, str>,
-    #[serde(default, borrow)]
-    kind: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
 struct EventType {
     #[serde(default, rename = "type")]
     kind: i64,
@@ -206,7 +203,7 @@ impl LineFormat for Hubble {
         let line = std::str::from_utf8(line).map_err(|_cause| Reject::new("no UTF-8 text"))?;
         let frame: Line<'_> = parsed(line)?;
         if let Some(flow) = frame.flow {
-            flow.item().map(Some)
+            flow.item(&mut self.ends).map(Some)
         } else if let Some(lost) = frame.lost_events {
             let at = frame.time.as_deref().and_then(|time| time.parse().ok());
             Ok(Some(Item::Lost { at, records: lost.count()?.max(1) }))
@@ -215,7 +212,7 @@ impl LineFormat for Hubble {
         } else if frame.agent_event.is_some() || frame.debug_event.is_some() {
             Ok(Some(Item::Skipped("an event of the agent, not a flow")))
         } else if frame.verdict.is_some() {
-            parsed::<Flow<'_>>(line)?.item().map(Some)
+            parsed::<Flow<'_>>(line)?.item(&mut self.ends).map(Some)
         } else {
             Err(Reject::new("neither flow nor lost_events nor node_status"))
         }
@@ -235,8 +232,10 @@ impl Lost {
 }
 
 impl Flow<'_> {
-    /// What it tells.
-    pub(crate) fn item(&self) -> Result<Item, Reject> {
+    /// What it tells; `ends` were read before.
+    pub(crate) fn item(&self, ends: &mut Ends) -> Result<Item, Reject> {
+        let (source, destination) =
+            (ends.who(self.source.as_ref())?, ends.who(self.destination.as_ref())?);
         if self.kind.as_deref() == Some("SOCK") || self.verdict.as_deref() == Some("TRANSLATED") {
             return Ok(Item::Skipped("a translation at a socket, whose packets are told apart"));
         }
@@ -252,13 +251,9 @@ impl Flow<'_> {
         let node = self.node();
         let from = address("IP.source", &ip.source)?;
         let to = address("IP.destination", &ip.destination)?;
-        let source = end((from, ports.source_port), self.source.as_ref(), &self.source_names, node);
-        let destination = end(
-            (to, ports.destination_port),
-            self.destination.as_ref(),
-            &self.destination_names,
-            node,
-        );
+        let source = end((from, ports.source_port), source, &self.source_names, node);
+        let destination =
+            end((to, ports.destination_port), destination, &self.destination_names, node);
         let (service, service_port) = match orientation {
             Orientation::Responder => (&self.source_service, ports.source_port),
             Orientation::Initiator | Orientation::Packets => {
@@ -367,62 +362,9 @@ impl Policy<'_> {
     }
 }
 
-fn end(
-    (address, port): (IpAddr, u16),
-    endpoint: Option<&Endpoint<'_>>,
-    names: &[Cow<'_, str>],
-    node: &str,
-) -> End {
-    let identity = endpoint.and_then(|endpoint| endpoint.identity(address, node));
+fn end((address, port): (IpAddr, u16), who: Who, names: &[Word<'_>], node: &str) -> End {
+    let identity = who.identity(address, node);
     let dns_name = names.first().map(|name| name.trim_end_matches('.').to_owned());
     // An external is called by its name where there is one; that is the inventory's business.
     End { address: Some(address), port, identity, dns_name, process: None }
-}
-
-impl Endpoint<'_> {
-    fn identity(&self, address: IpAddr, node: &str) -> Option<Identity> {
-        if !self.pod_name.is_empty() {
-            return Some(self.pod());
-        }
-        let is = |name: &str| {
-            self.labels.iter().any(|label| label.strip_prefix("reserved:") == Some(name))
-        };
-        // The node that tells knows its own name, and others by address only.
-        let name =
-            if is("host") && !node.is_empty() { node.to_owned() } else { address.to_string() };
-        (is("host") || is("remote-node")).then(|| Identity {
-            kind: PartyKind::Node,
-            namespace: String::new(),
-            name,
-            workload: None,
-            labels: Labels::new(),
-        })
-    }
-
-    fn pod(&self) -> Identity {
-        let namespace = self.namespace.clone().into_owned();
-        let owner =
-            self.workloads.first().filter(|one| !one.name.is_empty() && !one.kind.is_empty());
-        Identity {
-            kind: PartyKind::Pod,
-            name: self.pod_name.clone().into_owned(),
-            workload: owner.map(|owner| WorkloadRef {
-                namespace: namespace.clone(),
-                name: owner.name.clone().into_owned(),
-                kind: owner.kind.clone().into_owned(),
-            }),
-            namespace,
-            labels: self.labels.iter().filter_map(|label| pod_label(label)).collect(),
-        }
-    }
-}
-
-/// A label of the pod; those that Cilium adds describe its namespace and its policy.
-fn pod_label(label: &str) -> Option<(String, String)> {
-    let label = label.strip_prefix("k8s:")?;
-    if label.starts_with("io.cilium.k8s.") || label.starts_with("io.kubernetes.pod.namespace") {
-        return None;
-    }
-    let (key, value) = label.split_once('=').unwrap_or((label, ""));
-    Some((key.to_owned(), value.to_owned()))
 }

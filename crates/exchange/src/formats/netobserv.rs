@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sekisho_model::{
     DecidedBy, Direction, Labels, PartyKind, ServiceRef, Timestamp, Verdict, WorkloadRef,
@@ -198,7 +199,7 @@ impl Flow<'_> {
         let mut destination = End {
             address: Some(to),
             port: port("DstPort", self.dst_port)?,
-            identity: self.identity("Dst"),
+            identity: self.identity("Dst").map(Arc::new),
             ..End::default()
         };
         let asked = destination.clone();
@@ -208,7 +209,7 @@ impl Flow<'_> {
             if translated != to {
                 destination.address = Some(translated);
                 destination.port = port("XlatDstPort", self.xlat_dst_port)?;
-                destination.identity = self.identity("XlatDst");
+                destination.identity = self.identity("XlatDst").map(Arc::new);
             }
         }
         let orientation = match (self.flags.has("SYN", 0x02), self.flags.has("SYN_ACK", 0x100)) {
@@ -222,7 +223,7 @@ impl Flow<'_> {
             source: End {
                 address: Some(from),
                 port: port("SrcPort", self.src_port)?,
-                identity: self.identity("Src"),
+                identity: self.identity("Src").map(Arc::new),
                 ..End::default()
             },
             service: asked.identity.as_ref().and_then(|own| service(own, asked.port)),

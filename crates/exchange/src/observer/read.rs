@@ -15,7 +15,9 @@ use crate::record::{Item, Reject};
 /// [`Reject`] if it can't be understood.
 pub fn read(response: &GetFlowsResponse) -> Result<Option<Item>, Reject> {
     match &response.told {
-        Some(Told::Flow(flow)) => hubble::Flow::of_message(flow).item().map(Some),
+        Some(Told::Flow(flow)) => {
+            hubble::Flow::of_message(flow).item(&mut hubble::Ends::default()).map(Some)
+        }
         Some(Told::Lost(lost)) => {
             let at = response.time.as_ref().and_then(time);
             Ok(Some(Item::Lost { at, records: lost.num_events_lost.max(1) }))

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Endpoint, EventType, Flags, Flow, Icmp, Ip, L4, Policy, Ports, Service, Workload};
+use super::ends::{Ended, Endpoint, Workload};
+use super::{EventType, Flags, Flow, Icmp, Ip, L4, Policy, Ports, Service, Word};
 use crate::observer::messages::{self, Layer4Protocol, direction, drop_reason, event, verdict};
 
 impl<'a> Flow<'a> {
@@ -10,27 +11,27 @@ impl<'a> Flow<'a> {
     pub(crate) fn of_message(flow: &'a messages::Flow) -> Self {
         let time = flow.time.as_ref().and_then(crate::observer::time);
         Self {
-            time: time.map(|time| Cow::Owned(time.to_string())),
-            verdict: Some(Cow::Borrowed(verdict_word(flow.verdict))),
-            drop_reason_desc: reason_word(flow).map(Cow::Borrowed),
+            time: time.map(|time| Word(Cow::Owned(time.to_string()))),
+            verdict: Some(word(verdict_word(flow.verdict))),
+            drop_reason_desc: reason_word(flow).map(word),
             ip: flow
                 .ip
                 .as_ref()
                 .map(|ip| Ip { source: text(&ip.source), destination: text(&ip.destination) }),
             l4: flow.l4.map(|l4| layer_4(l4.protocol)),
-            source: flow.source.as_ref().map(Endpoint::of_message),
-            destination: flow.destination.as_ref().map(Endpoint::of_message),
+            source: flow.source.as_ref().map(ended),
+            destination: flow.destination.as_ref().map(ended),
             // 3 = FlowType.SOCK.
-            kind: (flow.kind == 3).then_some(Cow::Borrowed("SOCK")),
-            node_name: Some(text(&flow.node_name)),
-            source_names: flow.source_names.iter().map(|name| text(name)).collect(),
-            destination_names: flow.destination_names.iter().map(|name| text(name)).collect(),
+            kind: (flow.kind == 3).then_some(word("SOCK")),
+            node_name: Some(word(&flow.node_name)),
+            source_names: flow.source_names.iter().map(|name| word(name)).collect(),
+            destination_names: flow.destination_names.iter().map(|name| word(name)).collect(),
             event_type: flow.event_type.map(|event| EventType { kind: event.kind.into() }),
             destination_service: flow.destination_service.as_ref().map(service),
             source_service: flow.source_service.as_ref().map(service),
             traffic_direction: match flow.traffic_direction {
-                direction::INGRESS => Some(Cow::Borrowed("INGRESS")),
-                direction::EGRESS => Some(Cow::Borrowed("EGRESS")),
+                direction::INGRESS => Some(word("INGRESS")),
+                direction::EGRESS => Some(word("EGRESS")),
                 _ => None,
             },
             is_reply: flow.is_reply.map(|is_reply| is_reply.value),
@@ -42,6 +43,14 @@ impl<'a> Flow<'a> {
 
 fn text(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(text)
+}
+
+fn word(text: &str) -> Word<'_> {
+    Word(Cow::Borrowed(text))
+}
+
+fn ended(end: &messages::Endpoint) -> Ended<'_> {
+    Ended::Read(Box::new(Endpoint::of_message(end)))
 }
 
 fn verdict_word(number: i32) -> &'static str {
@@ -104,7 +113,7 @@ impl<'a> Endpoint<'a> {
             |one: &'a messages::Workload| Workload { name: text(&one.name), kind: text(&one.kind) };
         Self {
             namespace: text(&end.namespace),
-            labels: end.labels.iter().map(|label| text(label)).collect(),
+            labels: end.labels.iter().map(|label| word(label)).collect(),
             pod_name: text(&end.pod_name),
             workloads: end.workloads.iter().map(workload).collect(),
         }
