@@ -1,11 +1,12 @@
 // Takes the pictures of docs/console/: each screen in both themes and languages, with a real demo.
 //
-//   SEKISHO_TEST_PROGRAM=target/release/sekisho node e2e/screens.mjs ../docs/console
+//   SEKISHO_TEST_PROGRAM=target/release/sekisho node e2e/screens.mjs ../docs/console [of these, such as map-]
 import { mkdirSync } from 'node:fs';
 import { browser, demo } from './browser.mjs';
 
 const [out = '../docs/console'] = process.argv.slice(2);
 const WAIT = { timeout: 60_000 };
+const [, only = ''] = process.argv.slice(2);
 const SCREENS = [
   ['home', '/'],
   ['map', '/map'],
@@ -27,7 +28,7 @@ const SCREENS = [
   ['policies', '/policies?policy=shop%2Fcart'],
   ['agents', '/agents'],
   ['settings', '/settings'],
-];
+].filter(([name]) => name.startsWith(only));
 
 async function choose(page) {
   await page.getByRole('application').focus();

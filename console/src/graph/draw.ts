@@ -43,7 +43,7 @@ const MANY_DASHED = 250;
 const HAIR = 0.99;
 const LABEL_K = 0.5;
 /** From this scale on lines have texts, and so many. */
-const TEXT_K = 0.6;
+const TEXT_K = 0.5;
 const TEXTS_MAX = 250;
 
 interface Box {
@@ -161,6 +161,11 @@ function lines(ctx: Context, picture: Picture, view: View, box: Box): void {
     }
     ctx.stroke();
     ctx.setLineDash([]);
+    if (isDenied) {
+      // On each layer: what was stopped is never only a line of that layer.
+      ctx.strokeStyle = palette.denied;
+      ctx.globalAlpha = 1;
+    }
     if (!many || isDenied) heads(ctx, curves, isDenied, px, width);
   }
   ctx.globalAlpha = 1;

@@ -65,7 +65,7 @@ export function svg(
       `<path d="M${c.x0.toFixed(1)} ${c.y0.toFixed(1)}Q${c.cx.toFixed(1)} ${c.cy.toFixed(1)} ${c.x1.toFixed(1)} ${c.y1.toFixed(1)}" fill="none" stroke="${colour}" stroke-width="${lineWidth(line.connections).toFixed(1)}"${stroke}><title>${escape(`${line.source} → ${line.destination}: ${line.verdict}`)}</title></path>`,
     );
     const angle = (Math.atan2(c.y1 - c.cy, c.x1 - c.cx) * 180) / Math.PI;
-    const head = line.verdict === 'denied' ? '<path d="M0 -6V6" stroke-width="3" stroke="' + colour + '"/>' : `<path d="M4 0L-4 3.5V-3.5Z" fill="${colour}"/>`;
+    const head = line.verdict === 'denied' ? '<path d="M0 -6V6" stroke-width="3" stroke="' + palette.denied + '"/>' : `<path d="M4 0L-4 3.5V-3.5Z" fill="${colour}"/>`;
     if (line.text !== '') {
       const { x, y } = pointAt(c, 0.5);
       out.push(`<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" font-size="10" text-anchor="middle" fill="${palette.soft}">${escape(line.text)}</text>`);
