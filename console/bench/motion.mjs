@@ -20,6 +20,7 @@ const server = http.createServer((request, response) => {
   if (path === '/api/v1/session') return json(session);
   if (path === '/api/v1/scene') return json(scene);
   if (path === '/api/v1/timeline') return json(timeline);
+  if (path === '/api/v1/views' || path === '/api/v1/noise') return json('[]');
   const name = path.includes('.') ? path : '/index.html';
   const local = new URL(`../dist${name}`, import.meta.url);
   if (!existsSync(local)) return response.writeHead(404).end();
