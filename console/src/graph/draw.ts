@@ -384,7 +384,14 @@ function texts(ctx: Context, picture: Picture, view: View, box: Box): void {
   const { palette, camera } = view;
   if (picture.layer !== 'process' || camera.k < TEXT_K) return;
   ctx.font = `10px ${palette.font}`;
-  const taken: Box[] = [];
+  // Names of nodes come first.
+  const taken: Box[] = picture.dots.flatMap((dot) => {
+    const [x, y] = [(dot.x - camera.x) * camera.k, (dot.y - camera.y) * camera.k];
+    const r = dot.r * camera.k;
+    if (x < -80 || y < -80 || x > view.width + 80 || y > view.height + 80) return [];
+    return [{ x0: x - 40, y0: y - r, x1: x + 40, y1: y + r + 17 }];
+  });
+  const most = taken.length + TEXTS_MAX;
   for (const line of picture.lines) {
     if (line.text === '' || outside(line.curve, box)) continue;
     const middle = pointAt(line.curve, 0.5);
@@ -393,7 +400,7 @@ function texts(ctx: Context, picture: Picture, view: View, box: Box): void {
     const { text, width } = fitted(ctx, line.text, Math.min(180, length * 0.8));
     const own: Box = { x0: x - width / 2 - 2, y0: y - 9, x1: x + width / 2 + 2, y1: y + 4 };
     if (width < 12 || taken.some((one) => one.x0 < own.x1 && one.x1 > own.x0 && one.y0 < own.y1 && one.y1 > own.y0)) continue;
-    if (taken.length >= TEXTS_MAX) return;
+    if (taken.length >= most) return;
     taken.push(own);
     ground(ctx, palette.panel, x - width / 2, y, width);
     ctx.fillStyle = palette.soft;
