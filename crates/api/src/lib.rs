@@ -51,9 +51,9 @@ pub use web::{
     CreatedToken, EdgeQuestion, Endpoint, FlowsQuestion, HistoryOrder, HistoryPlace,
     HistoryQuestion, Kept, MapQuestion, NewKept, NewToken, NoRandomness, Noisy, Outcome,
     PageQuestion, Parameter, People, Problem, Question, RecommendQuestion, RollbackQuestion,
-    Secret, TemplatesQuestion, TimelineQuestion, TokenError, TokenInfo, Tokens, View, WebListenError,
-    WebListener, WebTls, WhatIfQuestion, WorkloadQuestion, endpoints, openapi, operators_router,
-    web_router,
+    Secret, TemplatesQuestion, TimelineQuestion, TokenError, TokenInfo, Tokens, View,
+    WebListenError, WebListener, WebTls, WhatIfQuestion, WorkloadQuestion, endpoints, openapi,
+    operators_router, web_router,
 };
 pub use wire::{
     AGENT_SILENT_S, Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, ArchiveFigures,
