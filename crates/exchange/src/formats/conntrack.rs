@@ -20,9 +20,14 @@ pub(crate) struct Conntrack {
     pub(crate) now: Timestamp,
 }
 
+/// How a line begins in which `conntrack -L` says how many entries it showed.
+const OWN_WORDS: &[u8] = b"conntrack v";
+
 /// Whether the first line is an entry.
 pub(crate) fn looks_like(head: &[u8]) -> bool {
-    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    // What `conntrack -L` says of itself may have come into the same file.
+    let mut lines = head.split(|byte| *byte == b'\n').take(8);
+    let line = lines.find(|line| !line.starts_with(OWN_WORDS)).unwrap_or_default();
     let Ok(line) = std::str::from_utf8(line) else { return false };
     line.matches(" src=").count() == 2 && line.matches(" dst=").count() == 2
 }
@@ -41,8 +46,7 @@ struct Tuple<'a> {
 impl LineFormat for Conntrack {
     fn line(&mut self, line: &[u8]) -> Result<Option<Item>, Reject> {
         let line = std::str::from_utf8(line).map_err(|_cause| Reject::new("no UTF-8 text"))?;
-        if line.starts_with("conntrack v") {
-            // conntrack -L says how many entries it showed.
+        if line.as_bytes().starts_with(OWN_WORDS) {
             return Ok(None);
         }
         item(line, self.now).map(Some)
@@ -185,6 +189,16 @@ mod tests {
         assert_eq!(record(&tool), record(SERVICE));
         let count = "conntrack v1.4.7 (conntrack-tools): 1 flow entries have been shown.";
         assert_eq!(read(format(), count), []);
+    }
+
+    #[test]
+    fn a_listing_is_known_also_where_the_tool_speaks_first() {
+        let entry = "tcp 6 114 TIME_WAIT src=10.0.0.1 dst=10.0.0.2 sport=5383 dport=80 src=10.0.0.2 \
+                     dst=10.0.0.1 sport=80 dport=5383 [ASSURED] mark=0 use=1\n";
+        let words = "conntrack v1.4.6 (conntrack-tools): 296 flow entries have been shown.\n";
+        assert!(looks_like(entry.as_bytes()));
+        assert!(looks_like(format!("{words}{entry}").as_bytes()));
+        assert!(!looks_like(words.as_bytes()));
     }
 
     #[test]

@@ -40,7 +40,11 @@ impl Default for Zeek {
 pub(crate) fn looks_like(head: &[u8]) -> bool {
     // Others may have put a comment before Zeek's own head.
     let mut lines = head.split(|byte| *byte == b'\n').take(8);
-    if lines.clone().any(|line| line.starts_with(b"#separator")) {
+    // Who cuts a log often keeps the names only.
+    let is_head = |line: &[u8]| {
+        line.starts_with(b"#separator") || line.starts_with(b"#fields\tts\tuid\tid.orig_h\t")
+    };
+    if lines.clone().any(is_head) {
         return true;
     }
     let Ok(line) = std::str::from_utf8(lines.next().unwrap_or_default()) else { return false };
@@ -236,6 +240,9 @@ mod tests {
     fn json_is_read_as_the_other_form() {
         let json = r#"{"ts":1700000000.25,"uid":"Cabc","id.orig_h":"10.0.1.5","id.orig_p":40112,"id.resp_h":"10.0.2.7","id.resp_p":5432,"proto":"tcp","duration":1.5,"orig_bytes":120,"resp_bytes":4000,"conn_state":"SF","orig_pkts":7,"resp_pkts":8}"#;
         assert!(looks_like(json.as_bytes()) && looks_like(HEAD.as_bytes()));
+        let cut = HEAD.split_once("\n#fields").map(|(_, rest)| format!("#fields{rest}"));
+        assert!(looks_like(cut.unwrap().as_bytes()), "a log of which only the names are left");
+        assert!(!looks_like(b"#fields\tts\tuid\tname\n"));
         assert_eq!(last_record(Zeek::default(), json), record(ROW));
     }
 

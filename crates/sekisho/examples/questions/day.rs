@@ -39,6 +39,9 @@ pub(crate) fn make(folder: &Path) -> anyhow::Result<u64> {
         store.adopt(compaction.run()?)?;
         store.remove_replaced()?;
     }
+    drop(store);
+    // What begins there was not written by a server: all is in segments, so it begins anew.
+    std::fs::remove_dir_all(folder.join("log"))?;
     super::pods::write(&folder.join("inventory.jsonl"), &keys, start_s)?;
     std::fs::write(&noted, start_s.to_string())?;
     Ok(start_s)

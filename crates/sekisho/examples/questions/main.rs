@@ -55,12 +55,19 @@ fn start(folder: &Path, socket: &Path) -> anyhow::Result<Child> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()?;
-    let answers = || said(socket, &["status", "-o", "json"]).ok();
-    if wait::until(READY_WAIT, answers).is_none() {
-        terminate(&mut server, Duration::from_secs(60));
-        bail!("the server does not answer");
+    // None = it ended.
+    let answers = || match server.try_wait() {
+        Ok(None) => said(socket, &["status", "-o", "json"]).ok().map(Some),
+        Ok(Some(_)) | Err(_) => Some(None),
+    };
+    match wait::until(READY_WAIT, answers) {
+        Some(Some(_)) => Ok(server),
+        Some(None) => bail!("the server ended"),
+        None => {
+            terminate(&mut server, Duration::from_secs(60));
+            bail!("the server does not answer")
+        }
     }
-    Ok(server)
 }
 
 /// What a command of the program prints.

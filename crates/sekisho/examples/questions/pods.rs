@@ -49,6 +49,10 @@ fn replica_set(pod: &Party) -> Value {
                 "controller": true,
             }],
         },
+        "spec": {
+            "selector": { "matchLabels": pod.labels },
+            "template": { "metadata": { "labels": pod.labels } },
+        },
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context;
+use sekisho_model::{EdgeKey, Party, PartyKind};
 use sekisho_recommend::catalogue::{CATALOGUE, Entry, Parameter, Preset};
 use sekisho_recommend::{Choices, Proposal, Scope, TemplateId};
 use serde_json::Value;
@@ -54,7 +55,19 @@ pub(crate) fn run(args: &RecommendArgs) -> anyhow::Result<Exit> {
         output::note("no history in this window: nothing was watched, so nothing is recommended");
         return Ok(Exit::Partial);
     }
+    if !history.rows.iter().any(|row| has_subject(&row.key)) {
+        output::note(
+            "no pod and no host is known in this window, so there is nobody to write a policy for: \
+             --inventory says who has which address",
+        );
+    }
     Ok(history::whole_or_partial(&history))
+}
+
+/// Whether an end is something that policies select.
+fn has_subject(key: &EdgeKey) -> bool {
+    let is_subject = |party: &Party| matches!(party.kind, PartyKind::Pod | PartyKind::Host);
+    is_subject(&key.source) || is_subject(&key.destination)
 }
 
 /// The catalogue: one line for each template.
@@ -136,11 +149,15 @@ fn write(proposal: &Proposal, folder: &Path, store: Option<&Path>) -> anyhow::Re
         std::fs::rename(&draft, &path).with_context(|| format!("write `{}`", path.display()))?;
     }
     let store = store.map_or_else(String::new, |store| format!(" --store {}", store.display()));
+    let folder = folder.display();
+    let next = match namespaces.is_empty() {
+        true => String::new(),
+        false => format!("next: sekisho verify{store} -f {folder}\n"),
+    };
     output::print(&format!(
-        "{} in {} in {folder}\nnext: sekisho verify{store} -f {folder}\n",
+        "{} in {} in {folder}\n{next}",
         output::count(all.len() + proposal.cluster_policies.len(), "policy", "policies"),
         output::count(namespaces.len(), "file", "files"),
-        folder = folder.display(),
     ))
 }
 
