@@ -240,6 +240,21 @@ fn gaps_of_sequence_numbers_are_losses_and_a_new_start_is_none() {
 }
 
 #[test]
+fn an_exporter_that_counts_a_message_before_it_is_sent_loses_nothing() {
+    let message = |sequence: u32, count: usize| {
+        ipfix(sequence, 3, &[template(2), set(256, &record(0x1b).repeat(count))])
+    };
+    let lost = |messages: [(u32, usize); 3]| {
+        let file: Vec<u8> = messages.iter().flat_map(|(at, count)| message(*at, *count)).collect();
+        import(&file).tally.lost
+    };
+    assert_eq!(lost([(0, 2), (2, 5), (7, 3)]), 0, "as the RFC has it");
+    assert_eq!(lost([(2, 2), (7, 5), (10, 3)]), 0, "as softflowd has it");
+    assert_eq!(lost([(0, 2), (4, 5), (9, 3)]), 2, "two before the second");
+    assert_eq!(lost([(2, 2), (9, 5), (12, 3)]), 5, "two, and as the RFC has it five");
+}
+
+#[test]
 fn datagrams_in_a_capture_are_read_if_somebody_asks_for_it() {
     let datagram = |from: &str, payload: &[u8]| ethernet(&udp([from, "192.0.2.9:2055"], payload));
     let flows = set(256, &record(0x1b));

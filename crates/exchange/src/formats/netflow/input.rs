@@ -26,7 +26,7 @@ pub(crate) enum Netflow {
     /// Nothing was read yet.
     Start,
     /// One after the other.
-    File(Messages),
+    File(Box<Messages>),
     /// In datagrams of a capture.
     Capture(Box<Capture<Datagrams>>),
 }
@@ -39,7 +39,7 @@ impl FrameFormat for Netflow {
                 *self = if pcap::looks_like(bytes) {
                     Self::Capture(Box::new(Capture::new(Datagrams::default())))
                 } else {
-                    Self::File(Messages::default())
+                    Self::File(Box::default())
                 };
                 self.frame(bytes, tell)
             }

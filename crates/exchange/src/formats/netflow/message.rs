@@ -37,8 +37,30 @@ pub(crate) struct Messages {
     rates: BTreeMap<(Domain, Option<u64>), u64>,
     /// When exporters were started, milliseconds since 1970.
     booted_ms: BTreeMap<Domain, u64>,
-    /// Sequence number that the next message should have.
-    expected: BTreeMap<Domain, u32>,
+    sequences: BTreeMap<Domain, Sequence>,
+    /// About the message at hand, or the one before it.
+    doubt: Option<Doubt>,
+}
+
+/// Where a domain is in its numbers.
+#[derive(Clone, Copy, Debug)]
+struct Sequence {
+    /// Of the message at hand.
+    number: u32,
+    /// That the next message should have.
+    next: u32,
+}
+
+/// A gap before the message of IPFIX at hand, which its own records may explain. Its number should
+/// be that of the records sent before it (RFC 7011, section 3.1); some exporters, softflowd 1.1 among
+/// them, count those of the message, too.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    domain: Domain,
+    gap: u32,
+    /// From the number of the message before it to its own.
+    step: u32,
+    at: Timestamp,
 }
 
 /// The message at hand.
@@ -101,6 +123,7 @@ impl Messages {
     }
 
     fn head(&mut self, bytes: &[u8], tell: &mut dyn FnMut(Told<'_>)) -> Step {
+        self.settle(tell);
         let step = match u16_at(bytes, 0) {
             Some(5) => self.v5_head(bytes, tell),
             Some(9) => self.v9_head(bytes, tell),
@@ -172,7 +195,7 @@ impl Messages {
         self.at = Some(Message { domain, head, observer, left, rate });
     }
 
-    /// Tells what is missing before a message, and what number the next one should have.
+    /// Tells what is missing before a message, and notes what number the next one should have.
     fn sequence(
         &mut self,
         domain: Domain,
@@ -180,17 +203,33 @@ impl Messages {
         count: u32,
         tell: &mut dyn FnMut(Told<'_>),
     ) {
-        if let Some(expected) = self.expected.get(&domain) {
-            let gap = number.wrapping_sub(*expected);
+        if let Some(before) = self.sequences.get(&domain) {
+            let gap = number.wrapping_sub(before.next);
             if (1..=GAP_MAX).contains(&gap) {
                 let at = self.at.as_ref().map(|message| message.head.sent);
-                tell(Told::Gathered(Item::Lost { at, records: gap.into() }));
+                match at.filter(|_| domain.1 == 10) {
+                    Some(at) => {
+                        let step = number.wrapping_sub(before.number);
+                        self.doubt = Some(Doubt { domain, gap, step, at });
+                    }
+                    None => tell(Told::Gathered(Item::Lost { at, records: gap.into() })),
+                }
             }
         }
-        if self.expected.len() >= REMEMBERED_MAX {
-            self.expected.clear();
+        if self.sequences.len() >= REMEMBERED_MAX {
+            self.sequences.clear();
         }
-        self.expected.insert(domain, number.wrapping_add(count));
+        self.sequences.insert(domain, Sequence { number, next: number.wrapping_add(count) });
+    }
+
+    /// Tells what was missing before a message that was read now, unless its records explain it.
+    fn settle(&mut self, tell: &mut dyn FnMut(Told<'_>)) {
+        let Some(Doubt { domain, gap, step, at }) = self.doubt.take() else { return };
+        let sequence = self.sequences.get(&domain);
+        let records = sequence.map(|known| known.next.wrapping_sub(known.number));
+        if records != Some(step) {
+            tell(Told::Gathered(Item::Lost { at: Some(at), records: gap.into() }));
+        }
     }
 
     fn v5_record(
@@ -235,6 +274,9 @@ impl Messages {
             _ => silent(tell),
         }
         self.took_of_message(length);
+        if self.at.is_none() {
+            self.settle(tell);
+        }
         Step::Took(length)
     }
 
@@ -294,8 +336,8 @@ impl Messages {
                 message.rate = rate.unwrap_or(1).max(1);
                 flow(&fields, message, record, tell);
             }
-            if ipfix && let Some(expected) = self.expected.get_mut(&message.domain) {
-                *expected = expected.wrapping_add(1);
+            if ipfix && let Some(sequence) = self.sequences.get_mut(&message.domain) {
+                sequence.next = sequence.next.wrapping_add(1);
             }
         }
     }
