@@ -84,8 +84,19 @@ pub(crate) fn stop(plan: &Plan, name: &str) -> Result<()> {
     let pid = find().with_context(|| format!("{name} does not run"))?;
     kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGKILL)
         .with_context(|| format!("kill {pid}"))?;
-    let gone = wait::until(STOP_LIMIT, || find().is_none().then_some(()));
+    let gone = wait::until(STOP_LIMIT, || is_over(pid).then_some(()));
     gone.with_context(|| format!("{name} ({pid}) does not end"))
+}
+
+/// Whether a process has closed all that it had open. A process that was killed first loses its memory,
+/// by which it is found, and its sockets only after that (kernel/exit.c, `do_exit`): who begins anew
+/// meanwhile finds its port taken.
+fn is_over(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    // What nobody has waited for yet is over, too, once its other threads are.
+    state.is_none_or(|state| matches!(state, 'Z' | 'X')) && threads <= 1
 }
 
 /// Starts a component that does not run, and waits until it is ready.

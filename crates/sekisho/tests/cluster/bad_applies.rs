@@ -115,7 +115,12 @@ impl<'a> Hook<'a> {
 
 impl Drop for Hook<'_> {
     fn drop(&mut self) {
-        self.0.kubectl(&["delete", "validatingwebhookconfiguration", self.1]);
+        // A test that failed may have left no API server: its own words count, and the others go on.
+        if let Err(error) =
+            self.0.try_kubectl(&["delete", "validatingwebhookconfiguration", self.1], "")
+        {
+            println!("webhook {} stays: {error}", self.1);
+        }
     }
 }
 
