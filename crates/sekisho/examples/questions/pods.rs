@@ -51,7 +51,10 @@ fn replica_set(pod: &Party) -> Value {
         },
         "spec": {
             "selector": { "matchLabels": pod.labels },
-            "template": { "metadata": { "labels": pod.labels } },
+            "template": {
+                "metadata": { "labels": pod.labels },
+                "spec": { "containers": [{ "name": "main", "image": "service:1" }] },
+            },
         },
     })
 }
