@@ -104,8 +104,6 @@ fn asked(socket: &Path, start_s: u64, server: u32) -> anyhow::Result<Vec<String>
         lines.push(asker.measure(name, path)?);
     }
     lines.push(asker.what_if("what-if of a namespace's policies", "&namespace=team-0")?);
-    let ten: String = (0..10).map(|number| format!("&namespace=team-{number}")).collect();
-    lines.push(asker.what_if("what-if of ten namespaces' policies", &ten)?);
     let status = std::fs::read_to_string(format!("/proc/{server}/status"))?;
     let memory = status.lines().filter(|line| line.starts_with("Vm"));
     let memory = memory.filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS"));
