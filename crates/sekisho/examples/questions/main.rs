@@ -32,9 +32,16 @@ fn main() -> anyhow::Result<()> {
     let mut server = start(&folder, &socket)?;
     let answered = asked(&socket, start_s, server.id());
     terminate(&mut server, Duration::from_secs(60));
-    let mut lines = answered?;
-    lines.extend(others::asked(&folder.join("segments"), scratch.path())?);
-    writeln!(std::io::stdout(), "{}", lines.join("\n")).context("write the figures")
+    answered?;
+    for line in others::asked(&folder.join("segments"), scratch.path())? {
+        tell(&line)?;
+    }
+    Ok(())
+}
+
+/// Writes a figure as soon as it is known: the next one may take minutes.
+fn tell(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("write a figure")
 }
 
 /// The binary beside this example: target/<profile>/examples/questions -> target/<profile>/sekisho.
@@ -79,14 +86,13 @@ fn said(socket: &Path, words: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8(run.stdout)?.trim().to_owned())
 }
 
-fn asked(socket: &Path, start_s: u64, server: u32) -> anyhow::Result<Vec<String>> {
+fn asked(socket: &Path, start_s: u64, server: u32) -> anyhow::Result<()> {
     let status: serde_json::Value =
         serde_json::from_str(&said(socket, &["status", "-o", "json"])?)?;
     let console =
         status.get("console").and_then(|url| url.as_str()).context("the server has no console")?;
     let token = said(socket, &["token", "create", "bench", "--role", "author"])?;
     let asker = Asker::new(console, token, start_s);
-    let mut lines = Vec::new();
     for (name, path) in [
         ("map of a day by namespace", "/map?by=namespace"),
         ("map of a day by workload", "/map?by=workload"),
@@ -101,16 +107,16 @@ fn asked(socket: &Path, start_s: u64, server: u32) -> anyhow::Result<Vec<String>
         ("a workload's page", "/workload?id=team-0/service-0[Deployment]"),
         ("top talkers", "/history?order=bytes&limit=10"),
     ] {
-        lines.push(asker.measure(name, path)?);
+        tell(&asker.measure(name, path)?)?;
     }
-    lines.push(asker.what_if("what-if of a namespace's policies", "&namespace=team-0")?);
+    tell(&asker.what_if("what-if of a namespace's policies", "&namespace=team-0")?)?;
     let status = std::fs::read_to_string(format!("/proc/{server}/status"))?;
     let memory = status.lines().filter(|line| line.starts_with("Vm"));
     let memory = memory.filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS"));
     let kib = |line: &str| -> Option<u64> { line.split_whitespace().nth(1)?.parse().ok() };
     for line in memory {
         let name = if line.starts_with("VmHWM") { "most so far" } else { "now" };
-        lines.push(format!("memory of the server, {name}: {} MiB", kib(line).unwrap_or(0) / 1024));
+        tell(&format!("memory of the server, {name}: {} MiB", kib(line).unwrap_or(0) / 1024))?;
     }
-    Ok(lines)
+    Ok(())
 }
