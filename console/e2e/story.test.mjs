@@ -160,11 +160,21 @@ test('an edge tells both ends, their processes and what can be done', async () =
   await page.getByText('Whatever no rule below allows is denied in shop.').waitFor(WAIT);
 });
 
+/** Opens recommendations that block nothing: a connection that is first seen between the two is asked for again. */
+async function recommended(path) {
+  const none = page.getByRole('button', { name: /^0 would block/ });
+  for (let asked = 0; asked < 5; asked++) {
+    await page.goto(new URL(path, shop.url).href);
+    await page.getByRole('button', { name: /^\d+ would block/ }).waitFor(WAIT);
+    if ((await none.count()) > 0) return;
+  }
+  await none.waitFor(WAIT);
+}
+
 test('an edit that would break the shop is told while typing, and taken back', async () => {
-  await page.goto(new URL('/recommendations', shop.url).href);
+  await recommended('/recommendations');
   await page.getByRole('tab', { name: 'shop.yaml' }).click();
   const editor = page.getByRole('textbox', { name: 'Text of shop.yaml' });
-  await page.getByRole('button', { name: '0 would block' }).waitFor(WAIT);
   const text = await editor.inputValue();
   await editor.fill(text.replaceAll('app: frontend', 'app: nobody'));
   await page.getByRole('button', { name: /^[1-9]\d* would block/ }).waitFor(WAIT);
@@ -200,8 +210,7 @@ test('a template says what it asks, is chosen by keyboard, and its policies are 
 });
 
 test('what was verified is staged, then applied, each after saying what will happen', async () => {
-  await page.goto(new URL('/recommendations?lang=en', shop.url).href);
-  await page.getByRole('button', { name: '0 would block' }).waitFor(WAIT);
+  await recommended('/recommendations?lang=en');
   await page.getByRole('button', { name: 'Stage', exact: true }).click();
   const ask = page.getByRole('dialog');
   await ask.getByText('Nothing is stopped.').waitFor(WAIT);
