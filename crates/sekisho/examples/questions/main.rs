@@ -58,7 +58,7 @@ fn start(folder: &Path, socket: &Path) -> anyhow::Result<Child> {
         .arg(folder)
         .arg("--socket")
         .arg(socket)
-        .args(["--web-listen", "127.0.0.1:0", "--cluster", "default"])
+        .args(["--web-listen", "127.0.0.1:0", "--cluster", "default", "--die-with-parent"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()?;
