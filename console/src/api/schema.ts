@@ -200,6 +200,9 @@ export type FlowEvent = {
   stats: Stats;
 };
 
+/** The bytes of the file. */
+export type FlowFile = string;
+
 /** A page of flows, newest first. */
 export type Flows = {
   flows: {
@@ -241,6 +244,47 @@ export type History = {
   /** Ask with `after=` this for more; null = these are the last. */
   next: string | null;
 };
+
+/** A file of flows that was handed in. */
+export type Import = {
+  /** The beginning of its SHA-256: the same file counts once. */
+  id: string;
+  name: string;
+  /** Who handed it in. */
+  by: string;
+  received: string;
+  bytes: number;
+  /** What was found in it. */
+  format: string;
+  state: 'waiting' | 'reading' | 'done' | 'failed';
+  /** Why it failed, or waits for the disk; empty = it does not. */
+  problem: string;
+  /** Lines, packets or records read. */
+  units: number;
+  /** Flows that they gave. */
+  records: number;
+  /** Connections that began. */
+  connections: number;
+  /** Understood and left out. */
+  skipped: number;
+  /** Not understood. */
+  rejected: number;
+  /** The most frequent reasons. */
+  reasons: {
+    reason: string;
+    count: number;
+    /** Beginning of the first. */
+    sample: string;
+  }[];
+  /** Records that the file says, or its numbers show, were lost. */
+  lost: number;
+  /** Time of its first record. */
+  from: string | null;
+  /** Time of its last. */
+  to: string | null;
+};
+
+export type Imports = Import[];
 
 /** The dependency map. */
 export type Map = {
@@ -614,6 +658,12 @@ export type Session = {
 /** Sign in. */
 export type SignIn = {
   token: string;
+};
+
+/** How to sign in, besides with a token. */
+export type SignInWays = {
+  /** What the provider of OpenID Connect is called; null = there is none. */
+  oidc: string | null;
 };
 
 /** Where flows go while they come. */

@@ -3,11 +3,16 @@
 import { get, listen, Problem, send } from '../api/client.ts';
 import type { Role, Session } from '../api/types.ts';
 
+/** Why a provider's sign-in failed, as the server says in the address it sends a browser to. */
+const FAILURES = ['provider', 'refused', 'over', 'stranger'] as const;
+type Failure = (typeof FAILURES)[number];
+
 class SessionState {
   session = $state.raw<Session | null>(null);
   /** Null until it is known whether somebody is signed in. */
   known = $state(false);
   problem = $state.raw<Problem | null>(null);
+  failed = $state<Failure | null>(null);
   /** When the server stopped to answer; null while it does. */
   downSince = $state<number | null>(null);
 }
@@ -39,7 +44,13 @@ export async function begin(): Promise<void> {
       state.session = null;
     },
   });
-  const token = new URLSearchParams(location.hash.slice(1)).get('token');
+  const told = new URLSearchParams(location.hash.slice(1));
+  const token = told.get('token');
+  const failed = told.get('signin');
+  if (failed !== null) {
+    state.failed = FAILURES.find((one) => one === failed) ?? null;
+    history.replaceState(null, '', location.pathname + location.search);
+  }
   if (token) {
     // At once: a token must not stay in an address that is shared or photographed.
     history.replaceState(null, '', location.pathname + location.search);
@@ -56,6 +67,7 @@ export async function begin(): Promise<void> {
 
 export async function signIn(token: string): Promise<boolean> {
   state.problem = null;
+  state.failed = null;
   try {
     state.session = await send<Session>('POST', '/session', { token });
     return state.session !== null;

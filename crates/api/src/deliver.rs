@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::Request;
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -143,6 +144,13 @@ pub enum DeliverError {
     Timeout(u64),
 }
 
+/// An answer that says no; what it says beyond its status is for people only.
+fn refused(status: StatusCode, told: Option<&Bytes>) -> DeliverError {
+    let told: &[u8] = told.map(AsRef::as_ref).unwrap_or_default();
+    let told: String = String::from_utf8_lossy(told).chars().take(TOLD_MAX).collect();
+    DeliverError::Refused { status: status.as_u16(), told: sekisho_base::harmless(&told) }
+}
+
 impl DeliverError {
     fn io(error: io::Error) -> Self {
         Self::Io(error.to_string())
@@ -153,6 +161,22 @@ trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
 impl Destination {
+    /// Whether what is given can be read by nobody else: it is encrypted, or stays on this machine.
+    pub(crate) fn is_private(&self) -> bool {
+        let is_loopback = |ip: IpAddr| ip.is_loopback();
+        match self.transport {
+            Transport::Https | Transport::Tls => true,
+            Transport::Http | Transport::Tcp | Transport::Udp => {
+                self.host == "localhost" || self.host.parse().is_ok_and(is_loopback)
+            }
+        }
+    }
+
+    /// Name or address of the other end.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Gives `messages`: as the body of one POST with these headers, one after the other in a stream,
     /// or each as a datagram. A stream tells nothing of what became of them beyond this machine.
     ///
@@ -213,6 +237,52 @@ impl Destination {
         body: Bytes,
         headers: &[(&str, String)],
     ) -> Result<(), DeliverError> {
+        let asked = (Method::POST, self.path.as_str(), body);
+        let (status, told) = self.talk(wire, asked, headers, ANSWER_BYTES_MAX).await?;
+        match status.is_success() {
+            true => Ok(()),
+            false => Err(refused(status, told.as_ref())),
+        }
+    }
+
+    /// Asks over HTTP, and gives the answer if it is a good one and has at most `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// [`DeliverError`], also for an answer that is longer.
+    pub(crate) async fn ask(
+        &self,
+        (method, body): (Method, Bytes),
+        headers: &[(&str, String)],
+        authorities: Option<&Path>,
+        bytes_max: usize,
+    ) -> Result<Bytes, DeliverError> {
+        let asking = async {
+            let wire = self.connect(authorities).await?;
+            let asked = (method, self.path.as_str(), body);
+            let (status, told) = self.talk(wire, asked, headers, bytes_max).await?;
+            match status.is_success() {
+                true => told.ok_or_else(|| {
+                    DeliverError::Io(format!(
+                        "the answer broke off, or has more than {bytes_max} bytes"
+                    ))
+                }),
+                false => Err(refused(status, told.as_ref())),
+            }
+        };
+        match tokio::time::timeout(ANSWER_WAIT, asking).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(DeliverError::Timeout(ANSWER_WAIT.as_secs())),
+        }
+    }
+
+    /// One request and its answer; a body that can't be read whole is None.
+    async fn talk(
+        &self,
+        wire: Box<dyn Wire>,
+        (method, path, body): (Method, &str, Bytes),
+        headers: &[(&str, String)],
+        bytes_max: usize,
+    ) -> Result<(StatusCode, Option<Bytes>), DeliverError> {
         let broken = |error: hyper::Error| DeliverError::Io(error.to_string());
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(wire)).await.map_err(broken)?;
@@ -220,7 +290,7 @@ impl Destination {
             true => format!("[{}]:{}", self.host, self.port),
             false => format!("{}:{}", self.host, self.port),
         };
-        let mut request = Request::post(&self.path).header("host", place);
+        let mut request = Request::builder().method(method).uri(path).header("host", place);
         for (name, value) in headers {
             request = request.header(*name, value);
         }
@@ -229,24 +299,16 @@ impl Destination {
         let answering = async {
             let response = sender.send_request(request).await.map_err(broken)?;
             let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-            // What a server says beyond its status is for people only.
-            let told = body.map(|body| body.to_bytes()).unwrap_or_default();
-            Ok::<_, DeliverError>((status, told))
+            let body = Limited::new(response.into_body(), bytes_max).collect().await;
+            Ok::<_, DeliverError>((status, body.ok().map(|body| body.to_bytes())))
         };
         let mut answering = std::pin::pin!(answering);
-        let (status, told) = tokio::select! {
+        tokio::select! {
             biased;
-            answer = &mut answering => answer?,
+            answer = &mut answering => answer,
             // The end of the connection is told by the answer, or by its absence.
-            _ended = connection => answering.await?,
-        };
-        if status.is_success() {
-            return Ok(());
+            _ended = connection => answering.await,
         }
-        let told: String = String::from_utf8_lossy(&told).chars().take(TOLD_MAX).collect();
-        let told = sekisho_base::harmless(&told);
-        Err(DeliverError::Refused { status: status.as_u16(), told })
     }
 
     /// Each line of `messages` as a datagram.

@@ -49,11 +49,12 @@ pub use tls::{
 pub use web::{
     Access, AccessError, Account, ApplyQuestion, Asset, Assets, AuditEntry, AuditPage,
     CreatedToken, EdgeQuestion, Endpoint, FlowsQuestion, HistoryOrder, HistoryPlace,
-    HistoryQuestion, Kept, MapQuestion, NewKept, NewToken, NoRandomness, Noisy, Outcome,
-    PageQuestion, Parameter, People, Problem, Question, RecommendQuestion, RollbackQuestion,
-    Secret, TemplatesQuestion, TimelineQuestion, TokenError, TokenInfo, Tokens, View,
-    WebListenError, WebListener, WebTls, WhatIfQuestion, WorkloadQuestion, endpoints, openapi,
-    operators_router, web_router,
+    HistoryQuestion, ImportState, ImportStatus, Kept, MapQuestion, NewKept, NewToken, NoRandomness,
+    Noisy, OidcGrant, OidcSettings, OidcSettingsError, Outcome, PageQuestion, Parameter, People,
+    Problem, Question, RecommendQuestion, RollbackQuestion, Secret, TemplatesQuestion,
+    TimelineQuestion, TokenError, TokenInfo, Tokens, Upload, UploadQuestion, View, WebListenError,
+    WebListener, WebTls, WhatIfQuestion, WorkloadQuestion, endpoints, openapi, operators_router,
+    web_router,
 };
 pub use wire::{
     AGENT_SILENT_S, Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, ArchiveFigures,

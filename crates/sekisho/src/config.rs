@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use sekisho_api::{Enforcement, ServerAddress, TlsFiles, WebTls};
+use sekisho_api::{Enforcement, OidcSettings, ServerAddress, TlsFiles, WebTls};
 use sekisho_inventory::attest::Account;
 use sekisho_inventory::watch::Cluster;
 use sekisho_map::{LabelKey, MapOptions};
@@ -141,6 +141,8 @@ pub(crate) struct ServerConfig {
     pub(crate) web_cert: Option<PathBuf>,
     /// Its key (PEM).
     pub(crate) web_key: Option<PathBuf>,
+    /// Who signs in to the console by the word of an OpenID Connect provider.
+    pub(crate) oidc: OidcSettings,
     /// Label of pods or namespaces that tells environments.
     pub(crate) environment_label: LabelKey,
     /// Address for clients of Hubble's Observer API; empty = none.
@@ -351,6 +353,7 @@ impl Default for ServerConfig {
             web_listen: String::new(),
             web_cert: None,
             web_key: None,
+            oidc: OidcSettings::default(),
             hubble_listen: String::new(),
             retention_days: 30,
             retention_bytes: 20 << 30,
@@ -440,6 +443,11 @@ impl Config {
             "`server.agent_certificate_s` is {life_s}, it must be at least {AGENT_CERTIFICATE_S_MIN}"
         );
         let clusters = self.server.clusters()?;
+        self.server.oidc.check()?;
+        anyhow::ensure!(
+            !self.server.oidc.is_on() || !self.server.web_listen.is_empty(),
+            "`server.oidc.issuer` is set, and `server.web_listen` is not: who would sign in to what?"
+        );
         check_sinks(&self.server.sinks)?;
         check_sources(&self.server.sources, clusters.keys())?;
         let name = ClusterName::default();

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+mod flow_file;
 mod images;
 mod logging;
 mod memory;

@@ -8,8 +8,10 @@ pub mod command;
 pub mod netns;
 mod parent;
 pub mod process;
+mod replace;
 pub mod wait;
 
 pub use child::terminate;
 pub use clock::SystemClock;
 pub use parent::{ParentError, die_with_parent};
+pub use replace::replace_file;

@@ -45,7 +45,7 @@ pub(crate) fn begin(context: Context, asker: Asker) -> Response {
 }
 
 impl Changes {
-    /// The next event; None = the token is good no more.
+    /// The next event; None = who asked may no more.
     async fn next(&mut self) -> Option<Event> {
         let is_blind = self.asker.account.namespaces.is_some();
         let mut looks = 0;
@@ -62,7 +62,7 @@ impl Changes {
             }
             tokio::time::sleep(POLL).await;
             looks += 1;
-            self.context.people.tokens().account_of(&self.asker.token, now())?;
+            self.asker.is_good(&self.context, now()).then_some(())?;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use axum::http::Method;
 
+use super::imports::imports;
 use super::parameters::Asked;
 use super::question::{EdgeQuestion, FlowsQuestion, PageQuestion, TimelineQuestion};
 use super::{Access, Question, WorkloadQuestion};
@@ -48,10 +49,14 @@ pub(crate) enum Kind {
     Changes,
     /// Who is signed in.
     Session,
+    /// A file is taken in.
+    Upload,
     /// Sign in.
     SignIn,
     /// Sign out.
     SignOut,
+    /// How somebody may sign in.
+    Ways,
     /// The OpenAPI document.
     OpenApi,
 }
@@ -69,20 +74,28 @@ pub struct Parameter {
     pub required: bool,
 }
 
-const TEXT: &str = r#"{"type":"string"}"#;
+pub(super) const TEXT: &str = r#"{"type":"string"}"#;
 const FLAG: &str = r#"{"type":"boolean","default":false}"#;
 const LIST: &str = r#"{"type":"array","items":{"type":"string"}}"#;
 const COUNT: &str = r#"{"type":"integer","minimum":1}"#;
 
-const fn may(name: &'static str, schema: &'static str, summary: &'static str) -> Parameter {
+pub(super) const fn may(
+    name: &'static str,
+    schema: &'static str,
+    summary: &'static str,
+) -> Parameter {
     Parameter { name, summary, schema, required: false }
 }
 
-const fn must(name: &'static str, schema: &'static str, summary: &'static str) -> Parameter {
+pub(super) const fn must(
+    name: &'static str,
+    schema: &'static str,
+    summary: &'static str,
+) -> Parameter {
     Parameter { name, summary, schema, required: true }
 }
 
-const CLUSTER: &[Parameter] =
+pub(super) const CLUSTER: &[Parameter] =
     &[may("cluster", TEXT, "The cluster; may be left out where the server has one only.")];
 const WINDOW: &[Parameter] = &[
     may(
@@ -199,7 +212,7 @@ const RECOMMEND: &[Parameter] = &[
     ),
 ];
 
-const fn get(
+pub(super) const fn get(
     path: &'static str,
     access: Access,
     (summary, answer): (&'static str, &'static str),
@@ -236,11 +249,20 @@ const fn post(
 /// All of them, in the order of the document.
 #[must_use]
 pub fn endpoints() -> Vec<Endpoint> {
-    [session().as_slice(), &look(), &details(), &flows(), &policies(), &kept(), &administration()]
-        .concat()
+    [
+        session().as_slice(),
+        &look(),
+        &details(),
+        &flows(),
+        &policies(),
+        &kept(),
+        &imports(),
+        &administration(),
+    ]
+    .concat()
 }
 
-fn session() -> [Endpoint; 4] {
+fn session() -> [Endpoint; 5] {
     let of = |method, access, (summary, answer), body, kind| Endpoint {
         method,
         path: "/session",
@@ -264,6 +286,14 @@ fn session() -> [Endpoint; 4] {
             Kind::SignIn,
         ),
         of(&Method::DELETE, None, ("Sign out.", "Nothing"), None, Kind::SignOut),
+        Endpoint {
+            path: "/session/ways",
+            summary: "How to sign in, besides with a token: a browser is sent to \
+                      `/session/oidc?next=PATH` where there is a provider of OpenID Connect.",
+            answer: "SignInWays",
+            kind: Kind::Ways,
+            ..open
+        },
     ]
 }
 
@@ -588,7 +618,7 @@ mod tests {
             let is_own = own.iter().any(|path| endpoint.path.starts_with(path));
             let changes = endpoint.method != Method::GET && !is_own;
             assert!(!changes || endpoint.access >= Some(Access::Author), "{}", endpoint.path);
-            let stops = ["/apply", "/rollback", "/tokens", "/tokens/{name}", "/audit"];
+            let stops = ["/apply", "/rollback", "/tokens", "/tokens/{name}", "/audit", "/imports"];
             let is_stop = stops.contains(&endpoint.path);
             assert_eq!(endpoint.access == Some(Access::Operator), is_stop, "{}", endpoint.path);
         }

@@ -64,7 +64,9 @@ fn operation(endpoint: &Endpoint) -> Value {
         }
         name => {
             let content = json!({ media: { "schema": reference(name) } });
-            ("200", json!({ "description": endpoint.summary, "content": content }))
+            // A file is read after it was taken.
+            let status = if name == "Import" { "202" } else { "200" };
+            (status, json!({ "description": endpoint.summary, "content": content }))
         }
     };
     responses.insert(done.0.to_owned(), done.1);
@@ -89,7 +91,11 @@ fn operation(endpoint: &Endpoint) -> Value {
         }
     }
     if let Some(body) = endpoint.body {
-        let content = json!({ "application/json": { "schema": reference(body) } });
+        let media = match body {
+            "FlowFile" => "application/octet-stream",
+            _ => "application/json",
+        };
+        let content = json!({ media: { "schema": reference(body) } });
         set("requestBody", json!({ "required": true, "content": content }));
     }
     Value::Object(fields)

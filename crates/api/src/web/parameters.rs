@@ -9,6 +9,7 @@ use sekisho_map::{Order, Within};
 use sekisho_model::{TimeRange, Timestamp, When};
 use serde::Deserialize;
 
+use super::UploadQuestion;
 use super::question::{
     ApplyQuestion, HistoryPlace, HistoryQuestion, MapQuestion, RecommendQuestion, RollbackQuestion,
     TemplatesQuestion, WhatIfQuestion,
@@ -51,6 +52,15 @@ impl Asked<'_> {
                 Err(wrong(name, format!("there is none of this name, but {}", known.join(", "))))
             }
         }
+    }
+
+    /// Reads which file is handed in.
+    pub(crate) fn upload(&self) -> Result<UploadQuestion, Refusal> {
+        Ok(UploadQuestion {
+            cluster: self.parsed("cluster")?,
+            name: self.needed("name")?,
+            format: self.text("format")?.map(str::to_owned),
+        })
     }
 
     /// The value of a parameter that may be given once; an empty one is none.

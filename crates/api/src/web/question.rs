@@ -61,6 +61,8 @@ pub enum Question {
     RevokeToken(String),
     /// The audit log, newest first.
     Audit(PageQuestion),
+    /// Files of flows that were handed in.
+    Imports(Option<ClusterName>),
     /// Views that the asker has.
     Views,
     /// Keep a view.

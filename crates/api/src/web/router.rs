@@ -8,7 +8,7 @@ use axum::extract::{Extension, Query, RawPathParams, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::routing::{MethodFilter, MethodRouter, get, on};
 use axum::{RequestPartsExt, Router};
 use sekisho_base::Clock;
 use sekisho_model::Timestamp;
@@ -18,13 +18,15 @@ use tokio::time::Instant;
 
 use super::answers::Answers;
 use super::endpoints::{Kind, flows_question};
+use super::oidc::{self, Pending, Provider};
 use super::parameters::Asked;
 use super::pulse::Pulse;
 use super::session::Sessions;
-use super::sign_in::{Asker, Remote, asker, session, sign_in, sign_out};
+use super::sign_in::{Asker, Remote, asker, session, sign_in, sign_out, ways};
 use super::throttle::Throttle;
 use super::{
-    Assets, Endpoint, People, Problem, Question, assets, changes, endpoints, openapi, stream,
+    Assets, Endpoint, OidcSettings, People, Problem, Question, assets, changes, endpoints, openapi,
+    stream, upload,
 };
 use crate::Refusal;
 
@@ -40,6 +42,9 @@ const AT_ONCE: usize = 4;
 const TURN_WAIT: Duration = Duration::from_secs(30);
 /// Streams of flows at one time.
 const STREAMS_MAX: usize = 128;
+
+/// Files that come in at one time.
+const UPLOADS_MAX: usize = 2;
 
 /// What browsers are told with everything: nothing but our own files is run, drawn or asked, and no
 /// other page shows ours (CSP Level 3).
@@ -64,6 +69,12 @@ pub(crate) struct Context {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) streams: Arc<Semaphore>,
+    /// Files that come in.
+    pub(crate) uploads: Arc<Semaphore>,
+    /// By whose word people sign in, besides tokens.
+    pub(crate) provider: Option<Arc<Provider>>,
+    /// Who is on the way there and back.
+    pub(crate) pending: Arc<Pending>,
     answers: Arc<Answers>,
     pulse: Arc<Pulse>,
     turns: Arc<Semaphore>,
@@ -81,13 +92,17 @@ impl Context {
     }
 }
 
-/// The HTTP API of `people` under `/api/v1`, and the console's files.
-pub fn web_router(people: Arc<dyn People>, assets: Arc<dyn Assets>) -> Router {
+/// The HTTP API of `people` under `/api/v1`, and the console's files. People sign in with tokens, and
+/// as `oidc` says, if that names a provider.
+pub fn web_router(people: Arc<dyn People>, assets: Arc<dyn Assets>, oidc: &OidcSettings) -> Router {
     let context = Context {
         people,
         sessions: Arc::default(),
         throttle: Arc::default(),
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+        provider: oidc.is_on().then(|| Arc::new(Provider::new(oidc.clone()))),
+        pending: Arc::default(),
         answers: Arc::default(),
         pulse: Arc::default(),
         turns: Arc::new(Semaphore::new(AT_ONCE)),
@@ -98,6 +113,9 @@ pub fn web_router(people: Arc<dyn People>, assets: Arc<dyn Assets>) -> Router {
         router = router.route(&format!("{API}{}", endpoint.path), route(endpoint));
     }
     router
+        // Not of the table: what a browser is sent to is no answer to a question.
+        .route(&format!("{API}/session/oidc"), get(oidc::begin))
+        .route(&format!("{API}/session/oidc/callback"), get(oidc::end))
         .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
             Problem::method(method.as_str(), uri.path()).into_response()
         })
@@ -190,13 +208,23 @@ async fn answer(
     let found = asker(&context, (&parts.method, &parts.headers), remote, now);
     let found = match (&endpoint.kind, found) {
         // Whoever signs in anew may come with an old cookie or a wrong token.
-        (Kind::SignIn | Kind::SignOut | Kind::OpenApi, _) => None,
-        (Kind::Look(_) | Kind::Ask(_) | Kind::Stream | Kind::Changes | Kind::Session, found) => {
-            found?
-        }
+        (Kind::SignIn | Kind::SignOut | Kind::Ways | Kind::OpenApi, _) => None,
+        (
+            Kind::Look(_)
+            | Kind::Ask(_)
+            | Kind::Stream
+            | Kind::Changes
+            | Kind::Upload
+            | Kind::Session,
+            found,
+        ) => found?,
     };
     let asker = permitted(&context, &endpoint, found, remote)?;
-    let body = read(body).await?;
+    // A file is taken as it comes; everything else is small.
+    let (body, file) = match endpoint.kind {
+        Kind::Upload => (Bytes::new(), body),
+        _small => (read(body).await?, Body::empty()),
+    };
     let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
     let Query(query) = query.map_err(|cause| {
         Problem::from(Refusal::Invalid(format!("the query can't be read: {cause}")))
@@ -207,12 +235,16 @@ async fn answer(
     asked.only(endpoint.parameters.iter().copied().flatten().map(|parameter| parameter.name))?;
     match (endpoint.kind, asker) {
         (Kind::OpenApi, _) => Ok(axum::Json(openapi()).into_response()),
+        (Kind::Ways, _) => Ok(ways(&context)),
         (Kind::SignIn, _) => Ok(sign_in(&context, &body, remote, now)),
         (Kind::SignOut, _) => Ok(sign_out(&context, &parts.headers, remote)),
         (Kind::Session, Some(asker)) => Ok(session(&asker.account)),
         (Kind::Stream, Some(asker)) => {
             let question = flows_question(&asked)?;
             Ok(stream::begin(context, asker, question, &parts.headers).await)
+        }
+        (Kind::Upload, Some(asker)) => {
+            upload::take(context, asker.account, asked.upload()?, file).await
         }
         (Kind::Changes, Some(asker)) => Ok(changes::begin(context, asker)),
         (Kind::Look(ask), Some(asker)) => {
@@ -232,9 +264,15 @@ async fn answer(
             answer
         }
         // Only of endpoints that everybody may ask, and these are above.
-        (Kind::Session | Kind::Stream | Kind::Changes | Kind::Look(_) | Kind::Ask(_), None) => {
-            Err(Problem::internal())
-        }
+        (
+            Kind::Session
+            | Kind::Stream
+            | Kind::Changes
+            | Kind::Upload
+            | Kind::Look(_)
+            | Kind::Ask(_),
+            None,
+        ) => Err(Problem::internal()),
     }
 }
 

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use sekisho_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::session::{COOKIE, LIFE_S};
+use super::session::{COOKIE, Holder, LIFE_S};
 use super::{Account, Problem, Secret};
 use crate::web::router::Context;
 
@@ -25,12 +25,53 @@ pub(crate) struct Remote {
     pub(crate) encrypted: bool,
 }
 
-/// Who asks, and by which token.
+/// Who asks, and by what: it may end while a stream is open.
 #[derive(Clone, Debug)]
 pub(crate) struct Asker {
     pub(crate) account: Account,
-    /// Digest of the token: it may be revoked while a stream is open.
-    pub(crate) token: String,
+    by: By,
+}
+
+/// What somebody showed.
+#[derive(Clone, Debug)]
+enum By {
+    /// The digest of a token.
+    Token(String),
+    /// The cookie of a session.
+    Session(Secret),
+}
+
+impl Asker {
+    /// Whether what they showed is still good.
+    pub(crate) fn is_good(&self, context: &Context, now: Timestamp) -> bool {
+        match &self.by {
+            By::Token(digest) => context.people.tokens().account_of(digest, now).is_some(),
+            By::Session(cookie) => context.account_of(cookie, now).is_some(),
+        }
+    }
+}
+
+impl Context {
+    /// Whose session this cookie is, if it is good.
+    fn account_of(&self, cookie: &Secret, now: Timestamp) -> Option<Account> {
+        match self.sessions.holder(cookie, now)? {
+            Holder::Token(digest) => self.people.tokens().account_of(&digest, now),
+            Holder::Person(account) => Some(account),
+        }
+    }
+}
+
+/// How somebody may sign in, as the sign-in page is told.
+#[derive(Serialize)]
+struct Ways {
+    /// What the provider of OpenID Connect is called; null = there is none.
+    oidc: Option<String>,
+}
+
+/// Tells how somebody may sign in.
+pub(crate) fn ways(context: &Context) -> Response {
+    let oidc = context.provider.as_ref().map(|provider| provider.shown_name());
+    axum::Json(Ways { oidc }).into_response()
 }
 
 /// The session as a page sees it.
@@ -53,11 +94,16 @@ fn bearer(headers: &HeaderMap) -> Option<Secret> {
     scheme.eq_ignore_ascii_case("bearer").then(|| Secret::shown(token.trim()))
 }
 
-fn cookie(headers: &HeaderMap) -> Option<Secret> {
+/// The cookie of this name.
+pub(super) fn cookie_named(headers: &HeaderMap, wanted: &str) -> Option<Secret> {
     let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs =
         values.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
-    pairs.find(|(name, _)| name.trim() == COOKIE).map(|(_, value)| Secret::shown(value.trim()))
+    pairs.find(|(name, _)| name.trim() == wanted).map(|(_, value)| Secret::shown(value.trim()))
+}
+
+fn cookie(headers: &HeaderMap) -> Option<Secret> {
+    cookie_named(headers, COOKIE)
 }
 
 /// Who asks; None = nobody said.
@@ -78,16 +124,15 @@ pub(crate) fn asker(
             context.throttle.wrong(remote.address, now);
             return Err(Problem::unauthorized("this token is not known, or over"));
         };
-        return Ok(Some(Asker { account, token: secret.digest() }));
+        return Ok(Some(Asker { account, by: By::Token(secret.digest()) }));
     }
     let Some(cookie) = cookie(headers) else { return Ok(None) };
-    let Some(token) = context.sessions.token(&cookie, now) else { return Ok(None) };
-    let Some(account) = tokens.account_of(&token, now) else { return Ok(None) };
+    let Some(account) = context.account_of(&cookie, now) else { return Ok(None) };
     if method != Method::GET && !headers.contains_key(OWN_HEADER) {
         let text = format!("a page that changes something sends the header `{OWN_HEADER}`");
         return Err(Problem::forbidden(text));
     }
-    Ok(Some(Asker { account, token }))
+    Ok(Some(Asker { account, by: By::Session(cookie) }))
 }
 
 /// Tells who is signed in.
@@ -128,13 +173,25 @@ pub(crate) fn sign_out(context: &Context, headers: &HeaderMap, remote: Remote) -
     with_cookie(StatusCode::NO_CONTENT.into_response(), "", 0, remote)
 }
 
-fn with_cookie(mut response: Response, value: &str, life_s: u64, remote: Remote) -> Response {
-    let secure = if remote.encrypted { "; Secure" } else { "" };
-    let text =
-        format!("{COOKIE}={value}; Path=/; Max-Age={life_s}; HttpOnly; SameSite=Strict{secure}");
+/// Sets the cookie of a session.
+fn with_cookie(response: Response, value: &str, life_s: u64, remote: Remote) -> Response {
+    set_cookie(response, (COOKIE, value), ("/", life_s, "Strict", remote.encrypted))
+}
+
+/// Sets a cookie that no script can read (RFC 6265bis): its path, life in seconds, when other sites'
+/// links send it along, and whether it is only for TLS.
+pub(super) fn set_cookie(
+    mut response: Response,
+    (name, value): (&str, &str),
+    (path, life_s, same_site, is_encrypted): (&str, u64, &str, bool),
+) -> Response {
+    let secure = if is_encrypted { "; Secure" } else { "" };
+    let text = format!(
+        "{name}={value}; Path={path}; Max-Age={life_s}; HttpOnly; SameSite={same_site}{secure}"
+    );
     match HeaderValue::from_str(&text) {
         Ok(value) => {
-            response.headers_mut().insert(header::SET_COOKIE, value);
+            response.headers_mut().append(header::SET_COOKIE, value);
             response
         }
         Err(_invalid) => Problem::internal().into_response(),

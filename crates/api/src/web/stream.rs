@@ -63,14 +63,14 @@ pub(crate) async fn begin(
 }
 
 impl Stream {
-    /// The next event; None = the token is good no more, or the cluster is gone.
+    /// The next event; None = who asked may no more, or the cluster is gone.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
             tokio::time::sleep(POLL).await;
-            self.context.people.tokens().account_of(&self.asker.token, now())?;
+            self.asker.is_good(&self.context, now()).then_some(())?;
             self.look().await.ok()?;
         }
     }

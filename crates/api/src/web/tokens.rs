@@ -1,12 +1,12 @@
 //! The tokens of a server: a file of names, rights and digests; the secrets are kept nowhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sekisho_model::Timestamp;
+use sekisho_system::replace_file;
 use serde::{Deserialize, Serialize};
 
 use super::question::NewToken;
@@ -207,20 +207,7 @@ impl Tokens {
         let failed = |cause| TokenError::File { path: self.path.clone(), cause };
         let kept: Vec<&Kept> = all.values().collect();
         let text = serde_json::to_vec_pretty(&kept).map_err(|cause| failed(cause.into()))?;
-        let draft = self.path.with_extension("tmp");
-        let written = (|| {
-            let mut options = std::fs::OpenOptions::new();
-            let mut file =
-                options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            std::fs::rename(&draft, &self.path)?;
-            match self.path.parent() {
-                Some(folder) => std::fs::File::open(folder)?.sync_all(),
-                None => Ok(()),
-            }
-        })();
-        written.map_err(failed)
+        replace_file(&self.path, &text).map_err(failed)
     }
 }
 

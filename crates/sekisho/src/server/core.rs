@@ -66,6 +66,8 @@ pub(crate) struct Core {
     pub(crate) counts: IngestCounts,
     /// How far live sources came.
     pub(crate) resume: Resume,
+    /// Batches of flows of the past that came.
+    pub(crate) past: u64,
     data_dir: PathBuf,
     inventory_generation: u64,
     /// The cluster is not made anew before.
@@ -120,6 +122,7 @@ impl Core {
             damaged: damage::set_aside(data_dir),
             counts: IngestCounts::default(),
             resume: Resume::open(data_dir)?,
+            past: 0,
             data_dir: data_dir.to_owned(),
             inventory_generation: u64::MAX,
             refresh_after: Timestamp::EPOCH,
@@ -167,6 +170,25 @@ impl Core {
         told: Told,
         received: Timestamp,
     ) -> Result<(), (Told, anyhow::Error)> {
+        let told = self.log(told, received)?;
+        self.record(&Derived { flows: told.flows, losses: told.losses });
+        Ok(())
+    }
+
+    /// As [`Self::take_told`], of flows that came long ago: they are history, and no news to anybody.
+    pub(crate) fn take_past(
+        &mut self,
+        told: Told,
+        received: Timestamp,
+    ) -> Result<(), (Told, anyhow::Error)> {
+        let told = self.log(told, received)?;
+        self.store.record(&told.flows, &told.losses);
+        self.past += 1;
+        Ok(())
+    }
+
+    /// Makes durable what was told, with how far its source came.
+    fn log(&mut self, told: Told, received: Timestamp) -> Result<Told, (Told, anyhow::Error)> {
         let durable = entry::encode_told(received, &told).and_then(|frame| self.append(&frame));
         if let Err(error) = durable {
             return Err((told, error));
@@ -174,8 +196,7 @@ impl Core {
         if let Some(position) = told.position {
             self.resume.note(&told.source, position);
         }
-        self.record(&Derived { flows: told.flows, losses: told.losses });
-        Ok(())
+        Ok(told)
     }
 
     fn append(&mut self, frame: &[u8]) -> anyhow::Result<()> {

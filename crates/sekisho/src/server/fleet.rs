@@ -179,7 +179,15 @@ impl Fleet {
 
     /// The cluster that is asked for, or the only one.
     pub(crate) fn pick(&self, wanted: Option<&ClusterName>) -> Result<&ClusterServer, Refusal> {
-        pick(&self.members, wanted).map(AsRef::as_ref)
+        self.shared(wanted).map(AsRef::as_ref)
+    }
+
+    /// As [`Self::pick`], for work that goes on after the answer.
+    pub(crate) fn shared(
+        &self,
+        wanted: Option<&ClusterName>,
+    ) -> Result<&Arc<ClusterServer>, Refusal> {
+        pick(&self.members, wanted)
     }
 
     /// Notes an agent that can't be taken in; says what to do about it.

@@ -13,6 +13,7 @@ use sekisho_inventory::{Change, Inventory};
 use sekisho_manifest::{Host, Object};
 use sekisho_model::{ClusterName, Flow, LossMinute, TimeRange, Timestamp};
 use sekisho_store::{FlowSink, FlowStore, LocalStore, StoreLimits, StoreStatus};
+use sekisho_system::replace_file;
 use serde::{Deserialize, Serialize};
 
 use super::cluster_copy::JournalCopy;
@@ -113,10 +114,7 @@ impl ImportFolder {
         }
         let path = self.folder.join(NETWORKS_NAME);
         let text = serde_json::to_string(&self.listed).context("encode the names of networks")?;
-        let fresh = path.with_extension("tmp");
-        std::fs::write(&fresh, text)
-            .and_then(|()| std::fs::rename(&fresh, &path))
-            .with_context(|| format!("write `{}`", path.display()))
+        replace_file(&path, text.as_bytes()).with_context(|| format!("write `{}`", path.display()))
     }
 
     /// Who is who.

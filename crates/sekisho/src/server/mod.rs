@@ -31,6 +31,7 @@ mod service;
 mod sinks;
 mod sources;
 mod ticked;
+mod uploads;
 mod window;
 mod witness;
 

@@ -1,12 +1,12 @@
 //! The history of what was put in force: one JSON file per revision, never changed once written.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use sekisho_api::{DatapathMode, Revision, VerifiedImages};
 use sekisho_policy::RuleSet;
+use sekisho_system::replace_file;
 use sekisho_verify::{RestoreError, VerifiedPolicy, VerifiedRecord};
 
 /// All revisions, and which are in force.
@@ -86,14 +86,8 @@ impl Revisions {
     /// Stores `revision` durably, then counts it.
     pub(crate) fn add(&mut self, revision: Revision) -> anyhow::Result<()> {
         let name = format!("{:06}.json", revision.revision);
-        let (path, draft) = (self.folder.join(&name), self.folder.join(format!("{name}.tmp")));
         let text = serde_json::to_vec_pretty(&revision).context("encode revision")?;
-        let mut file = std::fs::File::create(&draft).context("write revision")?;
-        file.write_all(&text).and_then(|()| file.sync_all()).context("write revision")?;
-        std::fs::rename(&draft, &path).context("write revision")?;
-        std::fs::File::open(&self.folder)
-            .and_then(|folder| folder.sync_all())
-            .context("sync revisions")?;
+        replace_file(&self.folder.join(name), &text).context("write revision")?;
         self.all.insert(revision.revision, revision);
         Ok(())
     }

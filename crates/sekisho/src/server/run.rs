@@ -14,7 +14,7 @@ use sekisho_system::SystemClock;
 use super::console::Console;
 use super::fleet::Fleet;
 use super::service::ClusterServer;
-use super::{archive, images, sinks, sources};
+use super::{archive, images, sinks, sources, uploads};
 use crate::config::{ClusterConfig, ServerConfig};
 use crate::signals;
 
@@ -95,7 +95,8 @@ async fn serve(config: &ServerConfig, fleet: &Arc<Fleet>) -> anyhow::Result<()> 
             url = web.url(),
             "serving the console; `sekisho token create` lets people in"
         );
-        let router = sekisho_api::web_router(Arc::clone(fleet) as _, Arc::new(Console));
+        let router =
+            sekisho_api::web_router(Arc::clone(fleet) as _, Arc::new(Console), &config.oidc);
         tasks.spawn(web.serve(router, stop.wait()));
     }
     let router = sekisho_api::router(Arc::clone(fleet) as _)
@@ -122,6 +123,7 @@ fn begin_work(
     stop: &signals::Stop,
 ) {
     tasks.spawn(tick(Arc::clone(member), config.clone(), stop.clone()));
+    tasks.spawn(uploads::run(Arc::clone(member), stop.clone()));
     if member.native().is_some() {
         let work = ("a look at the cluster", look as fn(&ClusterServer));
         tasks.spawn(repeat(Arc::clone(member), config.drift_check_s, stop.clone(), work));

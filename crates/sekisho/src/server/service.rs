@@ -26,6 +26,7 @@ use super::policies::read_objects;
 use super::problems::Duty;
 use super::sources::Followed;
 use super::ticked::Ticked;
+use super::uploads::Desk;
 use super::window::{Asked, Sources};
 use super::witness::Witness;
 use super::{archive, damage, window};
@@ -55,6 +56,8 @@ pub(crate) struct ClusterServer {
     witness: Option<Witness>,
     /// Flows that come from elsewhere than from agents.
     sources: Followed,
+    /// Files that were handed in.
+    desk: Desk,
     /// Where history goes that outgrows the folder; None: nowhere.
     shipping: Option<Shipping>,
 }
@@ -85,6 +88,7 @@ impl ClusterServer {
             reviewed: Mutex::default(),
             witness: source.agent_account.as_ref().map(|_| Witness::default()),
             sources: Followed::default(),
+            desk: Desk::open(data_dir)?,
         })
     }
 
@@ -111,6 +115,11 @@ impl ClusterServer {
     /// Who tells which node an agent is on; None: nobody asks.
     pub(crate) fn witness(&self) -> Option<&Witness> {
         self.witness.as_ref()
+    }
+
+    /// The files that were handed in.
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.desk
     }
 
     /// Its live sources.

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &ImportArgs) -> anyhow::Result<Exit> {
     }
     let mut outcomes = Vec::new();
     for source in sources {
-        let name = source.name.clone();
+        let name = source.name().to_owned();
         let outcome = source
             .import(&mut folder, args.commit_lines)
             .with_context(|| format!("import `{name}`"))?;

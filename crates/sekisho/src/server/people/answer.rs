@@ -1,9 +1,13 @@
 //! Each question to its answer.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use sekisho_api::{
     Account, DatapathMode, FlowPage, FlowsQuestion, People, Question, Refusal, Service, Tokens,
+    Upload, UploadQuestion,
 };
+use sekisho_base::harmless;
 use serde::Serialize;
 
 use super::audit::Call;
@@ -11,6 +15,7 @@ use super::scope::whole;
 use crate::server::core::Core;
 use crate::server::fleet::Fleet;
 use crate::server::service::now;
+use crate::server::uploads::Spooling;
 
 /// Encodes an answer.
 pub(super) fn json(answer: &impl Serialize) -> Result<Bytes, Refusal> {
@@ -65,11 +70,28 @@ impl People for Fleet {
             Question::Noise => json(&self.noise(account)),
             Question::KeepNoise(wanted) => json(&self.keep_noise(account, wanted)?),
             Question::DropNoise(id) => self.drop_noise(account, *id).map(|()| Bytes::new()),
+            Question::Imports(cluster) => {
+                whole(account, "the list of imports")?;
+                json(&self.pick(cluster.as_ref())?.desk().list())
+            }
             Question::Audit(of) => {
                 whole(account, "the audit log")?;
                 json(&self.audit().page(of.before, of.limit)?)
             }
         }
+    }
+
+    fn receive(
+        &self,
+        account: &Account,
+        question: &UploadQuestion,
+    ) -> Result<Box<dyn Upload>, Refusal> {
+        whole(account, "handing in files")?;
+        let server = Arc::clone(self.shared(question.cluster.as_ref())?);
+        let call = Call { who: &account.name, action: "import", target: server.name().as_str() };
+        self.audit().done(&call, &harmless(&question.name), now())?;
+        let names = (question.name.as_str(), account.name.as_str());
+        Ok(Box::new(Spooling::begin(server, names, question.format.as_deref())?))
     }
 
     fn follow(
@@ -89,9 +111,19 @@ impl People for Fleet {
         // An odd factor: changes of both at one time do not cancel each other.
         let of = |core: &Core| {
             let policies = core.revisions.next_number();
-            core.recent.added().wrapping_add(policies.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+            let came = core.recent.added().wrapping_add(core.past);
+            came.wrapping_add(policies.wrapping_mul(0x9e37_79b9_7f4a_7c15))
         };
         self.members().fold(0, |sum, member| sum.wrapping_add(of(&member.core())))
+    }
+
+    fn signed_in(&self, account: &Account) -> Result<(), Refusal> {
+        let own = account.namespaces.as_ref().map_or_else(
+            || "all namespaces".to_owned(),
+            |own| own.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+        );
+        let call = Call { who: &account.name, action: "sign_in", target: "" };
+        self.audit().done(&call, &format!("{} of {own}", account.role), now())
     }
 
     fn denied(&self, who: &str, action: &str, why: &str) {

@@ -107,6 +107,20 @@ impl AuditLog {
         Ok(id)
     }
 
+    /// Writes down what is over at once.
+    pub(crate) fn done(
+        &self,
+        call: &Call<'_>,
+        detail: &str,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let mut state = self.state();
+        let done = entry(call, (state.number + 1, Outcome::Done, 0), detail, now);
+        self.write(&mut state, done).map_err(|error| {
+            Refusal::Unavailable(format!("what can't be written down is not done: {error:#}"))
+        })
+    }
+
     /// Writes down what became of it.
     pub(crate) fn end(
         &self,

@@ -1,7 +1,6 @@
 //! Views and rules of noise that people keep: one small file, replaced as a whole.
 
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +8,7 @@ use anyhow::Context;
 use sekisho_api::{Access, Account, Kept, NewKept, Noisy, Outcome, Refusal, View};
 use sekisho_base::error_chain;
 use sekisho_map::NoiseRule;
+use sekisho_system::replace_file;
 use serde::{Deserialize, Serialize};
 
 use super::audit::Call;
@@ -176,21 +176,9 @@ impl KeptBook {
 
     /// Replaces the file, durably; what is known stays if that fails.
     fn replace(&self, file: &mut File, changed: File) -> Result<(), Refusal> {
-        let write = || -> anyhow::Result<()> {
-            let draft = self.path.with_extension("tmp");
-            let text = serde_json::to_vec_pretty(&changed)?;
-            let mut options = std::fs::File::options();
-            let mut out =
-                options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-            out.write_all(&text)?;
-            out.sync_all()?;
-            std::fs::rename(&draft, &self.path)?;
-            if let Some(folder) = self.path.parent() {
-                std::fs::File::open(folder)?.sync_all()?;
-            }
-            Ok(())
-        };
-        write().with_context(|| format!("write `{}`", self.path.display())).map_err(|error| {
+        let text = serde_json::to_vec_pretty(&changed).map_err(io::Error::from);
+        let kept = text.and_then(|text| replace_file(&self.path, &text));
+        kept.with_context(|| format!("write `{}`", self.path.display())).map_err(|error| {
             Refusal::Unavailable(format!("not kept: {}", error_chain(error.as_ref())))
         })?;
         *file = changed;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use sekisho_model::Timestamp;
+use sekisho_system::replace_file;
 use serde::{Deserialize, Serialize};
 
 /// Name of the file, in the cluster's data folder.
@@ -30,6 +31,8 @@ pub(crate) enum Position {
         /// Bytes from its beginning.
         offset: u64,
     },
+    /// To the flows of so many units of a file that was handed in; `u64::MAX` = all.
+    Units(u64),
 }
 
 /// All positions of a cluster.
@@ -67,19 +70,19 @@ impl Resume {
         self.changed = true;
     }
 
+    /// Forgets a source that is over.
+    pub(crate) fn forget(&mut self, source: &str) {
+        self.changed |= self.positions.remove(source).is_some();
+    }
+
     /// Writes the file, if anything changed: as a whole, or not at all.
     pub(crate) fn keep(&mut self) -> anyhow::Result<()> {
         if !self.changed {
             return Ok(());
         }
         let text = serde_json::to_string(&self.positions).context("encode positions of sources")?;
-        let fresh = self.path.with_extension("tmp");
-        let write = || {
-            std::fs::write(&fresh, text)?;
-            std::fs::File::open(&fresh)?.sync_all()?;
-            std::fs::rename(&fresh, &self.path)
-        };
-        write().with_context(|| format!("write `{}`", self.path.display()))?;
+        replace_file(&self.path, text.as_bytes())
+            .with_context(|| format!("write `{}`", self.path.display()))?;
         self.changed = false;
         Ok(())
     }

@@ -47,6 +47,12 @@ impl Reply {
     }
 }
 
+fn address_of(served: &Served) -> String {
+    let url = wait::until(Duration::from_secs(30), || served.status().console);
+    let url = url.expect("it serves the console");
+    url.trim_start_matches("http://").trim_end_matches('/').to_owned()
+}
+
 impl Web {
     /// Starts it; returns when all connections are on the map.
     pub(crate) fn start() -> Self {
@@ -57,11 +63,17 @@ impl Web {
         }
         let counted = || (connections(&served.map("0s")) == 80).then_some(());
         wait::until(Duration::from_secs(30), counted).expect("all are counted");
-        let url = served.status().console.unwrap();
-        let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let address = address_of(&served);
         let mut web = Self { served, pair, address, token: String::new() };
         web.token = web.make_token(&["root", "--role", "operator"]);
         web
+    }
+
+    /// Kills the server with SIGKILL and starts it again; its address is another one then.
+    pub(crate) fn kill_and_restart(&mut self) {
+        self.served.kill();
+        self.served.up();
+        self.address = address_of(&self.served);
     }
 
     /// Makes a token on the command line.

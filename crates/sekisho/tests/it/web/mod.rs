@@ -6,3 +6,4 @@ mod changes;
 mod http;
 mod rights;
 mod schema;
+mod uploads;
