@@ -25,9 +25,12 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("sekisho-verify", "replay_speed"),
     ("sekisho-enforce", "overhead"),
     ("sekisho", "visible"),
+    ("sekisho", IMPORT),
     ("sekisho", QUESTIONS),
     (IN_CLUSTER, "inventory"),
 ];
+/// The program that imports as a user does.
+const IMPORT: &str = "import";
 /// The program that has others answer the same.
 const QUESTIONS: &str = "questions";
 /// Package of the program that needs the control plane of a cluster.
@@ -56,7 +59,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         bail!("measuring the kernel needs root: `{}`", workspace::as_root("bench"));
     }
     setup::ensure(if wanted("inventory") { Scope::Cluster } else { Scope::Run })?;
-    if wanted("visible") || wanted(QUESTIONS) || wanted("inventory") {
+    if [IMPORT, "visible", QUESTIONS, "inventory"].into_iter().any(wanted) {
         // They run the binary as a user does, and an example does not build the binary.
         let mut cargo = run::cargo();
         cargo.current_dir(root).args(["build", "--release", "--locked", "--package", "sekisho"]);

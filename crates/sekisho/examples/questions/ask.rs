@@ -23,12 +23,13 @@ impl Asker {
         Self { address, token, start_s }
     }
 
-    /// Asks several times; each time for a second more, since the same answer is given for a second.
-    pub(crate) fn measure(&self, name: &str, path: &str) -> anyhow::Result<String> {
+    /// Asks several times about the last of `days`; each time for a second more, since the same answer is
+    /// given for a second.
+    pub(crate) fn measure(&self, name: &str, path: &str, days: u64) -> anyhow::Result<String> {
         let join = if path.contains('?') { '&' } else { '?' };
         let mut bytes = 0;
         let mut ask = |more| {
-            let path = format!("{path}{join}{}", self.window(more));
+            let path = format!("{path}{join}{}", self.window(days, more));
             bytes = self.ask("GET", &path, "")?.len();
             Ok(())
         };
@@ -37,7 +38,7 @@ impl Asker {
 
     /// The what-if of what is recommended.
     pub(crate) fn what_if(&self, name: &str, namespaces: &str) -> anyhow::Result<String> {
-        let path = format!("/recommendations?format=yaml{namespaces}&{}", self.window(0));
+        let path = format!("/recommendations?format=yaml{namespaces}&{}", self.window(1, 0));
         let began = Instant::now();
         let yaml = self.ask("GET", &path, "")?;
         let recommended = began.elapsed();
@@ -52,9 +53,10 @@ impl Asker {
         Ok(format!("{line}, {policies} policies (recommended in {} ms)", recommended.as_millis()))
     }
 
-    fn window(&self, more_s: u64) -> String {
-        let end_s = self.start_s + DAY_S + more_s;
-        format!("from={}&to={}", time(self.start_s), time(end_s))
+    /// So many days up to the end of the last one, and some seconds more.
+    fn window(&self, days: u64, more_s: u64) -> String {
+        let end_s = self.start_s + DAY_S;
+        format!("from={}&to={}", time(end_s - days * DAY_S), time(end_s + more_s))
     }
 
     /// The body of an answer.
