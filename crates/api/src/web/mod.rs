@@ -9,6 +9,7 @@ mod answers;
 mod assets;
 mod audit;
 mod changes;
+mod desk;
 mod endpoints;
 mod imports;
 mod kept;

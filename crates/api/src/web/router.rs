@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::answers::Answers;
+use super::desk::Desk;
 use super::endpoints::{Kind, flows_question};
 use super::oidc::{self, Pending, Provider};
 use super::parameters::Asked;
@@ -78,6 +79,7 @@ pub(crate) struct Context {
     answers: Arc<Answers>,
     pulse: Arc<Pulse>,
     turns: Arc<Semaphore>,
+    desk: Arc<Desk>,
     assets: Arc<dyn Assets>,
 }
 
@@ -106,6 +108,7 @@ pub fn web_router(people: Arc<dyn People>, assets: Arc<dyn Assets>, oidc: &OidcS
         answers: Arc::default(),
         pulse: Arc::default(),
         turns: Arc::new(Semaphore::new(AT_ONCE)),
+        desk: Arc::default(),
         assets,
     };
     let mut router = Router::new();
@@ -302,14 +305,10 @@ async fn work(context: &Context, asker: Asker, question: Question) -> Result<Byt
         return Err(Refusal::Unavailable(text.to_owned()).into());
     };
     let people = Arc::clone(&context.people);
-    let done = tokio::task::spawn_blocking(move || {
-        let answer = people.answer(&asker.account, &question);
-        drop(turn);
-        answer
-    });
+    let done = context.desk.run(move || (people.answer(&asker.account, &question), turn));
     match done.await {
-        Ok(answer) => Ok(answer?),
-        Err(_panicked) => Err(Problem::internal()),
+        Some((answer, _turn)) => Ok(answer?),
+        None => Err(Problem::internal()),
     }
 }
 
