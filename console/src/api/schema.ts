@@ -897,6 +897,8 @@ export type WhatIf = {
   prune?: boolean;
   /** Start of the history to replay; 24h if absent. */
   since?: string | null;
+  /** Unchanged edges to list at most, 1000 if absent; the summary counts all. */
+  unchanged_max?: number | null;
 };
 
 /** A time window; the end is not in it. */

@@ -1,6 +1,7 @@
 //! What travels.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::{
     Enforcement, ImageReview, NativeReport, NativeStatus, ObjectName, VerifiedImages,
@@ -433,8 +434,8 @@ pub struct Snapshot {
     pub losses: Vec<LossMinute>,
     /// Nodes that should have reported, with the first and the last time heard.
     pub nodes: Vec<(String, Timestamp, Timestamp)>,
-    /// Live objects at the window's end.
-    pub objects: Vec<Object>,
+    /// Live objects at the window's end; those of a server are its own, shared.
+    pub objects: Vec<Arc<Object>>,
     /// Policies enforced.
     pub current: RuleSet,
     /// The images that ran when the policies in force were verified; None = none are.

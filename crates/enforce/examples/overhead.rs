@@ -181,6 +181,7 @@ fn verified(policies: Vec<NetworkPolicy>, cluster: &Cluster) -> VerifiedPolicy {
         completeness: &completeness,
         accepted: &[],
         limits: sekisho_verify::Limits::NONE,
+        unchanged_max: sekisho_verify::UNCHANGED_ALL,
     };
     what_if(&request).verified.unwrap()
 }

@@ -80,6 +80,13 @@ impl Reach {
         &self.engine.axis.parties
     }
 
+    /// Whether a policy says anything in one direction about subjects of a class of [`Place`]. If none
+    /// does, they may do everything, whatever the other end and the port.
+    #[must_use]
+    pub fn speaks_of(&self, direction: Direction, class: u32) -> bool {
+        self.engine.side(direction).compiled.speaks_of(class)
+    }
+
     /// What `source` may open to `destination`, both as indices into [`Reach::parties`]; nothing
     /// between two external ends, and for unknown indices.
     #[must_use]

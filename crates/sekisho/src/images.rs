@@ -8,7 +8,7 @@ use sekisho_inventory::cri::pinned;
 use sekisho_manifest::{Object, Pod, PodPhase};
 use sekisho_model::{EdgeDay, EdgeKey, Labels, Party, PartyKind, Timestamp, Verdict};
 use sekisho_policy::{Cluster, Endpoint, RuleSet};
-use sekisho_verify::{EdgeReport, Limits};
+use sekisho_verify::{EdgeReport, Limits, UNCHANGED_ALL};
 
 use crate::pipeline::{self, History};
 
@@ -211,7 +211,13 @@ pub(crate) fn verify_again(
     since.rows.retain(|row| is_since(changes, row));
     let names: BTreeSet<String> = since.rows.iter().map(edge_name).collect();
     let new = names.into_iter().filter(|name| !known.contains(name)).collect();
-    let answer = pipeline::what_if(&since, &RuleSet::default(), rules, accepted, Limits::ANY);
+    let answer = pipeline::what_if(
+        &since,
+        (&RuleSet::default(), rules),
+        accepted,
+        Limits::ANY,
+        UNCHANGED_ALL,
+    );
     let denied = answer.report.edges.iter().filter(|edge| edge.after == "denied" && !edge.accepted);
     let mut blocked: Vec<String> = denied.map(EdgeReport::name).collect();
     blocked.sort_unstable();

@@ -48,16 +48,17 @@ impl History {
         let expected = expected_nodes(&snapshot.nodes);
         let completeness = sekisho_map::completeness(&snapshot.losses, &expected, snapshot.window);
         let referred =
-            |object: &&Object| matches!(object, Object::Namespace(_) | Object::Service(_));
-        let cluster = Cluster::from_objects(&snapshot.objects);
+            |object: &&&Object| matches!(object, Object::Namespace(_) | Object::Service(_));
+        let objects: Vec<&Object> = snapshot.objects.iter().map(AsRef::as_ref).collect();
+        let cluster = Cluster::from_shared(&objects);
         let images = snapshot.verified.as_ref().map(|verified| {
-            (verified.revision, images::changes(verified, &snapshot.objects, &cluster))
+            (verified.revision, images::changes(verified, objects.iter().copied(), &cluster))
         });
         let mut places = Places::default();
         locate(&mut places, &snapshot.cluster, &snapshot.objects);
         Self {
             places: Arc::new(places),
-            referred: snapshot.objects.iter().filter(referred).cloned().collect(),
+            referred: objects.iter().filter(referred).map(|object| Object::clone(object)).collect(),
             window: snapshot.window,
             rows: snapshot.rows,
             completeness,
@@ -119,9 +120,9 @@ impl History {
 }
 
 /// Learns where the objects of a cluster are.
-fn locate(places: &mut Places, cluster: &ClusterName, objects: &[Object]) {
+fn locate(places: &mut Places, cluster: &ClusterName, objects: &[Arc<Object>]) {
     for object in objects {
-        match object {
+        match object.as_ref() {
             Object::Namespace(namespace) => {
                 places.add_namespace(cluster, &namespace.meta.name, &namespace.meta.labels);
             }
@@ -184,13 +185,14 @@ pub(crate) fn propose(history: &History, scope: Scope, template: Template) -> Pr
     })
 }
 
-/// **what_if**: policies against history; the only way to a verified policy.
+/// **what_if**: policies against history; the only way to a verified policy. The report lists so many
+/// unchanged edges at most.
 pub(crate) fn what_if(
     history: &History,
-    current: &RuleSet,
-    proposed: &RuleSet,
+    (current, proposed): (&RuleSet, &RuleSet),
     accepted: &[String],
     limits: Limits,
+    unchanged_max: u64,
 ) -> WhatIf {
     sekisho_verify::what_if(&Request {
         current,
@@ -201,5 +203,6 @@ pub(crate) fn what_if(
         completeness: &history.completeness,
         accepted,
         limits,
+        unchanged_max,
     })
 }

@@ -110,6 +110,7 @@ fn measure(name: &str, cluster: &Cluster, history: &[EdgeDay], proposed: &RuleSe
         completeness: &completeness,
         accepted: &[],
         limits: sekisho_verify::Limits::NONE,
+        unchanged_max: sekisho_verify::UNCHANGED_ALL,
     });
     let micros = (cpu() - start).as_micros().max(1);
     let rows = u128::try_from(history.len()).unwrap_or(u128::MAX);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use sekisho_model::{Party, PartyKind, Protocol};
+use sekisho_model::{Direction, Party, PartyKind, Protocol};
 use sekisho_policy::{Cluster, Endpoint, Party as Ends, Place, Reach, RuleSet};
 
 use crate::cases::{CaseBuilder, Certain};
@@ -16,21 +16,65 @@ use crate::cases::{CaseBuilder, Certain};
 pub(crate) struct Class {
     current: Cell,
     proposed: Cell,
-    protocol: Protocol,
-    port: u16,
+    /// None where no policy is asked.
+    service: Option<(Protocol, u16)>,
 }
 
-/// What one set of policies knows of a pair.
+/// What one set of policies knows of a pair: of each end, and of the other one as its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Cell {
-    egress: (Option<u32>, u32),
-    ingress: (Option<u32>, u32),
+    egress: Told,
+    ingress: Told,
+}
+
+impl Cell {
+    fn asks(self) -> bool {
+        matches!(self.egress, Told::Of { .. }) || matches!(self.ingress, Told::Of { .. })
+    }
+}
+
+/// What policies tell of one end in one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Told {
+    /// It is no subject of policies.
+    NoSubject,
+    /// No policy selects it.
+    Nothing,
+    /// Policies judge its class by the other end's column.
+    Of { class: u32, column: u32 },
+}
+
+/// A party for one set of policies.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    place: Place,
+    /// Whether a policy selects it: as a subject of egress, of ingress.
+    selected: [bool; 2],
+}
+
+impl Seen {
+    fn of(reach: &Reach, place: Place) -> Self {
+        let selected = |direction, class: Option<u32>| {
+            class.is_some_and(|class| reach.speaks_of(direction, class))
+        };
+        let egress = selected(Direction::Egress, place.egress_class);
+        let ingress = selected(Direction::Ingress, place.ingress_class);
+        Self { place, selected: [egress, ingress] }
+    }
+}
+
+fn told(class: Option<u32>, selected: bool, column: u32) -> Told {
+    match class {
+        None => Told::NoSubject,
+        Some(_) if !selected => Told::Nothing,
+        Some(class) => Told::Of { class, column },
+    }
 }
 
 /// The parties of a history as two sets of policies see them.
 pub(crate) struct Classes {
-    current: Vec<Option<Place>>,
-    proposed: Vec<Option<Place>>,
+    current: Vec<Option<Seen>>,
+    proposed: Vec<Option<Seen>>,
     /// Number of the pod or host that each party is: one that reaches itself is exempt. None = no
     /// pod or host.
     same: Vec<Option<usize>>,
@@ -68,22 +112,23 @@ impl Classes {
         if number(source).is_some() && number(source) == number(destination) {
             return None;
         }
-        let cell = |places: &[Option<Place>]| {
-            let from = places.get(source)?.as_ref()?;
-            let to = places.get(destination)?.as_ref()?;
+        let cell = |places: &[Option<Seen>]| {
+            let Seen { place: from, selected: [egress, _] } = places.get(source)?.as_ref()?;
+            let Seen { place: to, selected: [_, ingress] } = places.get(destination)?.as_ref()?;
             let meet = (from.ipv4 && to.ipv4) || (from.ipv6 && to.ipv6);
             meet.then_some(Cell {
-                egress: (from.egress_class, to.egress_column),
-                ingress: (to.ingress_class, from.ingress_column),
+                egress: told(from.egress_class, *egress, to.egress_column),
+                ingress: told(to.ingress_class, *ingress, from.ingress_column),
             })
         };
         let (current, proposed) = (cell(&self.current)?, cell(&self.proposed)?);
-        Some(Class { current, proposed, protocol, port })
+        let service = (current.asks() || proposed.asks()).then_some((protocol, port));
+        Some(Class { current, proposed, service })
     }
 }
 
 /// Where each party is for a set of policies.
-fn places(rules: &RuleSet, then: &Cluster, parties: &[Option<Certain>]) -> Vec<Option<Place>> {
+fn places(rules: &RuleSet, then: &Cluster, parties: &[Option<Certain>]) -> Vec<Option<Seen>> {
     let reach = Reach::new(rules, then);
     let mut of_endpoint: Vec<usize> = vec![0; then.endpoints.len()];
     let mut external: Vec<(IpAddr, IpAddr, Place)> = Vec::new();
@@ -104,7 +149,7 @@ fn places(rules: &RuleSet, then: &Cluster, parties: &[Option<Certain>]) -> Vec<O
     }
     external.sort_unstable_by_key(|(first, ..)| *first);
     let mut next = of_endpoint.into_iter();
-    let place = |party: &Option<Certain>| match party.as_ref()? {
+    let mut place = |party: &Option<Certain>| match party.as_ref()? {
         Certain::Endpoint(_, address) => {
             let place = reach.place_at(next.next()?, *address)?;
             let ipv4 = address.is_ipv4();
@@ -116,7 +161,7 @@ fn places(rules: &RuleSet, then: &Cluster, parties: &[Option<Certain>]) -> Vec<O
             (address <= last).then_some(*place)
         }
     };
-    parties.iter().map(place).collect()
+    parties.iter().map(|party| place(party).map(|place| Seen::of(&reach, place))).collect()
 }
 
 /// Numbers pods and hosts: parties that differ in labels only are one.

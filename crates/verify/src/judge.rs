@@ -34,10 +34,17 @@ pub(crate) struct Finding {
     pub(crate) may_block: bool,
 }
 
+/// What is known of an identity before it is put into words, which most are never asked for.
+pub(crate) enum Judgement {
+    /// The same as of all identities of its class: its number among those.
+    OfClass(usize),
+    /// Of its own.
+    Own(Box<Finding>),
+}
+
 /// What a set of policies says of an identity.
 enum Standing {
-    Allowed(Decision),
-    Denied(Decision),
+    Decided(Decision),
     /// The ways to read the record lead to different answers.
     Unknown,
 }
@@ -45,18 +52,20 @@ enum Standing {
 impl Standing {
     fn as_str(&self) -> &'static str {
         match self {
-            Self::Allowed(_) => "allowed",
-            Self::Denied(_) => "denied",
+            Self::Decided(decision) => word(decision),
             Self::Unknown => "unknown",
         }
     }
+}
 
-    fn decision(&self) -> Option<&Decision> {
-        match self {
-            Self::Allowed(decision) | Self::Denied(decision) => Some(decision),
-            Self::Unknown => None,
-        }
-    }
+fn word(decision: &Decision) -> &'static str {
+    if decision.allows() { "allowed" } else { "denied" }
+}
+
+/// What both sets say of a class of identities.
+struct Known {
+    before: Decision,
+    after: Decision,
 }
 
 /// Judges identities under two sets of policies.
@@ -67,7 +76,7 @@ pub(crate) struct Judge<'a> {
     builder: CaseBuilder<'a>,
     classes: Classes,
     /// What both sets say of each class, so that it is asked once.
-    known: IndexMap<Class, (Standing, Standing), foldhash::fast::FixedState>,
+    known: IndexMap<Class, Known, foldhash::fast::FixedState>,
 }
 
 impl<'a> Judge<'a> {
@@ -84,29 +93,60 @@ impl<'a> Judge<'a> {
     }
 
     /// What the change means for `question`, whose ends have these numbers among the parties.
-    pub(crate) fn judge(&mut self, question: &Question<'_>, ends: (usize, usize)) -> Finding {
+    pub(crate) fn judge(&mut self, question: &Question<'_>, ends: (usize, usize)) -> Judgement {
         let class = self.classes.of(ends, question.protocol, question.port);
         let class = class.filter(|_| !question.inferred);
-        if let Some((before, after)) = class.and_then(|class| self.known.get(&class)) {
-            return finding(question, before, after, "");
+        if let Some(number) = class.and_then(|class| self.known.get_index_of(&class)) {
+            return Judgement::OfClass(number);
         }
         let cases = match self.builder.cases(question) {
             Ok(cases) => cases,
             Err(doubt) => {
                 // Nothing can be asked of it, so only what changes nothing keeps it.
                 let may_block = works(question.verdict) && self.current != self.proposed;
-                return uncertain(("unknown", "unknown"), doubt, may_block);
+                let found = uncertain(("unknown", "unknown"), doubt, may_block);
+                return Judgement::Own(Box::new(found));
             }
         };
         let before = self.stand(self.current, &cases);
         let after = self.stand(self.proposed, &cases);
-        let mut found = finding(question, &before, &after, &cases.doubt);
-        found.may_block =
-            found.class == EdgeClass::Uncertain && works(question.verdict) && self.loses(&cases);
-        if let Some(class) = class {
-            self.known.insert(class, (before, after));
+        match (before, after) {
+            (Standing::Decided(before), Standing::Decided(after)) => match class {
+                Some(class) => {
+                    let (number, _) = self.known.insert_full(class, Known { before, after });
+                    Judgement::OfClass(number)
+                }
+                None => Judgement::Own(Box::new(finding(question, &before, &after))),
+            },
+            (before, after) => {
+                let may_block = works(question.verdict) && self.loses(&cases);
+                let words = (before.as_str(), after.as_str());
+                Judgement::Own(Box::new(uncertain(words, cases.doubt, may_block)))
+            }
         }
-        found
+    }
+
+    /// The class of an identity with this verdict, as [`Self::finding`] has it.
+    pub(crate) fn class(&self, judgement: &Judgement, verdict: Verdict) -> EdgeClass {
+        match judgement {
+            Judgement::OfClass(number) => match self.known.get_index(*number) {
+                Some((_, known)) => class(verdict, &known.before, &known.after),
+                // Numbers come from the list itself, so there is no such one.
+                None => EdgeClass::Uncertain,
+            },
+            Judgement::Own(found) => found.class,
+        }
+    }
+
+    /// What was judged of `question`, in words.
+    pub(crate) fn finding(&self, judgement: &Judgement, question: &Question<'_>) -> Finding {
+        match judgement {
+            Judgement::OfClass(number) => match self.known.get_index(*number) {
+                Some((_, known)) => finding(question, &known.before, &known.after),
+                None => uncertain(("unknown", "unknown"), String::new(), true),
+            },
+            Judgement::Own(found) => Finding::clone(found),
+        }
     }
 
     /// Whether there is a way to read the record in which something is lost.
@@ -127,7 +167,7 @@ impl<'a> Judge<'a> {
         if cases.others.iter().any(|case| decide(case).allows() != first.allows()) {
             return Standing::Unknown;
         }
-        if first.allows() { Standing::Allowed(first) } else { Standing::Denied(first) }
+        Standing::Decided(first)
     }
 }
 
@@ -147,18 +187,20 @@ fn works(verdict: Verdict) -> bool {
     }
 }
 
-fn finding(question: &Question<'_>, before: &Standing, after: &Standing, doubt: &str) -> Finding {
-    let words = (before.as_str(), after.as_str());
-    let (Some(old), Some(new)) = (before.decision(), after.decision()) else {
-        return uncertain(words, doubt.to_owned(), false);
-    };
-    let class = match (old.allows(), new.allows()) {
+/// What a change from `old` to `new` means for an identity with this verdict.
+fn class(verdict: Verdict, old: &Decision, new: &Decision) -> EdgeClass {
+    match (old.allows(), new.allows()) {
         (true, true) | (false, false) => EdgeClass::Unchanged,
         (false, true) => EdgeClass::NewlyAllowed,
         // What never got through can't be lost.
-        (true, false) if !works(question.verdict) => EdgeClass::Unchanged,
+        (true, false) if !works(verdict) => EdgeClass::Unchanged,
         (true, false) => EdgeClass::WouldBlock,
-    };
+    }
+}
+
+fn finding(question: &Question<'_>, old: &Decision, new: &Decision) -> Finding {
+    let words = (word(old), word(new));
+    let class = class(question.verdict, old, new);
     let mut reason = explain(new, question);
     if class == EdgeClass::NewlyAllowed {
         reason = format!("{reason}; now {}", explain(old, question));

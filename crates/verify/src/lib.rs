@@ -16,4 +16,4 @@ mod words;
 pub use render::{json, table};
 pub use report::{EdgeClass, EdgeReport, Summary, WhatIfReport};
 pub use verified::{RestoreError, VerifiedPolicy, VerifiedRecord};
-pub use what_if::{Limits, Request, WhatIf, what_if};
+pub use what_if::{Limits, Request, UNCHANGED_ALL, WhatIf, what_if};

@@ -10,12 +10,10 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use indexmap::map::Entry;
-use sekisho_model::{
-    Completeness, DecidedBy, EdgeDay, EdgeStats, Party, Protocol, TimeRange, Verdict,
-};
+use sekisho_model::{Completeness, EdgeDay, EdgeStats, Party, Protocol, TimeRange, Verdict};
 use sekisho_policy::{Cluster, RuleSet};
 
-use crate::judge::{Finding, Judge, Question};
+use crate::judge::{Finding, Judge, Judgement, Question};
 use crate::{EdgeClass, EdgeReport, Summary, VerifiedPolicy, WhatIfReport};
 
 /// Different reasons named for one edge; the rest is counted.
@@ -23,6 +21,9 @@ const REASONS_PER_EDGE_MAX: usize = 3;
 
 /// Pointers remembered, so that a history that shares no parties costs no memory per row.
 const POINTERS_MAX: usize = 1 << 16;
+
+/// As [`Request::unchanged_max`]: the report lists every edge.
+pub const UNCHANGED_ALL: u64 = u64::MAX;
 
 /// What to replay against what.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,9 @@ pub struct Request<'a> {
     pub accepted: &'a [String],
     /// Edges that may be blocked without being accepted by name.
     pub limits: Limits,
+    /// Unchanged edges that the report lists at most; it counts them all. They are most of a history,
+    /// and hardly anybody reads why nothing happens to them.
+    pub unchanged_max: u64,
 }
 
 /// How many edges the proposed policies may cost, and still count as verified.
@@ -73,20 +77,17 @@ pub struct WhatIf {
 /// Replays history against the current and the proposed policies.
 #[must_use]
 pub fn what_if(request: &Request<'_>) -> WhatIf {
-    let mut edges = edges_of(request);
+    let Replayed { mut edges, summary } = replay(request);
     let accepted: BTreeSet<&str> = request.accepted.iter().map(String::as_str).collect();
     let mut used = BTreeSet::new();
-    let mut summary = Summary::default();
-    for edge in &mut edges {
-        summary.count(edge.class);
+    let costs = |edge: &EdgeReport| edge.class == EdgeClass::WouldBlock || edge.may_block;
+    for edge in edges.iter_mut().filter(|edge| !accepted.is_empty() && costs(edge)) {
         let name = edge.name();
-        let costs = edge.class == EdgeClass::WouldBlock || edge.may_block;
-        if costs && accepted.contains(name.as_str()) {
+        if accepted.contains(name.as_str()) {
             edge.accepted = true;
             used.insert(name);
         }
     }
-    edges.sort_by(|a, b| order(a).cmp(&order(b)));
     let unused = accepted.iter().filter(|name| !used.contains(**name));
     let mut report = WhatIfReport {
         window: request.window,
@@ -111,11 +112,6 @@ pub fn what_if(request: &Request<'_>) -> WhatIf {
 /// The ratio as a number from 0 to 1; what is no number is the worst.
 fn ratio(completeness: &Completeness) -> f64 {
     if completeness.ratio.is_nan() { 0.0 } else { completeness.ratio.clamp(0.0, 1.0) }
-}
-
-/// The order of edges in a report.
-fn order(edge: &EdgeReport) -> (EdgeClass, &str, &str, Protocol, u16) {
-    (edge.class, &edge.source, &edge.destination, edge.protocol, edge.port)
 }
 
 /// Numbers parties: by pointer, because stores share them, then by value, because not all do.
@@ -159,20 +155,61 @@ struct Identity {
     verdict: Verdict,
 }
 
-/// Source, destination, protocol and port of a reported edge.
-type EdgeName = (String, String, Protocol, u16);
-
-/// What is known of one reported edge.
-#[derive(Default)]
-struct Edge {
-    findings: BTreeMap<Finding, u64>,
-    stats: Option<EdgeStats>,
+/// What a replay found.
+struct Replayed {
+    /// In the order of a report, without the unchanged ones beyond what was asked for.
+    edges: Vec<EdgeReport>,
+    /// Counts of all.
+    summary: Summary,
 }
 
-fn edges_of(request: &Request<'_>) -> Vec<EdgeReport> {
+/// An identity, what it belongs to, and what was judged of it.
+struct Judged<'a> {
+    edge: EdgeKey,
+    identity: &'a Identity,
+    stats: &'a EdgeStats,
+    judgement: Judgement,
+    class: EdgeClass,
+}
+
+fn replay(request: &Request<'_>) -> Replayed {
     let mut parties = Parties::default();
+    let rows = identities(request.history, &mut parties);
+    let parties = parties.into_list();
+    let rules = (request.current, request.proposed);
+    let mut judge = Judge::new(rules, request.cluster, &parties);
+    let names = Names::of(&parties);
+    let mut judged: Vec<Judged<'_>> = Vec::with_capacity(rows.len());
+    for (identity, stats) in &rows {
+        let Some(question) = question(&parties, identity, stats) else { continue };
+        let judgement = judge.judge(&question, (identity.source, identity.destination));
+        let class = judge.class(&judgement, identity.verdict);
+        judged.push(Judged { edge: names.edge(identity), identity, stats, judgement, class });
+    }
+    judged.sort_by_key(|one| one.edge);
+    let mut summary = Summary::default();
+    let mut edges: Vec<(EdgeClass, &[Judged<'_>])> = Vec::new();
+    for edge in judged.chunk_by(|one, next| one.edge == next.edge) {
+        // The worst of the edge's identities; no chunk is empty.
+        let Some(class) = edge.iter().map(|one| one.class).min() else { continue };
+        summary.count(class);
+        if class != EdgeClass::Unchanged || summary.unchanged <= request.unchanged_max {
+            edges.push((class, edge));
+        }
+    }
+    // Stable: those of a class stay in the order of their names.
+    edges.sort_by_key(|(class, _)| *class);
+    let report = |(_, edge): (EdgeClass, &[Judged<'_>])| report(edge, &judge, (&parties, &names));
+    Replayed { edges: edges.into_iter().filter_map(report).collect(), summary }
+}
+
+/// History by identity.
+fn identities<'a>(
+    history: &'a [EdgeDay],
+    parties: &mut Parties<'a>,
+) -> IndexMap<Identity, EdgeStats, foldhash::fast::FixedState> {
     let mut rows: IndexMap<Identity, EdgeStats, foldhash::fast::FixedState> = IndexMap::default();
-    for row in request.history {
+    for row in history {
         let identity = Identity {
             source: parties.number(&row.key.source),
             destination: parties.number(&row.key.destination),
@@ -186,71 +223,61 @@ fn edges_of(request: &Request<'_>) -> Vec<EdgeReport> {
             Entry::Vacant(new) => _ = new.insert(row.stats.clone()),
         }
     }
-    let parties = parties.into_list();
-    let rules = (request.current, request.proposed);
-    let mut judge = Judge::new(rules, request.cluster, &parties);
-    let names = Names::of(&parties);
-    let mut edges: IndexMap<EdgeKey, Edge, foldhash::fast::FixedState> = IndexMap::default();
-    for (identity, stats) in &rows {
-        let (Some(source), Some(destination)) =
-            (parties.get(identity.source), parties.get(identity.destination))
-        else {
-            continue; // Numbers come from the list itself, so there is no such row.
-        };
-        let question = Question {
-            source,
-            destination,
-            protocol: identity.protocol,
-            port: identity.port,
-            inferred: identity.inferred,
-            verdict: identity.verdict,
-            stats,
-        };
-        let finding = judge.judge(&question, (identity.source, identity.destination));
-        let key = EdgeKey {
-            source: names.number(identity.source),
-            destination: names.number(identity.destination),
-            protocol: identity.protocol,
-            port: identity.port,
-        };
-        edges.entry(key).or_default().add(finding, stats);
-    }
-    edges.into_iter().filter_map(|(key, edge)| edge.report(names.edge(key))).collect()
+    rows
+}
+
+/// What is asked of an identity; None never, as its numbers come from the list itself.
+fn question<'a>(
+    parties: &[&'a Party],
+    identity: &Identity,
+    stats: &'a EdgeStats,
+) -> Option<Question<'a>> {
+    Some(Question {
+        source: parties.get(identity.source)?,
+        destination: parties.get(identity.destination)?,
+        protocol: identity.protocol,
+        port: identity.port,
+        inferred: identity.inferred,
+        verdict: identity.verdict,
+        stats,
+    })
 }
 
 /// The names of parties in reports, each once: pods of one workload share theirs.
 struct Names {
-    number_of: Vec<usize>,
+    /// The place of each party's name.
+    place_of: Vec<usize>,
+    /// In order.
     names: Vec<String>,
 }
 
 impl Names {
     fn of(parties: &[&Party]) -> Self {
-        let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
-        let mut names = Vec::new();
-        let mut number = |party: &&Party| {
-            let name = party.id();
-            *numbers.entry(name).or_insert_with_key(|name| {
-                names.push(name.clone());
-                names.len() - 1
-            })
-        };
-        let number_of = parties.iter().map(&mut number).collect();
-        Self { number_of, names }
+        let ids: Vec<String> = parties.iter().map(|party| party.id()).collect();
+        let mut names = ids.clone();
+        names.sort_unstable();
+        names.dedup();
+        let place = |name: &String| names.binary_search(name).unwrap_or_default();
+        Self { place_of: ids.iter().map(place).collect(), names }
     }
 
-    fn number(&self, party: usize) -> usize {
-        self.number_of.get(party).copied().unwrap_or_default()
+    fn edge(&self, identity: &Identity) -> EdgeKey {
+        let place = |party: usize| self.place_of.get(party).copied().unwrap_or_default();
+        EdgeKey {
+            source: place(identity.source),
+            destination: place(identity.destination),
+            protocol: identity.protocol,
+            port: identity.port,
+        }
     }
 
-    fn edge(&self, key: EdgeKey) -> EdgeName {
-        let name = |number: usize| self.names.get(number).cloned().unwrap_or_default();
-        (name(key.source), name(key.destination), key.protocol, key.port)
+    fn name(&self, place: usize) -> String {
+        self.names.get(place).cloned().unwrap_or_default()
     }
 }
 
-/// A reported edge, its ends as numbers of [`Names`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// A reported edge, its ends as places of [`Names`]: in the order of a report.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct EdgeKey {
     source: usize,
     destination: usize,
@@ -258,58 +285,63 @@ struct EdgeKey {
     port: u16,
 }
 
-impl Edge {
-    fn add(&mut self, finding: Finding, stats: &EdgeStats) {
-        let connections = self.findings.entry(finding).or_default();
-        *connections = connections.saturating_add(stats.connections);
-        match &mut self.stats {
-            Some(sum) => sum.add(stats),
-            None => self.stats = Some(stats.clone()),
+/// An edge in the report's words; None only for an edge without identities.
+fn report(
+    edge: &[Judged<'_>],
+    judge: &Judge<'_>,
+    (parties, names): (&[&Party], &Names),
+) -> Option<EdgeReport> {
+    let mut findings: BTreeMap<Finding, u64> = BTreeMap::new();
+    let mut sum: Option<EdgeStats> = None;
+    for one in edge {
+        let question = question(parties, one.identity, one.stats)?;
+        let finding = judge.finding(&one.judgement, &question);
+        let connections = findings.entry(finding).or_default();
+        *connections = connections.saturating_add(one.stats.connections);
+        match &mut sum {
+            Some(sum) => sum.add(one.stats),
+            None => sum = Some(one.stats.clone()),
         }
     }
+    let stats = sum?;
+    let class = findings.keys().map(|finding| finding.class).min()?;
+    let mut worst: Vec<(&Finding, u64)> = findings
+        .iter()
+        .filter(|(finding, _)| finding.class == class)
+        .map(|(finding, connections)| (finding, *connections))
+        .collect();
+    // The most used identity speaks for the edge; the finding itself breaks ties.
+    worst.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+    let (first, _) = *worst.first()?;
+    let key = edge.first()?.edge;
+    Some(EdgeReport {
+        source: names.name(key.source),
+        destination: names.name(key.destination),
+        protocol: key.protocol,
+        port: key.port,
+        class,
+        before: first.before.to_owned(),
+        after: first.after.to_owned(),
+        decided_by: first.decided_by.clone(),
+        connections: stats.connections,
+        first_seen: stats.first_seen,
+        last_seen: stats.last_seen,
+        reason: reason(&worst, findings.len(), &stats),
+        may_block: may_block(&findings),
+        accepted: false,
+    })
+}
 
-    /// The edge in the report's words; None only for an edge without rows.
-    fn report(self, name: EdgeName) -> Option<EdgeReport> {
-        let (source, destination, protocol, port) = name;
-        let stats = self.stats?;
-        let class = self.findings.keys().map(|finding| finding.class).min()?;
-        let mut worst: Vec<(&Finding, u64)> = self
-            .findings
-            .iter()
-            .filter(|(finding, _)| finding.class == class)
-            .map(|(finding, connections)| (finding, *connections))
-            .collect();
-        // The most used identity speaks for the edge; the finding itself breaks ties.
-        worst.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-        let (first, _) = *worst.first()?;
-        let reason = reason(&worst, self.findings.len(), &stats);
-        // Where one pod of the workload is known to get through, so will those that come after the
-        // ones that are gone; and what would be blocked for sure is told as that.
-        let is_settled = |finding: &Finding| match finding.class {
-            EdgeClass::WouldBlock => true,
-            EdgeClass::NewlyAllowed | EdgeClass::Unchanged => finding.after == "allowed",
-            EdgeClass::Uncertain => false,
-        };
-        let may_block = self.findings.keys().any(|finding| finding.may_block)
-            && !self.findings.keys().any(is_settled);
-        let decided_by: Option<DecidedBy> = first.decided_by.clone();
-        Some(EdgeReport {
-            source,
-            destination,
-            protocol,
-            port,
-            class,
-            before: first.before.to_owned(),
-            after: first.after.to_owned(),
-            decided_by,
-            connections: stats.connections,
-            first_seen: stats.first_seen,
-            last_seen: stats.last_seen,
-            reason,
-            may_block,
-            accepted: false,
-        })
-    }
+/// Whether an edge with these findings may be blocked.
+fn may_block(findings: &BTreeMap<Finding, u64>) -> bool {
+    // Where one pod of the workload is known to get through, so will those that come after the
+    // ones that are gone; and what would be blocked for sure is told as that.
+    let is_settled = |finding: &Finding| match finding.class {
+        EdgeClass::WouldBlock => true,
+        EdgeClass::NewlyAllowed | EdgeClass::Unchanged => finding.after == "allowed",
+        EdgeClass::Uncertain => false,
+    };
+    findings.keys().any(|finding| finding.may_block) && !findings.keys().any(is_settled)
 }
 
 /// The reasons of the worst findings, and how much of the edge they speak for.

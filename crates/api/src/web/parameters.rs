@@ -18,6 +18,8 @@ use crate::{PolicyFile, Refusal};
 
 /// Window where none is asked for, seconds: a day.
 const WINDOW_S: u64 = 86_400;
+/// Unchanged edges that a report lists where nothing is said.
+const UNCHANGED: u64 = 1_000;
 /// Nodes that an edge must be within at most.
 const WITHIN_MAX: usize = 8;
 
@@ -273,19 +275,12 @@ impl Asked<'_> {
     /// The policies of a what-if, and how they are to come into force.
     pub(crate) fn apply(&self) -> Result<ApplyQuestion, Refusal> {
         let body: ApplyBody = self.json()?;
-        let from = match body.since.as_deref() {
-            None => self.now.minus_seconds(WINDOW_S),
-            Some("all") => Timestamp::EPOCH,
-            Some(text) => {
-                let when: Result<When, _> = text.parse();
-                when.map_err(|why| Refusal::Invalid(format!("field `since`: {why}")))?.at(self.now)
-            }
-        };
         let what_if = WhatIfQuestion {
             cluster: self.parsed("cluster")?,
-            range: TimeRange { from, to: Timestamp::MAX },
+            range: self.since(body.since.as_deref())?,
             files: body.files,
             prune: body.prune,
+            unchanged_max: UNCHANGED,
         };
         Ok(ApplyQuestion {
             what_if,
@@ -300,10 +295,26 @@ impl Asked<'_> {
     /// The policies of a what-if.
     pub(crate) fn what_if(&self) -> Result<WhatIfQuestion, Refusal> {
         let body: WhatIfBody = self.json()?;
-        let WhatIfBody { files, prune, since } = body;
-        let rest = serde_json::json!({ "files": files, "prune": prune, "since": since });
-        let body = rest.to_string();
-        Asked { body: body.as_bytes(), ..*self }.apply().map(|question| question.what_if)
+        Ok(WhatIfQuestion {
+            cluster: self.parsed("cluster")?,
+            range: self.since(body.since.as_deref())?,
+            files: body.files,
+            prune: body.prune,
+            unchanged_max: body.unchanged_max.unwrap_or(UNCHANGED),
+        })
+    }
+
+    /// History from the field `since` on.
+    fn since(&self, since: Option<&str>) -> Result<TimeRange, Refusal> {
+        let from = match since {
+            None => self.now.minus_seconds(WINDOW_S),
+            Some("all") => Timestamp::EPOCH,
+            Some(text) => {
+                let when: Result<When, _> = text.parse();
+                when.map_err(|why| Refusal::Invalid(format!("field `since`: {why}")))?.at(self.now)
+            }
+        };
+        Ok(TimeRange { from, to: Timestamp::MAX })
     }
 
     /// Which revision to go back to.
@@ -326,6 +337,8 @@ struct WhatIfBody {
     prune: bool,
     #[serde(default)]
     since: Option<String>,
+    #[serde(default)]
+    unchanged_max: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -425,7 +438,11 @@ mod tests {
     fn a_what_if_takes_no_field_of_an_apply() {
         let files = r#""files":[{"name":"a.yaml","text":"x"}]"#;
         let read = body(&format!("{{{files}}}"), |asked| asked.what_if()).unwrap();
-        assert_eq!(read.files[0].name, "a.yaml");
+        assert_eq!((read.files[0].name.as_str(), read.unchanged_max), ("a.yaml", 1_000));
+        let all = format!("{{{files},\"unchanged_max\":70000,\"since\":\"1h\"}}");
+        let read = body(&all, |asked| asked.what_if()).unwrap();
+        assert_eq!(read.unchanged_max, 70_000);
+        assert_eq!(read.range.from, Timestamp::from_seconds(96_400));
         let with = format!("{{{files},\"accept\":[\"a\"],\"since\":\"1h\"}}");
         assert!(
             body(&with, |asked| asked.what_if()).unwrap_err().contains("unknown field `accept`")

@@ -285,6 +285,8 @@ pub struct WhatIfQuestion {
     pub files: Vec<PolicyFile>,
     /// Policies that are not in `files` end.
     pub prune: bool,
+    /// Unchanged edges that the answer lists at most; all are counted.
+    pub unchanged_max: u64,
 }
 
 /// Policies to put in force.

@@ -19,6 +19,7 @@ pub(crate) fn verified(rules: &RuleSet, cluster: &Cluster) -> VerifiedPolicy {
         completeness: &completeness,
         accepted: &[],
         limits: sekisho_verify::Limits::NONE,
+        unchanged_max: sekisho_verify::UNCHANGED_ALL,
     };
     what_if(&request).verified.expect("no history, so nothing would be blocked")
 }

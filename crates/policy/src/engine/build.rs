@@ -83,6 +83,13 @@ impl Engine {
         }
     }
 
+    pub(crate) fn side(&self, direction: Direction) -> &Side {
+        match direction {
+            Direction::Egress => &self.egress,
+            Direction::Ingress => &self.ingress,
+        }
+    }
+
     pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
         let spans = self.axis.spans.iter().enumerate();
         let items = spans.flat_map(|(party, span)| span.clone().map(move |item| (party, item)));

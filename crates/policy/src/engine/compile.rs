@@ -110,6 +110,11 @@ impl Compiled {
         compiled
     }
 
+    /// Whether a policy selects the subjects with this signature.
+    pub(crate) fn speaks_of(&self, signature: u32) -> bool {
+        self.signatures.value(signature).is_none_or(|(policies, _)| !policies.is_empty())
+    }
+
     fn sign(&mut self, selected: Vec<Vec<u32>>, direction: Direction, axis: &Axis) {
         let uses_names: Vec<bool> = self.policies.iter().map(CompiledPolicy::uses_names).collect();
         for ((item, list), slot) in axis.items.iter().zip(selected).zip(&mut self.signature_of) {

@@ -83,6 +83,7 @@ fn broken(world: &World, template: TemplateId) -> Vec<String> {
         completeness: &completeness,
         accepted: &[],
         limits: sekisho_verify::Limits::NONE,
+        unchanged_max: sekisho_verify::UNCHANGED_ALL,
     });
     let blocked = answer.report.edges.iter().filter(|edge| edge.class == EdgeClass::WouldBlock);
     blocked.map(|edge| format!("{}: {}", edge.name(), edge.reason)).collect()

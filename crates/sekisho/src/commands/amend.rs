@@ -16,7 +16,7 @@ use sekisho_model::{Direction, Protocol, Verdict};
 use sekisho_policy::list::{DiffForm, Listing, PolicyDiff, Scope as ListScope};
 use sekisho_policy::{Cluster, Dialect, RuleSet};
 use sekisho_recommend::{Proposal, RecommendedPolicy, Scope, Template};
-use sekisho_verify::{EdgeClass, EdgeReport, Limits};
+use sekisho_verify::{EdgeClass, EdgeReport, Limits, UNCHANGED_ALL};
 
 use super::gitops::Folder;
 use super::{history, input, output};
@@ -111,7 +111,13 @@ impl Renewed {
         let again = images::verify_again(history, &changes, current, (&known, &[]));
         let mut tried = history.clone();
         tried.rows = images::unanswered(history, &changes);
-        let answer = pipeline::what_if(&tried, &RuleSet::default(), current, &[], Limits::ANY);
+        let answer = pipeline::what_if(
+            &tried,
+            (&RuleSet::default(), current),
+            &[],
+            Limits::ANY,
+            UNCHANGED_ALL,
+        );
         let mut stopped = answer.report.edges;
         stopped.retain(|edge| edge.after == "denied");
         Self { revision, changes, again, stopped, taken: false }
@@ -173,7 +179,7 @@ fn whole(history: &History, found: Exit) -> anyhow::Result<Exit> {
 /// What worked in `history` and `rules` deny.
 fn denied(history: &History, rules: &RuleSet) -> Vec<EdgeReport> {
     let everything = RuleSet::default();
-    let answer = pipeline::what_if(history, &everything, rules, &[], Limits::ANY);
+    let answer = pipeline::what_if(history, (&everything, rules), &[], Limits::ANY, UNCHANGED_ALL);
     let mut edges = answer.report.edges;
     edges.retain(|edge| edge.class == EdgeClass::WouldBlock);
     edges

@@ -12,7 +12,7 @@ use sekisho_enforce::Gap;
 use sekisho_enforce::native::{ObjectKey, is_native};
 use sekisho_manifest::{Object, print_policy, to_json};
 use sekisho_policy::RuleSet;
-use sekisho_verify::Limits;
+use sekisho_verify::{Limits, UNCHANGED_ALL};
 use serde_json::Value;
 
 use super::{history, input, output, yaml};
@@ -63,7 +63,8 @@ pub(crate) fn run(args: &ApplyArgs, gitops: &GitOpsArgs) -> anyhow::Result<Exit>
     let kept = if args.prune { &none } else { &history.current };
     let proposed = pipeline::proposed(&history, kept, objects.clone());
     let limits = Limits { would_block: args.max_would_block, uncertain: args.max_uncertain };
-    let answer = pipeline::what_if(&history, &history.current, &proposed, &args.accept, limits);
+    let pair = (&history.current, &proposed);
+    let answer = pipeline::what_if(&history, pair, &args.accept, limits, UNCHANGED_ALL);
     match args.output {
         TableOrJson::Table => {
             output::print(&sekisho_verify::table(&answer.report, output::width(), output::color()))?

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use sekisho_api::{Snapshot, SnapshotQuery};
@@ -102,7 +103,8 @@ fn offline(
         return Ok(snapshot);
     }
     if let Some(path) = inventory {
-        snapshot.objects = super::input::objects(&[path.to_owned()])?;
+        let objects = super::input::objects(&[path.to_owned()])?;
+        snapshot.objects = objects.into_iter().map(Arc::new).collect();
     }
     if snapshot.objects.is_empty() {
         super::output::note("no inventory: named ports and labels come from the flows alone");

@@ -1,7 +1,7 @@
 //! `sekisho verify`.
 
 use sekisho_policy::RuleSet;
-use sekisho_verify::Limits;
+use sekisho_verify::{Limits, UNCHANGED_ALL};
 
 use super::{history, input, output};
 use crate::cli::{TableOrJson, VerifyArgs};
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     let kept = if args.prune { &none } else { &current };
     let proposed = pipeline::proposed(&history, kept, objects);
     let limits = Limits { would_block: args.max_would_block, uncertain: args.max_uncertain };
-    let answer = pipeline::what_if(&history, &current, &proposed, &[], limits);
+    let answer = pipeline::what_if(&history, (&current, &proposed), &[], limits, UNCHANGED_ALL);
     match args.output {
         TableOrJson::Table => {
             output::print(&sekisho_verify::table(&answer.report, output::width(), output::color()))?

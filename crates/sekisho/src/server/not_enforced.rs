@@ -14,7 +14,7 @@ use sekisho_model::{
     Completeness, EdgeDay, EdgeKey, EdgeStats, Flow, Protocol, TimeRange, Timestamp, Verdict,
 };
 use sekisho_policy::{Cluster, RuleSet};
-use sekisho_verify::{Limits, Request};
+use sekisho_verify::{Limits, Request, UNCHANGED_ALL};
 
 /// Edges that wait to be judged.
 const PENDING_MAX: usize = 4_096;
@@ -149,6 +149,7 @@ impl Contradictions {
             completeness: &Completeness { ratio: 1.0, produced: 0, dropped: 0, gaps: Vec::new() },
             accepted: &[],
             limits: Limits::ANY,
+            unchanged_max: UNCHANGED_ALL,
         });
         let mut samples: BTreeMap<Name, (EdgeKey, Pending)> =
             waits.into_iter().map(|(key, one)| (name(&key), (key, one))).collect();

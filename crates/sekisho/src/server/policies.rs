@@ -9,7 +9,7 @@ use sekisho_api::{
 use sekisho_manifest::Object;
 use sekisho_model::Timestamp;
 use sekisho_policy::RuleSet;
-use sekisho_verify::{Limits, VerifiedPolicy, WhatIf};
+use sekisho_verify::{Limits, UNCHANGED_ALL, VerifiedPolicy, WhatIf};
 
 use super::core::Core;
 use crate::commands::input::sentence;
@@ -70,7 +70,8 @@ impl Basis {
             }
             DatapathMode::Audit => Limits::ANY,
         };
-        Ok(pipeline::what_if(history, &self.current, &proposed, &request.accepted, limits))
+        let rules = (&self.current, &proposed);
+        Ok(pipeline::what_if(history, rules, &request.accepted, limits, UNCHANGED_ALL))
     }
 }
 

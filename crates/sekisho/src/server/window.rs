@@ -1,6 +1,7 @@
 //! Windows of history: which nodes belong to one, and where an open one ends.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sekisho_api::{Snapshot, SnapshotQuery, Step};
 use sekisho_exchange::is_import;
@@ -75,7 +76,7 @@ pub(crate) struct Asked {
     end: Timestamp,
     /// The first minute of history, where some rows only are asked for.
     oldest: Option<Timestamp>,
-    objects: Vec<Object>,
+    objects: Vec<Arc<Object>>,
     cluster: ClusterName,
 }
 
@@ -114,7 +115,7 @@ pub(crate) fn ask(
         damaged: sources.damaged.to_vec(),
         agents: sources.agents.to_vec(),
         objects: match query.objects {
-            true => sources.inventory.objects_at(range.to.min(end)),
+            true => sources.inventory.shared_at(range.to.min(end)),
             false => Vec::new(),
         },
         oldest: sources.store.status().oldest.filter(|_| !is_whole),

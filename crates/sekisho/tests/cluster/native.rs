@@ -118,6 +118,7 @@ fn verified(objects: &[Object]) -> VerifiedPolicy {
         completeness: &Completeness { ratio: 1.0, produced: 0, dropped: 0, gaps: Vec::new() },
         accepted: &[],
         limits: sekisho_verify::Limits::NONE,
+        unchanged_max: sekisho_verify::UNCHANGED_ALL,
     });
     answer.verified.unwrap()
 }

@@ -3,7 +3,7 @@
 use sekisho_model::{Party, PartyKind};
 use sekisho_policy::RuleSet;
 use sekisho_verify::{
-    Limits, Request, RestoreError, VerifiedPolicy, VerifiedRecord, WhatIf, what_if,
+    Limits, Request, RestoreError, UNCHANGED_ALL, VerifiedPolicy, VerifiedRecord, WhatIf, what_if,
 };
 
 use crate::world::{DENY, WEB_OUT, WEB_TO_DB, cluster, complete, pod, replay, row, rules, window};
@@ -22,6 +22,7 @@ fn ask(proposed: &RuleSet, accepted: &[&str], would_block_max: u64) -> WhatIf {
         completeness: &complete(),
         accepted: &accepted,
         limits: Limits { would_block: would_block_max, uncertain: 0 },
+        unchanged_max: UNCHANGED_ALL,
     })
 }
 
@@ -68,6 +69,7 @@ fn what_is_uncertain_is_accepted_by_name_or_by_number_and_otherwise_not_verified
             completeness: &complete(),
             accepted,
             limits: Limits { would_block: 0, uncertain },
+            unchanged_max: UNCHANGED_ALL,
         })
     };
     let refused = ask(&[], 0);

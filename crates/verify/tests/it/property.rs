@@ -10,7 +10,7 @@ use sekisho_model::{EdgeDay, Labels, Party, PartyKind, Verdict};
 use sekisho_policy::{Cluster, Connection, Endpoint, Peer, RuleSet};
 use sekisho_verify::EdgeClass;
 
-use crate::world::{cluster, pod, replay, row, rules};
+use crate::world::{cluster, pod, replay, replay_short, row, rules};
 
 const SELECTORS: [&str; 4] = [
     "{}",
@@ -217,6 +217,39 @@ proptest! {
         let found: BTreeMap<String, EdgeClass> =
             answer.report.edges.iter().map(|edge| (edge.name(), edge.class)).collect();
         prop_assert_eq!(found, naive(&rows, &current, &proposed));
+    }
+
+    #[test]
+    fn an_edge_is_told_in_the_same_words_whatever_stands_beside_it(
+        rows in histories(), current in tiers(), policies in policies()
+    ) {
+        let (current, proposed) = (RuleSet::default().with(current), RuleSet::new(policies));
+        let whole = replay(&cluster(), &rows, &current, &proposed).report;
+        for edge in &whole.edges {
+            let is_own = |row: &&EdgeDay| {
+                let key = &row.key;
+                (key.source.id(), key.destination.id()) == (edge.source.clone(), edge.destination.clone())
+                    && (key.port, key.protocol) == (edge.port, edge.protocol)
+            };
+            let own: Vec<EdgeDay> = rows.iter().filter(is_own).cloned().collect();
+            let alone = replay(&cluster(), &own, &current, &proposed).report;
+            prop_assert_eq!(&alone.edges, std::slice::from_ref(edge));
+        }
+    }
+
+    #[test]
+    fn unchanged_edges_that_are_not_listed_are_counted(
+        rows in histories(), current in policies(), proposed in policies(), unchanged_max in 0..6_u64
+    ) {
+        let (current, proposed) = (RuleSet::new(current), RuleSet::new(proposed));
+        let whole = replay(&cluster(), &rows, &current, &proposed);
+        let short = replay_short(&cluster(), &rows, (&current, &proposed), unchanged_max);
+        let mut listed = whole.report.edges.clone();
+        let changed = listed.iter().filter(|edge| edge.class != EdgeClass::Unchanged).count();
+        listed.truncate(changed + usize::try_from(unchanged_max).unwrap());
+        prop_assert_eq!(&short.report.edges, &listed);
+        prop_assert_eq!(short.report.summary, whole.report.summary);
+        prop_assert_eq!(short.verified, whole.verified);
     }
 
     #[test]

@@ -146,6 +146,16 @@ pub(crate) fn replay(
     current: &RuleSet,
     proposed: &RuleSet,
 ) -> WhatIf {
+    replay_short(cluster, history, (current, proposed), sekisho_verify::UNCHANGED_ALL)
+}
+
+/// The same, with so many unchanged edges listed at most.
+pub(crate) fn replay_short(
+    cluster: &Cluster,
+    history: &[EdgeDay],
+    (current, proposed): (&RuleSet, &RuleSet),
+    unchanged_max: u64,
+) -> WhatIf {
     what_if(&Request {
         current,
         proposed,
@@ -155,6 +165,7 @@ pub(crate) fn replay(
         completeness: &complete(),
         accepted: &[],
         limits: sekisho_verify::Limits::NONE,
+        unchanged_max,
     })
 }
 

@@ -17,10 +17,23 @@ use crate::server::fleet::Fleet;
 use crate::server::service::now;
 use crate::server::uploads::Spooling;
 
+/// What an edge or a node is as JSON, about; what is not used is given back.
+const ITEM_BYTES: usize = 768;
+
 /// Encodes an answer.
 pub(super) fn json(answer: &impl Serialize) -> Result<Bytes, Refusal> {
     let text = serde_json::to_vec(answer);
     text.map(Bytes::from).map_err(|error| Refusal::Unavailable(format!("not encoded: {error}")))
+}
+
+/// The same of an answer of many `items` of about `ITEM_BYTES`: a large one would be copied each time that
+/// it outgrows its place.
+fn json_of_many(answer: &impl Serialize, items: usize) -> Result<Bytes, Refusal> {
+    let mut text = Vec::with_capacity(items.saturating_mul(ITEM_BYTES));
+    match serde_json::to_writer(&mut text, answer) {
+        Ok(()) => Ok(Bytes::from(text)),
+        Err(error) => Err(Refusal::Unavailable(format!("not encoded: {error}"))),
+    }
 }
 
 impl People for Fleet {
@@ -36,7 +49,10 @@ impl People for Fleet {
                 json(&self.status())
             }
             Question::Summary(of) => json(&self.summary(account, of)?),
-            Question::Map(of) => json(&self.map(account, of)?),
+            Question::Map(of) => {
+                let map = self.map(account, of)?;
+                json_of_many(&map, map.nodes.len().saturating_add(map.edges.len()))
+            }
             Question::MapCompare(of, earlier) => self.compare(account, of, *earlier),
             Question::Scene(of) => json(&self.scene(account, of)?),
             Question::Timeline(of) => json(&self.timeline(account, of)?),
@@ -46,7 +62,10 @@ impl People for Fleet {
             Question::Flows(of) => json(&self.page(account, of)?),
             Question::Recommend(of) => self.recommend(account, of),
             Question::Templates(of) => json(&self.templates(account, of)?),
-            Question::WhatIf(of) => json(&self.what_if(account, of)?),
+            Question::WhatIf(of) => {
+                let report = self.what_if(account, of)?;
+                json_of_many(&report, report.edges.len())
+            }
             Question::Stage(of) => json(&self.put(account, of, DatapathMode::Audit)?),
             Question::Apply(of) => json(&self.put(account, of, DatapathMode::Enforce)?),
             Question::Rollback(of) => json(&self.go_back(account, of)?),

@@ -11,7 +11,7 @@ use sekisho_manifest::{Object, print_policy, print_tier_policy};
 use sekisho_model::{ClusterName, Timestamp};
 use sekisho_policy::RuleSet;
 use sekisho_recommend::{Choices, Scope};
-use sekisho_verify::{Limits, Summary, WhatIfReport};
+use sekisho_verify::{EdgeClass, Limits, Summary, WhatIfReport};
 use serde::Serialize;
 
 use super::scope::{owns, whole};
@@ -106,7 +106,8 @@ impl Fleet {
         }
         let proposed = pipeline::proposed(&history, kept, objects);
         let limits = Limits { would_block: 0, uncertain: 0 };
-        Ok(pipeline::what_if(&history, &current, &proposed, &[], limits).report)
+        let rules = (&current, &proposed);
+        Ok(pipeline::what_if(&history, rules, &[], limits, of.unchanged_max).report)
     }
 
     /// An account of some namespaces changes policies of these only, and never ends others.
@@ -145,7 +146,7 @@ impl Fleet {
             allow_partial: of.allow_partial,
             operator: account.name.clone(),
         })?;
-        Ok(seen(account, response))
+        Ok(seen(account, response, what_if.unchanged_max))
     }
 
     /// Goes back.
@@ -230,8 +231,9 @@ fn past(revision: Revision, enforced: u64, staged: u64) -> Past {
     }
 }
 
-/// What an account may see of the answer: edges of others are counted and not named.
-fn seen(account: &Account, mut response: ApplyResponse) -> ApplyResponse {
+/// What an account may see of the answer: edges of others are counted and not named, and so are
+/// unchanged ones beyond the first so many.
+fn seen(account: &Account, mut response: ApplyResponse, unchanged_max: u64) -> ApplyResponse {
     let Some(report) = &mut response.report else { return response };
     if account.namespaces.is_some() {
         let namespace = |id: &str| id.split_once('/').map_or("", |(own, _)| own).to_owned();
@@ -239,5 +241,10 @@ fn seen(account: &Account, mut response: ApplyResponse) -> ApplyResponse {
             account.has(&namespace(&edge.source)) || account.has(&namespace(&edge.destination))
         });
     }
+    let mut unchanged = 0;
+    report.edges.retain(|edge| {
+        unchanged += u64::from(edge.class == EdgeClass::Unchanged);
+        edge.class != EdgeClass::Unchanged || unchanged <= unchanged_max
+    });
     response
 }
