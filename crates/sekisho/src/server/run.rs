@@ -1,7 +1,8 @@
 //! Starts, ticks and stops the server.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use sekisho_api::{HubbleListener, TlsListener, UnixSocket};
@@ -176,35 +177,44 @@ async fn network_listener(config: &ServerConfig) -> anyhow::Result<Option<TlsLis
 }
 
 async fn tick(service: Arc<ClusterServer>, config: ServerConfig, stop: signals::Stop) {
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut count: u64 = 0;
-    let mut stopped = std::pin::pin!(stop.wait());
-    loop {
-        tokio::select! {
-            () = &mut stopped => return,
-            _ = ticks.tick() => {}
-        }
-        count += 1;
-        let (work, config) = (Arc::clone(&service), config.clone());
-        let done = tokio::task::spawn_blocking(move || {
-            let now = Timestamp::from_nanos(SystemClock.now());
-            let mut core = work.core();
-            core.tick(now, config.rotate_s);
-            if count.is_multiple_of(RETENTION_TICKS) {
-                let age_s = config.retention_days.saturating_mul(SECONDS_PER_DAY);
-                let named_s = config.named_days().saturating_mul(SECONDS_PER_DAY);
-                core.retain(now, (age_s, named_s), config.retention_bytes);
+    let runtime = tokio::runtime::Handle::current();
+    // One thread for all ticks: a large cluster is made anew in them, and the allocator keeps what a
+    // thread gave back for that thread (glibc malloc/arena.c). Threads that take turns end with one each.
+    let ticking = tokio::task::spawn_blocking(move || {
+        let mut count: u64 = 0;
+        while !stop.is_set() {
+            let begun = Instant::now();
+            count += 1;
+            let done = AssertUnwindSafe(|| tick_once(&service, &config, count));
+            match std::panic::catch_unwind(done) {
+                Ok(()) => service.ticked(),
+                Err(_panicked) => tracing::error!("a tick panicked; the next one goes on"),
             }
-            drop(core);
-            if let Some(native) = work.native() {
-                work.judge_flows(native, now);
-            }
-        });
-        match done.await {
-            Ok(()) => service.ticked(),
-            Err(_panicked) => tracing::error!("a tick panicked; the next one goes on"),
+            runtime.block_on(async {
+                tokio::select! {
+                    () = stop.wait() => {}
+                    () = tokio::time::sleep(TICK.saturating_sub(begun.elapsed())) => {}
+                }
+            });
         }
+    });
+    if ticking.await.is_err() {
+        tracing::error!("the ticks ended: restart the server");
+    }
+}
+
+fn tick_once(service: &ClusterServer, config: &ServerConfig, count: u64) {
+    let now = Timestamp::from_nanos(SystemClock.now());
+    let mut core = service.core();
+    core.tick(now, config.rotate_s);
+    if count.is_multiple_of(RETENTION_TICKS) {
+        let age_s = config.retention_days.saturating_mul(SECONDS_PER_DAY);
+        let named_s = config.named_days().saturating_mul(SECONDS_PER_DAY);
+        core.retain(now, (age_s, named_s), config.retention_bytes);
+    }
+    drop(core);
+    if let Some(native) = service.native() {
+        service.judge_flows(native, now);
     }
 }
 
