@@ -74,6 +74,40 @@ export type Apply = {
   cut?: boolean;
 };
 
+/** What connects: a workload, a host, a node, an external. */
+export type Asset = {
+  /** As on the map by workload. */
+  id: string;
+  cluster: string;
+  party: PartyKind;
+  kind: string;
+  namespace: string;
+  name: string;
+  /** There now; else history alone knows it. */
+  present: boolean;
+  labels: Record<string, string>;
+  /** The first 16. */
+  addresses: string[];
+  /** Listens on; the first 16. */
+  ports: number[];
+  /** By dimension. */
+  values: Record<string, AssetValue>;
+};
+
+/** What an asset is called in a dimension. */
+export type AssetValue = {
+  value: string;
+  /** Others say otherwise, and nobody decided it. */
+  conflict: boolean;
+  /** All that is said; the first holds. */
+  said: {
+    layer: LabelLayer;
+    value: string;
+    /** Person, table and line, rule, or key. */
+    source: string;
+  }[];
+};
+
 /** A page of the audit log, newest first. */
 export type AuditPage = {
   entries: ({
@@ -286,6 +320,118 @@ export type Import = {
 
 export type Imports = Import[];
 
+/** A page of assets. */
+export type Inventory = {
+  window: Window;
+  revision: number;
+  dimensions: LabelDimension[];
+  layers: LabelLayer[];
+  /** Assets that the asker sees. */
+  total: number;
+  /** With no value at all. */
+  unlabelled: number;
+  conflicting: number;
+  /** Asked for, over all pages. */
+  matching: number;
+  kinds: string[];
+  namespaces: string[];
+  assets: Asset[];
+  /** `after` of the next page. */
+  next: string | null;
+};
+
+/** What a person says of an asset. */
+export type LabelAsset = {
+  id: string;
+  dimension: string;
+  /** null = none by hand any more */
+  value?: string | null;
+};
+
+/** What a change of labels does. */
+export type LabelChanges = {
+  errors: {
+    line: number;
+    column: number;
+    field: string;
+    message: string;
+  }[];
+  assets: number;
+  /** Assets called otherwise. */
+  changed: number;
+  conflicting: number;
+  /** The first 50 values that change. */
+  examples: ({
+    cluster: string;
+    id: string;
+    dimension: string;
+    before: string | null;
+    after: string | null;
+  })[];
+};
+
+/** A dimension that assets are labelled in. */
+export type LabelDimension = {
+  name: string;
+  /** Keys of Kubernetes labels that tell it, the first that is there. */
+  keys: string[];
+  /** Assets with a value. */
+  labelled: number;
+  conflicting: number;
+};
+
+/** What an import did, or would do. */
+export type LabelImport = {
+  name: string;
+  /** false = nothing was changed */
+  kept: boolean;
+  replaces: boolean;
+  /** Values that were read. */
+  rows: number;
+  /** Whose asset is known. */
+  matched: number;
+  /** Whose asset nobody knows yet. */
+  unknown: number;
+  /** Of a name that several have. */
+  ambiguous: number;
+  unmatched: {
+    line: number;
+    asset: string;
+    reason: string;
+  }[];
+  rejected: {
+    line: number;
+    column: string;
+    reason: string;
+  }[];
+  rejected_total: number;
+  ignored_columns: string[];
+  changes: LabelChanges;
+};
+
+/** Who says a value: a person, a table, a rule, a label of the workload, its namespace or its nodes. */
+export type LabelLayer = 'manual' | 'import' | 'rule' | 'workload' | 'namespace' | 'node';
+
+/** The rules of labels, and the tables that were imported. */
+export type LabelRules = {
+  revision: number;
+  /** YAML or JSON, as it was written. */
+  rules: string;
+  dimensions: LabelDimension[];
+  layers: LabelLayer[];
+  imports: ({
+    name: string;
+    /** null = of all clusters */
+    cluster: string | null;
+    by: string;
+    time: string;
+    /** Its values. */
+    rows: number;
+  })[];
+  /** Values that people gave by hand. */
+  by_hand: number;
+};
+
 /** The dependency map. */
 export type Map = {
   grouping: 'namespace' | 'workload' | 'pod' | 'process';
@@ -356,6 +502,31 @@ export type NetworkPolicy = {
     annotations?: Record<string, string>;
   };
   spec: Record<string, unknown>;
+};
+
+/** A table to be imported. */
+export type NewLabelImport = {
+  /** Another one of this name is replaced. */
+  name: string;
+  /** CSV; its first line names the columns. */
+  text: string;
+  /** null = of all clusters */
+  cluster?: string | null;
+  /** Column that names the asset. */
+  key?: string | null;
+  /** Column by dimension, where it is not called as that is. */
+  columns?: Record<string, string>;
+  /** Keep what can be read where lines can't. */
+  partial?: boolean;
+  /** Only tell what it would do. */
+  dry_run?: boolean;
+};
+
+/** Rules to be kept. */
+export type NewLabelRules = {
+  rules: string;
+  /** What they were made from: refused if labels were changed since. */
+  revision?: number | null;
 };
 
 /** A rule to be kept. */
@@ -871,6 +1042,11 @@ export type Tokens = ({
   created: string;
   expires: string | null;
 })[];
+
+/** Rules to be looked at. */
+export type TryLabelRules = {
+  rules: string;
+};
 
 /** What the kernel did. */
 export type Verdict = 'allowed' | 'denied' | 'would_deny' | 'unknown';

@@ -14,6 +14,7 @@ use sekisho_model::{Batch, ClusterName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::client_words::word;
 use crate::line::{Line, Unanswered};
 use crate::own::{Own, Proof};
 use crate::tls::{Cause, Material, Speech, explained};
@@ -380,7 +381,12 @@ impl Client {
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
-    async fn call(&self, method: &str, path: &str, body: Bytes) -> Result<Bytes, CallError> {
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Bytes, CallError> {
         match tokio::time::timeout(CALL_TIMEOUT, self.exchange(method, path, body)).await {
             Ok(answer) => answer,
             Err(_elapsed) => Err(CallError::Timeout(CALL_TIMEOUT.as_secs())),
@@ -577,7 +583,7 @@ fn encoded<T: Serialize>(value: &T) -> Result<Bytes, CallError> {
         .map_err(|error| CallError::Decode(error.to_string()))
 }
 
-fn json<T: Serialize>(value: &T) -> Result<Bytes, CallError> {
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<Bytes, CallError> {
     serde_json::to_vec(value).map(Bytes::from).map_err(|error| CallError::Decode(error.to_string()))
 }
 
@@ -586,12 +592,6 @@ fn postcard_answer<T: DeserializeOwned>(body: Bytes) -> Result<T, CallError> {
     postcard::from_bytes(&body).map_err(|error| CallError::Decode(error.to_string()))
 }
 
-fn json_answer<T: DeserializeOwned>(body: &Bytes) -> Result<T, CallError> {
+pub(crate) fn json_answer<T: DeserializeOwned>(body: &Bytes) -> Result<T, CallError> {
     serde_json::from_slice(body).map_err(|error| CallError::Decode(error.to_string()))
-}
-
-/// What may stand in an address as it is; other characters become `_`.
-fn word(text: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.@".contains(letter);
-    text.chars().map(|letter| if plain(letter) { letter } else { '_' }).collect()
 }

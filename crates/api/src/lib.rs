@@ -13,6 +13,8 @@
 mod address;
 mod admit;
 mod client;
+mod client_labels;
+mod client_words;
 mod deliver;
 mod health;
 mod hubble;
@@ -47,14 +49,16 @@ pub use tls::{
     TlsListenError, TlsListener,
 };
 pub use web::{
-    Access, AccessError, Account, ApplyQuestion, Asset, Assets, AuditEntry, AuditPage,
-    CreatedToken, EdgeQuestion, Endpoint, FlowsQuestion, HistoryOrder, HistoryPlace,
-    HistoryQuestion, ImportState, ImportStatus, Kept, MapQuestion, NewKept, NewToken, NoRandomness,
-    Noisy, OidcGrant, OidcSettings, OidcSettingsError, Outcome, PageQuestion, Parameter, People,
-    Problem, Question, RecommendQuestion, RollbackQuestion, Secret, TemplatesQuestion,
-    TimelineQuestion, TokenError, TokenInfo, Tokens, Upload, UploadQuestion, View, WebListenError,
-    WebListener, WebTls, WhatIfQuestion, WorkloadQuestion, endpoints, openapi, operators_router,
-    web_router,
+    Access, AccessError, Account, ApplyQuestion, Asset, AssetValue, AssetView, Assets, AuditEntry,
+    AuditPage, CreatedToken, DimensionView, EdgeQuestion, Endpoint, FlowsQuestion, HandQuestion,
+    HistoryOrder, HistoryPlace, HistoryQuestion, ImportQuestion, ImportReport, ImportState,
+    ImportStatus, ImportView, InventoryPage, InventoryQuestion, Kept, LabelChange, LabelChanges,
+    MapQuestion, NewKept, NewRules, NewToken, NoRandomness, Noisy, OidcGrant, OidcSettings,
+    OidcSettingsError, Outcome, PageQuestion, Parameter, People, Problem, Question,
+    RecommendQuestion, RollbackQuestion, RulesQuestion, RulesView, Secret, TemplatesQuestion,
+    TimelineQuestion, TokenError, TokenInfo, Tokens, Unlabelled, UnmatchedRow, Upload,
+    UploadQuestion, View, WebListenError, WebListener, WebTls, WhatIfQuestion, WorkloadQuestion,
+    endpoints, openapi, operators_labels_router, operators_router, web_router,
 };
 pub use wire::{
     AGENT_SILENT_S, Ack, AgentReport, AgentStatus, ApplyRequest, ApplyResponse, ArchiveFigures,

@@ -48,7 +48,9 @@ pub use json::to_json;
 pub use object::{
     Host, Meta, Namespace, Node, Object, OtherObject, OwnerRef, Position, Service, ServicePort,
 };
-pub use outline::{OUTLINE_BYTES_MAX, Outline, OutlineEntry, OutlineValue, outline};
+pub use outline::{
+    OUTLINE_BYTES_MAX, Outline, OutlineEntry, OutlineError, OutlineValue, outline, outline_whole,
+};
 pub use policy::{NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule};
 pub use print::print_policy;
 pub use print_tier::print_tier_policy;

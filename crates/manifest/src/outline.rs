@@ -98,22 +98,72 @@ impl Outline {
     }
 }
 
+/// Where a text stops being YAML or JSON.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{line}:{column}: {message}")]
+pub struct OutlineError {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1, in characters.
+    pub column: u32,
+    /// What is wrong.
+    pub message: String,
+}
+
 /// Outlines the documents of a text, as far as it can be read. Empty for texts longer than
 /// [`OUTLINE_BYTES_MAX`].
 #[must_use]
 pub fn outline(text: &str) -> Vec<Outline> {
+    read(text).0
+}
+
+/// Outlines the documents of a text that must be whole.
+///
+/// # Errors
+/// [`OutlineError`] where it stops being YAML, nests too deep, or at its start if it is longer than
+/// [`OUTLINE_BYTES_MAX`].
+pub fn outline_whole(text: &str) -> Result<Vec<Outline>, OutlineError> {
+    match read(text) {
+        (roots, None) => Ok(roots),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+fn read(text: &str) -> (Vec<Outline>, Option<OutlineError>) {
+    let wrong = |(line, column): (usize, usize), message: String| OutlineError {
+        line: small(line),
+        column: small(column).saturating_add(1),
+        message,
+    };
     if text.len() > OUTLINE_BYTES_MAX {
-        return Vec::new();
+        let message = format!("the text is longer than {OUTLINE_BYTES_MAX} bytes");
+        return (Vec::new(), Some(wrong((1, 0), message)));
     }
     let mut builder =
         Builder { offsets: offsets(text), text, stack: Vec::new(), roots: Vec::new() };
     let mut parser = Parser::new_from_str(text);
-    while let Some(Ok((event, span))) = parser.next_event() {
-        if builder.take(event, span).is_none() {
-            break;
+    let mut error = None;
+    while let Some(event) = parser.next_event() {
+        match event {
+            Ok((event, span)) => {
+                if builder.take(event, span).is_none() {
+                    let place = (span.start.line(), span.start.col());
+                    error = Some(wrong(place, format!("more than {DEPTH_MAX} levels")));
+                    break;
+                }
+            }
+            Err(cause) => {
+                let place = (cause.marker().line(), cause.marker().col());
+                error = Some(wrong(place, cause.info().to_owned()));
+                break;
+            }
         }
     }
-    builder.roots
+    (builder.roots, error)
+}
+
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// Byte offset of each character; empty if all characters take one byte.
@@ -219,7 +269,6 @@ impl Builder<'_> {
     }
 
     fn complete(&mut self, start: &Marker, end: usize, (flow, value): (bool, OutlineValue)) {
-        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let node = Outline {
             line: small(start.line()),
             column: small(start.col()).saturating_add(1),

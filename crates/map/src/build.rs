@@ -259,7 +259,9 @@ impl<'a> EdgeSum<'a> {
     }
 }
 
-fn stable_labels(labels: &Labels) -> Labels {
+/// The labels without those that controllers generate: what all pods of a workload may have.
+#[must_use]
+pub fn stable_labels(labels: &Labels) -> Labels {
     let generated = |key: &str| GENERATED_LABELS.contains(&key);
     labels
         .iter()

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sekisho_labels::{DimensionName, NameError};
 use serde::{Deserialize, Serialize};
 
 /// Longest key of a label, bytes: a prefix that is a DNS name, `/`, and a name of 63 (Kubernetes v1.34,
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 const KEY_MAX: usize = 317;
 /// Word before the key of a grouping by label.
 const LABEL: &str = "label:";
+/// Word before the name of a grouping by dimension.
+const DIMENSION: &str = "dimension:";
 
 /// The key of a label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -17,9 +20,10 @@ const LABEL: &str = "label:";
 pub struct LabelKey(String);
 
 impl LabelKey {
-    /// A key that is known to be one.
-    pub(crate) fn of(key: &'static str) -> Self {
-        Self(key.to_owned())
+    /// The label that tells environments where nothing else is said.
+    #[must_use]
+    pub fn environment() -> Self {
+        Self(DimensionName::ENVIRONMENT.to_owned())
     }
 
     /// The key as text.
@@ -67,7 +71,8 @@ impl fmt::Display for LabelKey {
     }
 }
 
-/// What one node of a map stands for. As text and as JSON it is one word, or `label:KEY`.
+/// What one node of a map stands for. As text and as JSON it is one word, `label:KEY`, or
+/// `dimension:NAME` (`environment` for that one).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Grouping {
@@ -75,13 +80,13 @@ pub enum Grouping {
     Cluster,
     /// A namespace; all externals, nodes and unknown addresses are one node each.
     Namespace,
-    /// The pods of a namespace with one value of the label that tells applications
-    /// (`app.kubernetes.io/name`, else `app`, else `k8s-app`); a workload without any is its own.
+    /// What of a namespace is called the same in the dimension `application`; a workload without a
+    /// value is its own.
     Application,
     /// All pods and hosts with one value of this label, their own or their namespace's.
     Label(LabelKey),
-    /// The same of the label that tells environments: [`crate::MapOptions::environment`].
-    Environment,
+    /// All that is called the same in this dimension, as [`crate::MapOptions::labels`] has it.
+    Dimension(DimensionName),
     /// A machine of the cluster with all pods on it, as far as the inventory knows where they are.
     Node,
     /// The topmost owner of a pod (Deployment, CronJob, ...), a host, an external name.
@@ -99,12 +104,32 @@ pub enum GroupingError {
     /// It is no word for one.
     #[error(
         "`{0}` is not one of cluster, namespace, application, environment, node, workload, pod, \
-         process, label:KEY"
+         process, label:KEY, dimension:NAME"
     )]
     Word(String),
     /// It names a label that can't be.
     #[error(transparent)]
     Key(#[from] LabelKeyError),
+    /// It names a dimension that can't be.
+    #[error(transparent)]
+    Dimension(#[from] NameError),
+}
+
+impl Grouping {
+    /// Whether it asks what things are called in a dimension.
+    #[must_use]
+    pub fn asks_for_values(&self) -> bool {
+        match self {
+            Self::Application | Self::Dimension(_) => true,
+            Self::Cluster
+            | Self::Namespace
+            | Self::Label(_)
+            | Self::Node
+            | Self::Workload
+            | Self::Pod
+            | Self::Process => false,
+        }
+    }
 }
 
 impl FromStr for Grouping {
@@ -114,11 +139,14 @@ impl FromStr for Grouping {
         if let Some(key) = text.strip_prefix(LABEL) {
             return Ok(Self::Label(key.parse()?));
         }
+        if let Some(name) = text.strip_prefix(DIMENSION) {
+            return Ok(Self::Dimension(name.parse()?));
+        }
         match text {
             "cluster" => Ok(Self::Cluster),
             "namespace" => Ok(Self::Namespace),
             "application" => Ok(Self::Application),
-            "environment" => Ok(Self::Environment),
+            DimensionName::ENVIRONMENT => Ok(Self::Dimension(text.parse()?)),
             "node" => Ok(Self::Node),
             "workload" => Ok(Self::Workload),
             "pod" => Ok(Self::Pod),
@@ -146,10 +174,11 @@ impl fmt::Display for Grouping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Label(key) => return write!(f, "{LABEL}{key}"),
+            Self::Dimension(name) if name.as_str() == DimensionName::ENVIRONMENT => name.as_str(),
+            Self::Dimension(name) => return write!(f, "{DIMENSION}{name}"),
             Self::Cluster => "cluster",
             Self::Namespace => "namespace",
             Self::Application => "application",
-            Self::Environment => "environment",
             Self::Node => "node",
             Self::Workload => "workload",
             Self::Pod => "pod",
@@ -175,10 +204,20 @@ mod tests {
             "process",
             "label:tier",
             "label:app.kubernetes.io/part-of",
+            "dimension:role",
         ] {
             assert_eq!(word.parse::<Grouping>().unwrap().to_string(), word);
         }
-        for wrong in ["", "planet", "label:", "label:a b", "label:a/b/c", "label:\u{202e}", "Pod"] {
+        for wrong in [
+            "",
+            "planet",
+            "label:",
+            "label:a b",
+            "label:a/b/c",
+            "label:\u{202e}",
+            "Pod",
+            "dimension:A",
+        ] {
             assert!(wrong.parse::<Grouping>().is_err(), "{wrong:?}");
         }
         assert!(format!("label:{}", "a".repeat(KEY_MAX + 1)).parse::<Grouping>().is_err());

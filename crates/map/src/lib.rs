@@ -26,7 +26,7 @@ mod text;
 mod tracks;
 mod within;
 
-pub use build::{build, ends};
+pub use build::{build, ends, stable_labels};
 pub use compare::{Changed, MapDiff, compare, diff_json, diff_table};
 pub use completeness::{ExpectedNode, completeness};
 pub use dot::dot;

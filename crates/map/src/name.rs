@@ -1,13 +1,10 @@
 //! What the two ends of a connection are called at each grouping.
 
+use sekisho_labels::DimensionName;
 use sekisho_model::{ClusterName, Party, PartyKind, Process};
 
 use crate::group::Grouping;
 use crate::options::MapOptions;
-
-/// Labels that tell applications, the first that there is (Kubernetes documentation, "Recommended
-/// Labels", and what was usual before).
-const APPLICATION: [&str; 3] = ["app.kubernetes.io/name", "app", "k8s-app"];
 
 /// Kind of the node that stands for a cluster.
 const CLUSTER: &str = "Cluster";
@@ -85,9 +82,9 @@ pub(crate) fn node_name(
             PartyKind::Host | PartyKind::External | PartyKind::Unknown => namespace_name(party),
         },
         Grouping::Namespace => namespace_name(party),
-        Grouping::Application => application(party),
+        Grouping::Application => application(options, cluster, party),
         Grouping::Label(key) => labelled((options, key.as_str()), cluster, party),
-        Grouping::Environment => labelled((options, options.environment.as_str()), cluster, party),
+        Grouping::Dimension(name) => called((options, name), cluster, party),
         Grouping::Node => machine(options, cluster, party),
         Grouping::Pod if party.kind == PartyKind::Pod && !party.pod.is_empty() => {
             NodeName::own(party, "Pod", &party.pod)
@@ -123,13 +120,37 @@ fn namespace_name(party: &Party) -> NodeName {
     }
 }
 
-fn application(party: &Party) -> NodeName {
-    let name = APPLICATION.iter().find_map(|key| party.labels.get(*key));
-    match (party.kind, name) {
-        (PartyKind::Pod | PartyKind::Service, Some(name)) if !name.is_empty() => {
-            NodeName::own(party, "Application", name)
+/// The value of `party` in a dimension.
+fn value<'a>(
+    (options, dimension): (&'a MapOptions, &str),
+    cluster: &ClusterName,
+    party: &'a Party,
+) -> Option<&'a str> {
+    let of_namespace = |key: &str| options.places.label(cluster, &party.workload.namespace, key);
+    options.labels.value((cluster, &party.workload), dimension, &party.labels, of_namespace)
+}
+
+fn application(options: &MapOptions, cluster: &ClusterName, party: &Party) -> NodeName {
+    match value((options, DimensionName::APPLICATION), cluster, party) {
+        Some(name) if party.workload.namespace.is_empty() => NodeName::group("Application", name),
+        Some(name) => NodeName::own(party, "Application", name),
+        None => NodeName::workload(party),
+    }
+}
+
+/// Named as [`labelled`], by the dimension. What is no workload has a name of its own without a value.
+fn called(
+    (options, dimension): (&MapOptions, &DimensionName),
+    cluster: &ClusterName,
+    party: &Party,
+) -> NodeName {
+    let group = |name: &str| NodeName::group("Dimension", name);
+    match (value((options, dimension.as_str()), cluster, party), party.kind) {
+        (Some(value), _) => group(&format!("{dimension}={value}")),
+        (None, PartyKind::Pod | PartyKind::Service | PartyKind::Host) => {
+            group(&format!("!{dimension}"))
         }
-        _ => NodeName::workload(party),
+        (None, PartyKind::Node | PartyKind::External | PartyKind::Unknown) => namespace_name(party),
     }
 }
 

@@ -4,16 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sekisho_flow::FlowFilter;
+use sekisho_labels::Labelling;
 use sekisho_model::{EdgeDay, EdgeKey, Party, PartyKind, TimeRange, Verdict};
 
-use crate::group::{Grouping, LabelKey};
+use crate::group::Grouping;
 use crate::places::Places;
 use crate::within::Within;
 
 const DNS_PORT: u16 = 53;
 const SECONDS_PER_MINUTE: u64 = 60;
-/// Label that tells environments where nothing else is said.
-const ENVIRONMENT: &str = "environment";
 /// Executables that ask others for their metrics, by the end of their path.
 const SCRAPERS: [&str; 8] = [
     "prometheus",
@@ -43,8 +42,8 @@ pub struct NoiseRule {
 pub struct MapOptions {
     /// What one node stands for.
     pub grouping: Grouping,
-    /// Which label tells environments.
-    pub environment: LabelKey,
+    /// What things are called in each dimension, for the groupings by one.
+    pub labels: Arc<Labelling>,
     /// Where things are, for the groupings that ask for more than connections tell.
     pub places: Arc<Places>,
     /// Rows that were seen in a minute of this range are shown.
@@ -97,7 +96,7 @@ impl Default for MapOptions {
     fn default() -> Self {
         Self {
             grouping: Grouping::default(),
-            environment: LabelKey::of(ENVIRONMENT),
+            labels: Arc::default(),
             places: Arc::default(),
             range: TimeRange::ALL,
             hide_dns: false,

@@ -43,13 +43,20 @@ impl FromStr for Within {
             "Node" => Grouping::Node,
             "Pod" => Grouping::Pod,
             "Label" => {
-                let key = name.strip_prefix('!').or_else(|| Some(name.split_once('=')?.0));
-                Grouping::Label(key.and_then(|key| key.parse().ok()).ok_or_else(wrong)?)
+                Grouping::Label(key(name).and_then(|key| key.parse().ok()).ok_or_else(wrong)?)
+            }
+            "Dimension" => {
+                Grouping::Dimension(key(name).and_then(|key| key.parse().ok()).ok_or_else(wrong)?)
             }
             _ => Grouping::Workload,
         };
         Ok(Self { grouping, id: text.to_owned() })
     }
+}
+
+/// The key of `key=value`, or of `!key`.
+fn key(name: &str) -> Option<&str> {
+    name.strip_prefix('!').or_else(|| Some(name.split_once('=')?.0))
 }
 
 impl fmt::Display for Within {
@@ -59,6 +66,12 @@ impl fmt::Display for Within {
 }
 
 impl Within {
+    /// What the node stands for.
+    #[must_use]
+    pub fn grouping(&self) -> &Grouping {
+        &self.grouping
+    }
+
     /// Whether `party` is within it.
     pub(crate) fn holds(&self, options: &MapOptions, cluster: &ClusterName, party: &Party) -> bool {
         node_name((options, &self.grouping), cluster, party, None).id == self.id

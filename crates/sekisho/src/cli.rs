@@ -13,6 +13,7 @@ use crate::commands::connect::{ServerArg, TlsArgs};
 use crate::commands::export::ExportArgs;
 use crate::commands::gitops::GitOpsArgs;
 use crate::commands::import::ImportArgs;
+use crate::commands::labels::LabelsCommand;
 use crate::commands::map::MapArgs;
 use crate::commands::observe::ObserveArgs;
 use crate::commands::token::TokenCommand;
@@ -109,6 +110,9 @@ pub(crate) enum Command {
     Token(TokenCommand),
     /// The audit log: every change, and every call that was not permitted.
     Audit(AuditArgs),
+    /// What assets are called (application, environment, role, ...), by whom, and how to change it.
+    #[command(subcommand)]
+    Labels(LabelsCommand),
     /// Questions about policies, on files alone.
     Policy(PolicyArgs),
     /// A Kubernetes cluster: does its network plugin enforce?
@@ -499,6 +503,7 @@ impl Command {
             Self::Rollback(args) => Some(&mut args.server),
             Self::Token(command) => Some(command.server_mut()),
             Self::Audit(args) => Some(&mut args.server),
+            Self::Labels(command) => Some(command.server_mut()),
             Self::Demo(_)
             | Self::Import(_)
             | Self::Lab(_)

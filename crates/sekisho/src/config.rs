@@ -9,7 +9,7 @@ use anyhow::Context;
 use sekisho_api::{Enforcement, OidcSettings, ServerAddress, TlsFiles, WebTls};
 use sekisho_inventory::attest::Account;
 use sekisho_inventory::watch::Cluster;
-use sekisho_map::{LabelKey, MapOptions};
+use sekisho_map::LabelKey;
 use sekisho_model::ClusterName;
 use serde::Deserialize;
 
@@ -349,7 +349,7 @@ impl Default for ServerConfig {
             health_listen: String::new(),
             data_dir: PathBuf::from("/var/lib/sekisho"),
             metrics_listen: String::new(),
-            environment_label: MapOptions::default().environment,
+            environment_label: LabelKey::environment(),
             web_listen: String::new(),
             web_cert: None,
             web_key: None,

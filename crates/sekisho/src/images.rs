@@ -376,6 +376,8 @@ mod tests {
             current: RuleSet::default(),
             referred: Vec::new(),
             images: None,
+            name: sekisho_model::ClusterName::default(),
+            several: Vec::new(),
             mixed: false,
         };
         let known = known_edges(&history.rows, &changes);

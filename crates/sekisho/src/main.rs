@@ -7,6 +7,7 @@ mod config;
 mod exit;
 mod flow_file;
 mod images;
+mod labelling;
 mod logging;
 mod memory;
 mod pipeline;
@@ -76,6 +77,7 @@ fn run(cli: &mut Cli) -> anyhow::Result<Exit> {
         Command::Certificates(command) => commands::certificates::run(command),
         Command::Token(command) => commands::token::run(command),
         Command::Audit(args) => commands::audit::run(args),
+        Command::Labels(command) => commands::labels::run(command),
         Command::Policy(command) => commands::policy::run(command),
         Command::Cluster(command) => commands::cluster::run(command),
         // Answered before: it has its own arguments and exit codes.

@@ -28,6 +28,10 @@ pub(crate) struct History {
     pub(crate) completeness: Completeness,
     /// The cluster at the window's end.
     pub(crate) cluster: Cluster,
+    /// Its name.
+    pub(crate) name: ClusterName,
+    /// The clusters it is of, where they are several: their objects.
+    pub(crate) several: Vec<(ClusterName, Vec<Object>)>,
     /// Where things are, of all its clusters.
     pub(crate) places: Arc<Places>,
     /// Policies in force.
@@ -63,6 +67,8 @@ impl History {
             rows: snapshot.rows,
             completeness,
             cluster,
+            name: snapshot.cluster,
+            several: Vec::new(),
             current: snapshot.current,
             images,
             mixed: false,
@@ -80,10 +86,11 @@ impl History {
         let mut window: Option<TimeRange> = None;
         let mut silent = Vec::new();
         let (mut rows, mut losses, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
-        let mut places = Places::default();
+        let (mut places, mut several) = (Places::default(), Vec::new());
         for snapshot in snapshots {
             let (cluster, own) = (snapshot.cluster, snapshot.window);
             locate(&mut places, &cluster, &snapshot.objects);
+            several.push((cluster.clone(), snapshot.objects));
             let known = window.unwrap_or(own);
             window = Some(TimeRange { from: known.from.min(own.from), to: known.to.max(own.to) });
             if snapshot.nodes.is_empty() {
@@ -110,6 +117,8 @@ impl History {
             window,
             rows,
             cluster: Cluster::default(),
+            name: ClusterName::default(),
+            several,
             places: Arc::new(places),
             current: RuleSet::default(),
             referred: Vec::new(),

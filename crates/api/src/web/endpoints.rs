@@ -3,6 +3,7 @@
 use axum::http::Method;
 
 use super::imports::imports;
+use super::label_endpoints::label_endpoints;
 use super::parameters::Asked;
 use super::question::{EdgeQuestion, FlowsQuestion, PageQuestion, TimelineQuestion};
 use super::{Access, Question, WorkloadQuestion};
@@ -75,8 +76,8 @@ pub struct Parameter {
 }
 
 pub(super) const TEXT: &str = r#"{"type":"string"}"#;
-const FLAG: &str = r#"{"type":"boolean","default":false}"#;
-const LIST: &str = r#"{"type":"array","items":{"type":"string"}}"#;
+pub(super) const FLAG: &str = r#"{"type":"boolean","default":false}"#;
+pub(super) const LIST: &str = r#"{"type":"array","items":{"type":"string"}}"#;
 const COUNT: &str = r#"{"type":"integer","minimum":1}"#;
 
 pub(super) const fn may(
@@ -97,7 +98,7 @@ pub(super) const fn must(
 
 pub(super) const CLUSTER: &[Parameter] =
     &[may("cluster", TEXT, "The cluster; may be left out where the server has one only.")];
-const WINDOW: &[Parameter] = &[
+pub(super) const WINDOW: &[Parameter] = &[
     may(
         "since",
         TEXT,
@@ -122,9 +123,9 @@ const NOISE: &[Parameter] = &[
 const GROUPING: &[Parameter] = &[
     may(
         "by",
-        r#"{"type":"string","pattern":"^(cluster|namespace|application|environment|node|workload|pod|process|label:.+)$","default":"workload"}"#,
+        r#"{"type":"string","pattern":"^(cluster|namespace|application|environment|node|workload|pod|process|label:.+|dimension:.+)$","default":"workload"}"#,
         "What one node stands for; `label:KEY` for each value of a label of pods, hosts or their \
-         namespaces.",
+         namespaces, `dimension:NAME` for each value of a dimension of labels.",
     ),
     may(
         "within",
@@ -225,7 +226,7 @@ pub(super) const fn get(
 }
 
 /// As [`get`], of what many look at and takes long.
-const fn look_at(
+pub(super) const fn look_at(
     path: &'static str,
     access: Access,
     words: (&'static str, &'static str),
@@ -235,7 +236,7 @@ const fn look_at(
     Endpoint { kind: Kind::Look(ask), ..get(path, access, words, parameters, ask) }
 }
 
-const fn post(
+pub(super) const fn post(
     path: &'static str,
     access: Access,
     (summary, body, answer): (&'static str, &'static str, &'static str),
@@ -257,6 +258,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         &policies(),
         &kept(),
         &imports(),
+        &label_endpoints(),
         &administration(),
     ]
     .concat()

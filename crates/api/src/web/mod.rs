@@ -13,10 +13,14 @@ mod desk;
 mod endpoints;
 mod imports;
 mod kept;
+mod label_endpoints;
+mod label_questions;
+mod labels;
 mod listener;
 mod oidc;
 mod openapi;
 mod operators;
+mod operators_labels;
 mod parameters;
 mod people;
 mod problem;
@@ -37,10 +41,18 @@ pub use audit::{AuditEntry, AuditPage, Outcome};
 pub use endpoints::{Endpoint, Parameter, endpoints};
 pub use imports::{ImportState, ImportStatus, Upload, UploadQuestion};
 pub use kept::{Kept, NewKept, Noisy, View};
+pub use label_questions::{
+    HandQuestion, ImportQuestion, InventoryQuestion, NewRules, RulesQuestion, Unlabelled,
+};
+pub use labels::{
+    AssetValue, AssetView, DimensionView, ImportReport, ImportView, InventoryPage, LabelChange,
+    LabelChanges, RulesView, UnmatchedRow,
+};
 pub use listener::{WebListenError, WebListener, WebTls};
 pub use oidc::{OidcGrant, OidcSettings, OidcSettingsError};
 pub use openapi::openapi;
 pub use operators::operators_router;
+pub use operators_labels::operators_labels_router;
 pub use people::People;
 pub use problem::Problem;
 pub use question::{

@@ -87,7 +87,7 @@ async fn audit(
     ask(people, operator(&peer, String::new()), question).await
 }
 
-async fn ask(people: Shared, who: String, question: Question) -> Response {
+pub(super) async fn ask(people: Shared, who: String, question: Question) -> Response {
     // The socket's owner and an operator's certificate may do everything.
     let account = Account { name: who, role: Access::Operator, namespaces: None, expires: None };
     match tokio::task::spawn_blocking(move || people.answer(&account, &question)).await {

@@ -36,7 +36,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) body: &'a [u8],
 }
 
-fn wrong(name: &str, why: impl std::fmt::Display) -> Refusal {
+pub(crate) fn wrong(name: &str, why: impl std::fmt::Display) -> Refusal {
     Refusal::Invalid(format!("parameter `{name}`: {why}"))
 }
 
@@ -82,7 +82,7 @@ impl Asked<'_> {
     }
 
     /// All values of a parameter that may be given several times.
-    fn each(&self, name: &str) -> BTreeSet<String> {
+    pub(crate) fn each(&self, name: &str) -> BTreeSet<String> {
         let values = self.query.iter().filter(|(own, value)| own == name && !value.is_empty());
         values.map(|(_, value)| value.clone()).collect()
     }
@@ -108,7 +108,7 @@ impl Asked<'_> {
         Err(wrong(name, format!("{number} is not between {least} and {most}")))
     }
 
-    fn flag(&self, name: &str) -> Result<bool, Refusal> {
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, Refusal> {
         match self.text(name)? {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
@@ -121,7 +121,7 @@ impl Asked<'_> {
     }
 
     /// The window: `since` or `from` to `to`; the last day if none is asked for.
-    fn range(&self) -> Result<TimeRange, Refusal> {
+    pub(crate) fn range(&self) -> Result<TimeRange, Refusal> {
         let since = match self.text("since")? {
             Some("all") => Some(Timestamp::EPOCH),
             Some(_) | None => self.time("since")?,

@@ -9,7 +9,10 @@ use sekisho_map::{Grouping, Order, Within};
 use sekisho_model::{ClusterName, EdgeStats, TimeRange, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Access, NewKept, Noisy, View};
+use super::{
+    Access, HandQuestion, ImportQuestion, InventoryQuestion, NewKept, NewRules, Noisy,
+    RulesQuestion, View,
+};
 use crate::PolicyFile;
 
 /// One question.
@@ -75,6 +78,22 @@ pub enum Question {
     KeepNoise(NewKept<Noisy>),
     /// Drop a rule.
     DropNoise(u64),
+    /// Assets, and what they are called.
+    Inventory(Box<InventoryQuestion>),
+    /// Rules of labels, and the tables that were imported.
+    Labels,
+    /// All that was told about labels, as it is kept.
+    LabelState,
+    /// What other rules would change; nothing changes.
+    TryRules(RulesQuestion),
+    /// Replace the rules.
+    SetRules(NewRules),
+    /// Import a table.
+    ImportLabels(Box<ImportQuestion>),
+    /// Drop a table.
+    DropImport(String),
+    /// Say by hand what an asset is called.
+    LabelAsset(HandQuestion),
 }
 
 /// A map.

@@ -143,12 +143,13 @@ fn room<'a>(grouping: &Grouping, node: &'a MapNode) -> Room<'a> {
         Grouping::Cluster
         | Grouping::Namespace
         | Grouping::Label(_)
-        | Grouping::Environment
+        | Grouping::Dimension(_)
         | Grouping::Node => true,
         Grouping::Application | Grouping::Workload | Grouping::Pod | Grouping::Process => false,
     };
     // A machine is what the map is about, or stands beside it.
-    let is_group = *grouping == Grouping::Node || node.kind == "Label";
+    let is_group =
+        *grouping == Grouping::Node || matches!(node.kind.as_str(), "Label" | "Dimension");
     match node.party {
         _ if !is_flat && !node.namespace.is_empty() => Room::Namespace(&node.namespace),
         PartyKind::Pod | PartyKind::Service if is_flat => Room::Cluster,

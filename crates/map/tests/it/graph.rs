@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use sekisho_flow::FlowFilter;
+use sekisho_labels::{Assigned, Labelling, Layer, Rules, Said};
 use sekisho_map::{
     Grouping, Map, MapOptions, NoiseRule, Places, Within, build, dot, json, mermaid, svg, table,
 };
-use sekisho_model::{ClusterName, EdgeDay, TimeRange, Verdict};
+use sekisho_model::{ClusterName, EdgeDay, TimeRange, Verdict, WorkloadRef};
 
 use crate::samples::{complete, minute, row, rows, shop, with_verdict};
 
@@ -168,18 +169,58 @@ fn labels_of_a_namespace_are_those_of_its_pods_but_for_their_own() {
     let labels = [("stage".to_owned(), "prod".to_owned()), ("app".to_owned(), "no".to_owned())];
     places.add_namespace(&cluster, "a", &labels.into());
     places.add_pod(&cluster, "a", "web-1", "node-7");
+    let labels = Arc::new(Labelling::new(Rules::usual("stage"), Assigned::new()));
     let options = |grouping| MapOptions {
-        environment: "stage".parse().unwrap(),
+        labels: Arc::clone(&labels),
         places: Arc::new(places.clone()),
         ..by(grouping)
     };
     let rows = [row("a/web#1", "b/db#1", 5432, 1), row("@node-7", "a/web#1", 80, 1)];
     let nodes = |grouping| ids(&build(&rows, &options(grouping), complete())).join(" | ");
-    let environment = "!stage[Label] | nodes[Node] | stage=prod[Label]";
-    assert_eq!(nodes(Grouping::Environment), environment);
+    let environment = "!environment[Dimension] | environment=prod[Dimension] | nodes[Node]";
+    assert_eq!(nodes("environment".parse().unwrap()), environment);
     let app = Grouping::Label("app".parse().unwrap());
     assert_eq!(nodes(app), "app=db[Label] | app=web[Label] | nodes[Node]");
     assert_eq!(nodes(Grouping::Node), "?[Node] | node-7[Node]");
+}
+
+#[test]
+fn groupings_by_a_dimension_go_by_what_was_assigned_and_one_goes_into_them() {
+    let cluster = ClusterName::default();
+    let workload = |namespace: &str, name: &str, kind: &str| WorkloadRef {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+    };
+    let mut assigned = Assigned::new();
+    let mut say = |workload: WorkloadRef, dimension: &str, value: &str| {
+        let (value, source) = (value.to_owned(), "by hand".to_owned());
+        let said = Said { layer: Layer::Manual, value, source };
+        let of_workload = assigned.entry(cluster.clone()).or_default().entry(workload).or_default();
+        of_workload.insert(dimension.parse().unwrap(), vec![said]);
+    };
+    say(workload("a", "web", "Deployment"), "application", "store");
+    say(workload("a", "db", "Deployment"), "role", "database");
+    say(workload("", "192.0.2.1", "External"), "role", "partner");
+    let labels = Arc::new(Labelling::new(Rules::usual("environment"), assigned));
+    let rows = [row("!192.0.2.1", "a/web#1", 80, 1), row("a/web#1", "a/db#1", 5432, 1)];
+    let nodes = |grouping: &str, within: &[&str]| {
+        let options = MapOptions {
+            labels: Arc::clone(&labels),
+            within: within.iter().map(|id| id.parse().unwrap()).collect(),
+            ..by(grouping.parse().unwrap())
+        };
+        ids(&map(&rows, &options)).join(" | ")
+    };
+    let applications = "192.0.2.1[External] | a/db[Application] | a/store[Application]";
+    assert_eq!(nodes("application", &[]), applications);
+    let roles = "!role[Dimension] | role=database[Dimension] | role=partner[Dimension]";
+    assert_eq!(nodes("dimension:role", &[]), roles);
+    let database = "a/db[Deployment] | a/web[Deployment]";
+    assert_eq!(nodes("workload", &["role=database[Dimension]"]), database);
+    assert_eq!(nodes("dimension:colour", &[]), "!colour[Dimension] | external[External]");
+    // The labels themselves are as they were.
+    assert_eq!(nodes("label:app", &[]), "app=db[Label] | app=web[Label] | external[External]");
 }
 
 #[test]

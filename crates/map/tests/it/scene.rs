@@ -34,7 +34,7 @@ fn groupings() -> [Grouping; 9] {
         Grouping::Namespace,
         Grouping::Application,
         Grouping::Label("app".parse().unwrap()),
-        Grouping::Environment,
+        "environment".parse().unwrap(),
         Grouping::Node,
         Grouping::Workload,
         Grouping::Pod,

@@ -450,6 +450,8 @@ spec:
             current: RuleSet::default(),
             referred: Vec::new(),
             images: None,
+            name: sekisho_model::ClusterName::default(),
+            several: Vec::new(),
             mixed: false,
         }
     }

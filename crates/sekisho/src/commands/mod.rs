@@ -14,6 +14,7 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod input;
 pub(crate) mod lab;
+pub(crate) mod labels;
 pub(crate) mod map;
 pub(crate) mod native;
 pub(crate) mod observe;

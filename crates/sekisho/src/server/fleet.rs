@@ -10,11 +10,10 @@ use sekisho_api::{
     Ack, AgentReport, ApplyRequest, ApplyResponse, DropPage, FlowPage, Health, ListenerFigures,
     Order, Refusal, Revision, RollbackRequest, Service, Snapshot, SnapshotQuery, Status, Tokens,
 };
-use sekisho_map::LabelKey;
 use sekisho_model::{Batch, ClusterName, Timestamp};
 
 use super::agents::is_node_name;
-use super::people::{AuditLog, KeptBook};
+use super::people::{AuditLog, KeptBook, LabelBook};
 use super::service::{ClusterServer, now};
 use super::sinks::SinkStates;
 use super::{metrics, problems};
@@ -41,8 +40,7 @@ pub(crate) struct Fleet {
     tokens: Tokens,
     audit: AuditLog,
     kept: KeptBook,
-    /// The label that tells environments.
-    environment: LabelKey,
+    labels: LabelBook,
     /// Clusters that are none of ours, with the last of their agents that came.
     strangers: Mutex<BTreeMap<ClusterName, Stranger>>,
 }
@@ -115,19 +113,8 @@ impl Fleet {
         let audit = AuditLog::open(&data_dir)?;
         let kept = KeptBook::open(&data_dir)?;
         let (web, sinks) = (OnceLock::new(), SinkStates::default());
-        let environment = config.environment_label.clone();
-        Ok(Self {
-            members,
-            listener,
-            data_dir,
-            sinks,
-            web,
-            tokens,
-            audit,
-            kept,
-            environment,
-            strangers,
-        })
+        let labels = LabelBook::open(&data_dir, config.environment_label.as_str())?;
+        Ok(Self { members, listener, data_dir, sinks, web, tokens, audit, kept, labels, strangers })
     }
 
     /// All clusters, by name.
@@ -156,9 +143,9 @@ impl Fleet {
         &self.kept
     }
 
-    /// The label that tells environments.
-    pub(crate) fn environment(&self) -> &LabelKey {
-        &self.environment
+    /// What people told about labels.
+    pub(crate) fn labels(&self) -> &LabelBook {
+        &self.labels
     }
 
     /// The audit log.

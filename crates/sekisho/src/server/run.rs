@@ -101,7 +101,8 @@ async fn serve(config: &ServerConfig, fleet: &Arc<Fleet>) -> anyhow::Result<()> 
         tasks.spawn(web.serve(router, stop.wait()));
     }
     let router = sekisho_api::router(Arc::clone(fleet) as _)
-        .merge(sekisho_api::operators_router(Arc::clone(fleet) as _));
+        .merge(sekisho_api::operators_router(Arc::clone(fleet) as _))
+        .merge(sekisho_api::operators_labels_router(Arc::clone(fleet) as _));
     if let Some(listener) = listener {
         fleet.listens(listener.figures());
         tracing::info!(address = %listener.address(), "serving on the network");

@@ -21,6 +21,7 @@ pub(crate) fn run(arguments: &[&str]) -> Answer {
 }
 
 /// What it said.
+#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) code: i32,
     pub(crate) out: String,

@@ -12,7 +12,8 @@ pub(crate) struct MapArgs {
     #[arg(long, value_name = "WHEN", conflicts_with_all = ["since", "until"])]
     pub(crate) at: Option<sekisho_model::When>,
     /// What one node of the map is: cluster, namespace, application, environment, node, workload,
-    /// pod, process, or `label:KEY` for each value of a label of pods, hosts or their namespaces.
+    /// pod, process, or `label:KEY` for each value of a label of pods, hosts or their namespaces,
+    /// `dimension:NAME` for each value of a dimension of labels (`sekisho labels`).
     #[arg(long, visible_alias = "group", value_name = "GROUPING", default_value = "workload")]
     pub(crate) by: sekisho_map::Grouping,
     /// The label that tells environments, with `--by environment`.

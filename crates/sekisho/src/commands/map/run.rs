@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use sekisho_api::SnapshotQuery;
+use sekisho_labels::LabelState;
 use sekisho_map::{Map, MapOptions, Order, Top};
 use sekisho_model::{TimeRange, Timestamp};
 
 use super::args::{EdgeOrder, MapArgs, MapOutput};
 use crate::commands::{history, output};
 use crate::exit::Exit;
+use crate::labelling::Told;
 use crate::pipeline::{self, History};
 
 /// Span of `--at`, seconds.
@@ -24,7 +26,8 @@ pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
         None => args.history.range(now),
     };
     let history = history::load_all(&args.history, &SnapshotQuery::of(range))?;
-    let map = pipeline::build(&history, &options(args, &history));
+    let told = told(args)?;
+    let map = pipeline::build(&history, &options(args, &history, &told));
     if let Some(window) = args.compare {
         // An open window begins with the first that was seen.
         let is_open = range.from == Timestamp::EPOCH;
@@ -33,11 +36,8 @@ pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
         if earlier.from >= earlier.to {
             bail!("--compare: the window from {} to {} is empty", earlier.from, earlier.to);
         }
-        return compared(
-            args,
-            &map,
-            &history::load_all(&args.history, &SnapshotQuery::of(earlier))?,
-        );
+        let earlier = history::load_all(&args.history, &SnapshotQuery::of(earlier))?;
+        return compared((args, &told), &map, &earlier);
     }
     let text = match args.output {
         MapOutput::Table => sekisho_map::table(&map, output::width(), output::color()),
@@ -51,8 +51,8 @@ pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
 }
 
 /// Prints what `map` has other than the map of `earlier`; `Found` if anything.
-fn compared(args: &MapArgs, map: &Map, earlier: &History) -> anyhow::Result<Exit> {
-    let before = pipeline::build(earlier, &options(args, earlier));
+fn compared((args, told): (&MapArgs, &Told), map: &Map, earlier: &History) -> anyhow::Result<Exit> {
+    let before = pipeline::build(earlier, &options(args, earlier, told));
     let diff = sekisho_map::compare(&before, map);
     let text = match args.output {
         MapOutput::Table => sekisho_map::diff_table(&diff, output::width(), output::color()),
@@ -69,10 +69,25 @@ fn compared(args: &MapArgs, map: &Map, earlier: &History) -> anyhow::Result<Exit
     Ok(if is_whole(map) && is_whole(&before) { Exit::Done } else { Exit::Partial })
 }
 
-fn options(args: &MapArgs, history: &History) -> MapOptions {
+/// What people told of labels, where the map asks for it.
+fn told(args: &MapArgs) -> anyhow::Result<Told> {
+    let asks = args.by.asks_for_values()
+        || args.within.iter().any(|within| within.grouping().asks_for_values());
+    let environment = args.environment_label.as_str();
+    match (&args.history.store, asks) {
+        (_, false) => Told::of(LabelState::default(), environment),
+        (Some(folder), true) => Told::open(folder, environment),
+        (None, true) => {
+            let client = args.history.server.connect()?;
+            Told::of(history::call(client.label_state())?, environment)
+        }
+    }
+}
+
+fn options(args: &MapArgs, history: &History, told: &Told) -> MapOptions {
     MapOptions {
         grouping: args.by.clone(),
-        environment: args.environment_label.clone(),
+        labels: told.of_map(history, &args.by, &args.within),
         places: Arc::clone(&history.places),
         range: history.window,
         hide_dns: args.hide_dns,

@@ -93,6 +93,17 @@ impl People for Fleet {
                 whole(account, "the list of imports")?;
                 json(&self.pick(cluster.as_ref())?.desk().list())
             }
+            Question::Inventory(of) => json(&self.inventory(account, of)?),
+            Question::Labels => json(&self.label_rules(account)?),
+            Question::LabelState => {
+                whole(account, "what was told about labels")?;
+                json(&self.labels().told().state)
+            }
+            Question::TryRules(of) => json(&self.try_rules(account, &of.rules)?),
+            Question::SetRules(of) => json(&self.set_rules(account, of)?),
+            Question::ImportLabels(of) => json(&self.import_labels(account, of)?),
+            Question::DropImport(name) => json(&self.drop_import(account, name)?),
+            Question::LabelAsset(of) => json(&self.label_asset(account, of)?),
             Question::Audit(of) => {
                 whole(account, "the audit log")?;
                 json(&self.audit().page(of.before, of.limit)?)
@@ -133,7 +144,8 @@ impl People for Fleet {
             let came = core.recent.added().wrapping_add(core.past);
             came.wrapping_add(policies.wrapping_mul(0x9e37_79b9_7f4a_7c15))
         };
-        self.members().fold(0, |sum, member| sum.wrapping_add(of(&member.core())))
+        let labels = self.labels().told().state.revision.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        self.members().fold(labels, |sum, member| sum.wrapping_add(of(&member.core())))
     }
 
     fn signed_in(&self, account: &Account) -> Result<(), Refusal> {

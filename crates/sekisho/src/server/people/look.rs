@@ -37,7 +37,7 @@ impl Fleet {
         };
         MapOptions {
             grouping: of.grouping.clone(),
-            environment: self.environment().clone(),
+            labels: self.labels().told().of_map(history, &of.grouping, &of.within),
             places: Arc::clone(&history.places),
             range: history.window,
             hide_dns: of.hide_dns,

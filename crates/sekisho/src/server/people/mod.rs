@@ -7,7 +7,10 @@ mod audit;
 mod changes;
 mod edge;
 mod flows;
+mod inventory;
 mod kept;
+mod label_book;
+mod labels;
 mod look;
 mod past;
 mod policies;
@@ -18,3 +21,4 @@ mod workload;
 
 pub(crate) use audit::AuditLog;
 pub(crate) use kept::KeptBook;
+pub(crate) use label_book::LabelBook;

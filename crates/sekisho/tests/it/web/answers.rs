@@ -45,6 +45,24 @@ impl Document {
     }
 }
 
+/// Asks what changes labels.
+fn labels(web: &Web, document: &mut Document) {
+    let rules = json!({ "rules": "rules:\n- match: {port: 5432}\n  set: {role: db}\n" });
+    let hand = json!({ "id": "shop/db[Pod]", "dimension": "role", "value": "database" });
+    let table = json!({ "name": "tags", "text": "asset,role,x\nshop/db,cache,\nnobody,a,b\n" });
+    for (method, path, body) in [
+        ("POST", "/labels/preview", &rules),
+        ("PUT", "/labels/rules", &rules),
+        ("PUT", "/labels/asset", &hand),
+        ("POST", "/labels/import", &table),
+    ] {
+        let answer = web.by(&web.token, (method, path), &body.to_string()).with_status(200).json();
+        document.holds((&method.to_lowercase(), path), &answer);
+    }
+    let dropped = web.by(&web.token, ("DELETE", "/labels/imports/tags"), "").with_status(200);
+    document.holds(("delete", "/labels/imports/{name}"), &dropped.json());
+}
+
 #[test]
 fn every_answer_is_as_the_document_says() {
     let web = Web::start();
@@ -66,6 +84,7 @@ fn every_answer_is_as_the_document_says() {
     document.holds(("post", "/noise"), &web.post("/noise", &rule).with_status(200).json());
     let handed = web.by(&web.token, ("POST", "/imports?name=a"), &crate::import::flows(1));
     document.holds(("post", "/imports"), &handed.with_status(202).json());
+    labels(&web, &mut document);
     let (client, db) = ("shop%2Fclient-0%5BPod%5D", "shop%2Fdb%5BPod%5D");
     for (path, query) in [
         ("/session", String::new()),
@@ -92,6 +111,8 @@ fn every_answer_is_as_the_document_says() {
         ("/tokens", String::new()),
         ("/views", String::new()),
         ("/noise", String::new()),
+        ("/inventory", "?since=1h&kind=Pod".to_owned()),
+        ("/labels/rules", String::new()),
         ("/audit", String::new()),
     ] {
         let answer = web.get(&format!("{path}{query}")).with_status(200).json();

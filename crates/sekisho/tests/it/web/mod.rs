@@ -4,6 +4,7 @@ mod answers;
 mod browser;
 mod changes;
 mod http;
+mod labels;
 mod rights;
 mod schema;
 mod uploads;
