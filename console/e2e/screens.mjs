@@ -26,6 +26,9 @@ const SCREENS = [
   ['template', '/recommendations?template=crown-jewel&set=workload%3Ddata%2Forders-db'],
   ['template-wide', '/recommendations?template=control-plane-ports'],
   ['policies', '/policies?policy=shop%2Fcart'],
+  ['inventory', '/inventory?id=data%2Forders-db%5BStatefulSet%5D'],
+  ['inventory-rules', '/inventory?tab=rules'],
+  ['inventory-tables', '/inventory?tab=imports'],
   ['agents', '/agents'],
   ['settings', '/settings'],
 ].filter(([name]) => name.startsWith(only));

@@ -278,12 +278,54 @@ test('a token is made, told once, opens what it may, and is ended', async () => 
   await page.getByRole('cell', { name: 'revoke_token' }).first().waitFor(WAIT);
 });
 
+test('what assets are called: a rule with its preview, a table line by line, a conflict and its end', async () => {
+  await page.goto(new URL('/inventory?lang=en', shop.url).href);
+  await page.getByRole('button', { name: /shop\/cart/ }).first().waitFor(WAIT);
+  await page.getByRole('tab', { name: 'Rules' }).click();
+  const rules = page.getByRole('textbox', { name: 'Rules' });
+  await rules.fill('rules:\n  - match: { port: 5432 }\n    set: { colour: red }\n');
+  await page.getByText('Line 3, column 12').waitFor(WAIT);
+  assert.equal(await page.getByRole('button', { name: 'Save the rules' }).isDisabled(), true);
+  await rules.fill('rules:\n  - name: databases\n    match: { port: 5432 }\n    set: { role: database }\n');
+  await page.getByText(/^[1-9]\d* of \d+ assets would be called otherwise$/).waitFor(WAIT);
+  assert.deepEqual(await findings(page), []);
+  await page.getByRole('button', { name: 'Save the rules' }).click();
+  await page.getByText(/assets are called otherwise now$/).waitFor(WAIT);
+  await page.getByRole('tab', { name: 'Tables' }).click();
+  const table = (text) => page.getByLabel('File', { exact: true }).setInputFiles({ name: 'cmdb.csv', mimeType: 'text/csv', buffer: Buffer.from(text) });
+  await table('asset,role,owner\ndata/orders-db,cache,ann\nshop/cart\n');
+  await page.getByText('1 fields, where the first line has 3').first().waitFor(WAIT);
+  assert.equal(await page.getByRole('button', { name: 'Import', exact: true }).isDisabled(), true);
+  await table('asset,role,owner\ndata/orders-db,cache,ann\nnobody/at-all,x,bob\n');
+  await page.getByText('1 values hold for nobody yet').waitFor(WAIT);
+  assert.deepEqual(await findings(page), []);
+  await page.getByRole('button', { name: 'Import', exact: true }).click();
+  await page.getByText('cmdb is imported.').waitFor(WAIT);
+  await page.getByRole('tab', { name: 'Assets' }).click();
+  await page.getByRole('button', { name: /with conflicts/ }).click();
+  const name = page.getByRole('button', { name: /data\/orders-db/ });
+  await name.focus();
+  await page.keyboard.press('Enter');
+  const card = page.getByRole('complementary', { name: /data\/orders-db/ });
+  await card.getByText('cmdb, line 2').waitFor(WAIT);
+  await card.getByText('conflicts', { exact: true }).first().waitFor(WAIT);
+  assert.deepEqual(await findings(page), []);
+  await card.getByLabel('Dimension').selectOption('role');
+  await card.getByLabel('Value by hand').fill('database');
+  await card.getByRole('button', { name: 'Set', exact: true }).click();
+  await card.getByText('by hand', { exact: true }).waitFor(WAIT);
+  await card.getByText('conflicts', { exact: true }).waitFor({ state: 'detached', ...WAIT });
+  await page.goto(new URL('/map?by=dimension:role&view=table&lang=en', shop.url).href);
+  await page.getByRole('row', { name: /role=database/ }).first().waitFor(WAIT);
+});
+
 test('each screen is accessible in both themes and languages', async () => {
   const paths = [
     '/', '/map', '/map?view=table', '/map?layer=coverage&by=label:app', '/map?layer=encryption&view=table',
     '/flows', '/recommendations', '/recommendations?choose=1',
     '/recommendations?template=lateral-movement', '/policies', '/agents', '/settings',
-    '/workload?id=shop%2Fcart%5BDeployment%5D',
+    '/workload?id=shop%2Fcart%5BDeployment%5D', '/inventory', '/inventory?id=shop%2Fcart%5BDeployment%5D',
+    '/inventory?tab=rules', '/inventory?tab=imports',
   ];
   const all = [];
   for (const [theme, lang] of [['light', 'ja'], ['dark', 'en']]) {

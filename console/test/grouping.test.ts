@@ -39,5 +39,5 @@ test('the way back names each step', () => {
 
 test('only workloads have a page of their own', () => {
   assert.ok(isWorkload({ kind: 'Deployment', namespace: 'shop' }));
-  for (const kind of ['Label', 'Application', 'Cluster', 'Namespace', 'Node']) assert.ok(!isWorkload({ kind, namespace: 'shop' }));
+  for (const kind of ['Label', 'Dimension', 'Application', 'Cluster', 'Namespace', 'Node']) assert.ok(!isWorkload({ kind, namespace: 'shop' }));
 });

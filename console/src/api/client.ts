@@ -74,7 +74,7 @@ export async function get<T>(path: string, query: Query = {}, signal?: AbortSign
 
 /** Asks for a change. */
 export async function send<T>(
-  method: 'POST' | 'DELETE',
+  method: 'POST' | 'PUT' | 'DELETE',
   path: string,
   body?: unknown,
   signal?: AbortSignal,

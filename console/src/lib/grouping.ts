@@ -16,14 +16,18 @@ export const GROUPINGS = [
 export type GroupWord = (typeof GROUPINGS)[number];
 
 const LABEL = 'label:';
+const DIMENSION = /^dimension:[a-z][a-z0-9_]{0,31}$/;
+/** Groupings by dimensions of labels that are always offered. */
+export const DIMENSIONS = ['dimension:role', 'dimension:location'];
 const KEY = /^[\w.-]+(\/[\w.-]+)?$/;
 
 export function isLabelKey(key: string): boolean {
   return key.length <= 317 && KEY.test(key);
 }
 
-/** What the address asks for, if it is a grouping: a word, or `label:KEY`. */
+/** What the address asks for, if it is a grouping: a word, `label:KEY`, or `dimension:NAME`. */
 export function grouping(text: string): string | null {
+  if (DIMENSION.test(text)) return text;
   if (text.startsWith(LABEL)) return isLabelKey(text.slice(LABEL.length)) ? text : null;
   return GROUPINGS.find((word) => word === text) ?? null;
 }
@@ -33,12 +37,17 @@ export function labelOf(by: string): string | null {
   return by.startsWith(LABEL) ? by.slice(LABEL.length) : null;
 }
 
+/** The name of a grouping by dimension; null for any other. */
+export function dimensionOf(by: string): string | null {
+  return DIMENSION.test(by) ? by.slice(by.indexOf(':') + 1) : null;
+}
+
 export function byLabel(key: string): string {
   return LABEL + key;
 }
 
 /** Kinds of nodes that stand for many workloads, or for a part of one. */
-const NOT_WORKLOADS = ['Cluster', 'Namespace', 'Label', 'Application', 'Node', 'Process'];
+const NOT_WORKLOADS = ['Cluster', 'Namespace', 'Label', 'Dimension', 'Application', 'Node', 'Process'];
 
 /** Whether a node has a page of its own. */
 export function isWorkload(node: { kind: string; namespace: string }): boolean {
@@ -77,6 +86,7 @@ export function into(
     case 'Namespace':
       return { ...where, by: 'workload', namespace: glyph.name };
     case 'Label':
+    case 'Dimension':
       return deeper('workload');
     case 'Node':
       return by === 'node' ? deeper('workload') : null;
@@ -105,7 +115,7 @@ export interface Crumb {
 function inside(id: string): GroupWord {
   const kind = /\[(\w+)\]$/.exec(id)?.[1] ?? '';
   if (kind === 'Pod') return 'process';
-  return ['Label', 'Node', 'Application', 'Namespace'].includes(kind) ? 'workload' : 'pod';
+  return ['Label', 'Dimension', 'Node', 'Application', 'Namespace'].includes(kind) ? 'workload' : 'pod';
 }
 
 /** The way from the whole to what is shown; the last one is where one is. */

@@ -7,6 +7,7 @@ export const PAGES = [
   'workload',
   'recommendations',
   'policies',
+  'inventory',
   'agents',
   'settings',
 ] as const;
