@@ -23,7 +23,9 @@ mod owners;
 mod pair;
 mod ports;
 mod reach;
+mod rule_id;
 mod ruleset;
+mod shadow;
 
 pub use cluster::{Cluster, Endpoint, OutsideBackend};
 pub use compare::{ANY_POD, Comparison, Relation, WITNESSES_MAX, Witness, compare};
@@ -36,4 +38,6 @@ pub use owners::{Owner, Owners, top_of_pod};
 pub use pair::{DirectionAnswer, MatchedRule, Pair, PairAnswer, Segment, Step};
 pub use ports::{IcmpVersion, PortSet};
 pub use reach::{Change, Edit, Party, Place, Reach, Rectangle, atoms};
+pub use rule_id::RuleId;
 pub use ruleset::RuleSet;
+pub use shadow::{Effect, Shadow, TooManyTrials, effects};

@@ -5,6 +5,8 @@
 
 mod cases;
 mod classes;
+mod hits;
+mod identities;
 mod judge;
 mod render;
 mod report;
@@ -13,6 +15,7 @@ mod verified;
 mod what_if;
 mod words;
 
+pub use hits::{EdgeHits, Hit, HitEdge, Hits, HitsRequest, SetHits, Word, hits};
 pub use render::{json, table};
 pub use report::{EdgeClass, EdgeReport, Summary, WhatIfReport};
 pub use verified::{RestoreError, VerifiedPolicy, VerifiedRecord};

@@ -6,21 +6,16 @@
 //! becomes of established ones when policies change is undefined in NetworkPolicy v1.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use indexmap::IndexMap;
-use indexmap::map::Entry;
-use sekisho_model::{Completeness, EdgeDay, EdgeStats, Party, Protocol, TimeRange, Verdict};
+use sekisho_model::{Completeness, EdgeDay, EdgeStats, Party, Protocol, TimeRange};
 use sekisho_policy::{Cluster, RuleSet};
 
+use crate::identities::{Identities, Identity, Names};
 use crate::judge::{Finding, Judge, Judgement, Question};
 use crate::{EdgeClass, EdgeReport, Summary, VerifiedPolicy, WhatIfReport};
 
 /// Different reasons named for one edge; the rest is counted.
 const REASONS_PER_EDGE_MAX: usize = 3;
-
-/// Pointers remembered, so that a history that shares no parties costs no memory per row.
-const POINTERS_MAX: usize = 1 << 16;
 
 /// As [`Request::unchanged_max`]: the report lists every edge.
 pub const UNCHANGED_ALL: u64 = u64::MAX;
@@ -114,47 +109,6 @@ fn ratio(completeness: &Completeness) -> f64 {
     if completeness.ratio.is_nan() { 0.0 } else { completeness.ratio.clamp(0.0, 1.0) }
 }
 
-/// Numbers parties: by pointer, because stores share them, then by value, because not all do.
-#[derive(Default)]
-struct Parties<'a> {
-    by_pointer: IndexMap<*const Party, usize, foldhash::fast::FixedState>,
-    by_value: BTreeMap<&'a Party, usize>,
-}
-
-impl<'a> Parties<'a> {
-    fn number(&mut self, party: &'a Arc<Party>) -> usize {
-        let pointer = Arc::as_ptr(party);
-        if let Some(number) = self.by_pointer.get(&pointer) {
-            return *number;
-        }
-        let next = self.by_value.len();
-        let number = *self.by_value.entry(party.as_ref()).or_insert(next);
-        if self.by_pointer.len() < POINTERS_MAX {
-            self.by_pointer.insert(pointer, number);
-        }
-        number
-    }
-
-    /// The parties, each at its number.
-    fn into_list(self) -> Vec<&'a Party> {
-        let mut list: Vec<(usize, &Party)> =
-            self.by_value.into_iter().map(|(party, number)| (number, party)).collect();
-        list.sort_unstable_by_key(|(number, _)| *number);
-        list.into_iter().map(|(_, party)| party).collect()
-    }
-}
-
-/// All that a decision may depend on. The parties are numbers of [`Parties`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Identity {
-    source: usize,
-    destination: usize,
-    protocol: Protocol,
-    port: u16,
-    inferred: bool,
-    verdict: Verdict,
-}
-
 /// What a replay found.
 struct Replayed {
     /// In the order of a report, without the unchanged ones beyond what was asked for.
@@ -173,9 +127,7 @@ struct Judged<'a> {
 }
 
 fn replay(request: &Request<'_>) -> Replayed {
-    let mut parties = Parties::default();
-    let rows = identities(request.history, &mut parties);
-    let parties = parties.into_list();
+    let Identities { parties, rows } = Identities::of(request.history);
     let rules = (request.current, request.proposed);
     let mut judge = Judge::new(rules, request.cluster, &parties);
     let names = Names::of(&parties);
@@ -184,7 +136,7 @@ fn replay(request: &Request<'_>) -> Replayed {
         let Some(question) = question(&parties, identity, stats) else { continue };
         let judgement = judge.judge(&question, (identity.source, identity.destination));
         let class = judge.class(&judgement, identity.verdict);
-        judged.push(Judged { edge: names.edge(identity), identity, stats, judgement, class });
+        judged.push(Judged { edge: edge_of(&names, identity), identity, stats, judgement, class });
     }
     judged.sort_by_key(|one| one.edge);
     let mut summary = Summary::default();
@@ -201,29 +153,6 @@ fn replay(request: &Request<'_>) -> Replayed {
     edges.sort_by_key(|(class, _)| *class);
     let report = |(_, edge): (EdgeClass, &[Judged<'_>])| report(edge, &judge, (&parties, &names));
     Replayed { edges: edges.into_iter().filter_map(report).collect(), summary }
-}
-
-/// History by identity.
-fn identities<'a>(
-    history: &'a [EdgeDay],
-    parties: &mut Parties<'a>,
-) -> IndexMap<Identity, EdgeStats, foldhash::fast::FixedState> {
-    let mut rows: IndexMap<Identity, EdgeStats, foldhash::fast::FixedState> = IndexMap::default();
-    for row in history {
-        let identity = Identity {
-            source: parties.number(&row.key.source),
-            destination: parties.number(&row.key.destination),
-            protocol: row.key.protocol,
-            port: row.key.port,
-            inferred: row.key.direction_inferred,
-            verdict: row.key.verdict,
-        };
-        match rows.entry(identity) {
-            Entry::Occupied(mut known) => known.get_mut().add(&row.stats),
-            Entry::Vacant(new) => _ = new.insert(row.stats.clone()),
-        }
-    }
-    rows
 }
 
 /// What is asked of an identity; None never, as its numbers come from the list itself.
@@ -243,39 +172,15 @@ fn question<'a>(
     })
 }
 
-/// The names of parties in reports, each once: pods of one workload share theirs.
-struct Names {
-    /// The place of each party's name.
-    place_of: Vec<usize>,
-    /// In order.
-    names: Vec<String>,
-}
-
-impl Names {
-    fn of(parties: &[&Party]) -> Self {
-        let ids: Vec<String> = parties.iter().map(|party| party.id()).collect();
-        let mut names = ids.clone();
-        names.sort_unstable();
-        names.dedup();
-        let place = |name: &String| names.binary_search(name).unwrap_or_default();
-        Self { place_of: ids.iter().map(place).collect(), names }
-    }
-
-    fn edge(&self, identity: &Identity) -> EdgeKey {
-        let place = |party: usize| self.place_of.get(party).copied().unwrap_or_default();
-        EdgeKey {
-            source: place(identity.source),
-            destination: place(identity.destination),
-            protocol: identity.protocol,
-            port: identity.port,
-        }
-    }
-
-    fn name(&self, place: usize) -> String {
-        self.names.get(place).cloned().unwrap_or_default()
+/// The edge that an identity belongs to.
+fn edge_of(names: &Names, identity: &Identity) -> EdgeKey {
+    EdgeKey {
+        source: names.number(identity.source),
+        destination: names.number(identity.destination),
+        protocol: identity.protocol,
+        port: identity.port,
     }
 }
-
 /// A reported edge, its ends as places of [`Names`]: in the order of a report.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct EdgeKey {

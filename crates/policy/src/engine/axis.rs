@@ -285,7 +285,11 @@ fn hash_of((workload, labels, account, node, _): &Key<'_>) -> u64 {
 }
 
 /// The addresses an endpoint uses. A host-network pod uses those of its node.
-fn addresses<'a>(dialect: Dialect, cluster: &'a Cluster, endpoint: &'a Endpoint) -> &'a [IpAddr] {
+pub(crate) fn addresses<'a>(
+    dialect: Dialect,
+    cluster: &'a Cluster,
+    endpoint: &'a Endpoint,
+) -> &'a [IpAddr] {
     let of_node = endpoint.node.as_deref().and_then(|node| cluster.nodes.get(node));
     match of_node {
         Some(own) if !is_ordinary(dialect, endpoint) && !own.is_empty() => own,

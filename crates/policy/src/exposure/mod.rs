@@ -7,6 +7,6 @@
 mod analysis;
 mod hypothetical;
 mod print;
-mod words;
+pub(crate) mod words;
 
 pub use analysis::{Exposure, ExposureRow, PotentialPeer};

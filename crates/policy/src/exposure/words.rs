@@ -5,7 +5,7 @@ use sekisho_manifest::{Operator, Requirement};
 use crate::ir::{Expr, Scope, Test, TextOperator};
 
 /// Which pods an expression takes, e.g. `app=web in namespaces with team=a`; `any pod` for all.
-pub(super) fn words(expr: &Expr) -> String {
+pub(crate) fn words(expr: &Expr) -> String {
     match expr {
         Expr::All => "any pod".to_owned(),
         Expr::And(all) => both(all),

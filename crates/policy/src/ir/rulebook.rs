@@ -2,6 +2,7 @@
 
 use sekisho_manifest::Position;
 use sekisho_model::Direction;
+use serde::{Deserialize, Serialize};
 
 use super::{Expr, Peers, Ports};
 use crate::{Dialect, PolicyName};
@@ -78,7 +79,8 @@ pub struct Rule {
 }
 
 /// What a rule does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Accept for good, in this direction.
     Accept,

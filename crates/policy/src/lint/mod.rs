@@ -8,7 +8,7 @@
 mod blocks;
 mod code;
 mod context;
-mod cover;
+pub(crate) mod cover;
 mod dns;
 mod exposed;
 mod finding;

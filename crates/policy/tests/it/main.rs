@@ -56,6 +56,8 @@ mod rules;
 #[cfg(test)]
 mod selectors;
 #[cfg(test)]
+mod shadow;
+#[cfg(test)]
 mod tier_oracle;
 #[cfg(test)]
 mod tier_properties;

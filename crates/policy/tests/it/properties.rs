@@ -177,7 +177,7 @@ fn with_name(mut labels: Labels, name: &str) -> Labels {
 }
 
 /// All ends of a cluster, each with each of the addresses it may use, and some from outside.
-fn ends(cluster: &Cluster) -> Vec<(Peer<'_>, Option<IpAddr>)> {
+pub(crate) fn ends(cluster: &Cluster) -> Vec<(Peer<'_>, Option<IpAddr>)> {
     let mut ends = Vec::new();
     for endpoint in &cluster.endpoints {
         let node = endpoint.node.as_ref().filter(|_| endpoint.host_network);

@@ -5,6 +5,8 @@ mod accepted;
 #[cfg(test)]
 mod classes;
 #[cfg(test)]
+mod hits;
+#[cfg(test)]
 mod property;
 #[cfg(test)]
 mod world;

@@ -34,7 +34,7 @@ const PORTS: [&str; 4] = [
 const VERDICTS: [Verdict; 4] =
     [Verdict::Allowed, Verdict::WouldDeny, Verdict::Denied, Verdict::Unknown];
 
-fn policies() -> impl Strategy<Value = Vec<NetworkPolicy>> {
+pub(crate) fn policies() -> impl Strategy<Value = Vec<NetworkPolicy>> {
     let rule = (0..PEERS.len(), 0..PORTS.len());
     let side = || prop::collection::vec(rule.clone(), 0..3);
     let policy = (0..SELECTORS.len(), side(), side(), 1..4_u8);
@@ -83,7 +83,7 @@ const TIER_PORTS: [&str; 4] = [
 ];
 
 /// Up to three policies in tiers; without names of ports where the peers are networks.
-fn tiers() -> impl Strategy<Value = Vec<Object>> {
+pub(crate) fn tiers() -> impl Strategy<Value = Vec<Object>> {
     let rule = (0..TIER_PEERS.len(), 0..TIER_PORTS.len(), 0..3_usize);
     let side = || prop::collection::vec(rule.clone(), 0..3);
     let policy = (0..SUBJECTS.len(), side(), side());
@@ -131,7 +131,7 @@ fn parties() -> Vec<Party> {
 /// Indexes of source, destination, port and verdict, and a count of connections.
 type Spec = (usize, usize, usize, usize, u64);
 
-fn histories() -> impl Strategy<Value = Vec<EdgeDay>> {
+pub(crate) fn histories() -> impl Strategy<Value = Vec<EdgeDay>> {
     let party = 0..parties().len();
     let one = (party.clone(), party, 0..3_usize, 0..VERDICTS.len(), 0..20_u64);
     prop::collection::vec(one, 0..25).prop_map(|rows| {
