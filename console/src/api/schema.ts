@@ -131,6 +131,46 @@ export type Change = {
   number: number;
 };
 
+/** What a period brought. */
+export type ChangesReport = {
+  head: ReportHead;
+  data: {
+    new: ReportEdge[];
+    new_total: number;
+    gone: ReportEdge[];
+    gone_total: number;
+    changed: ReportEdge[];
+    changed_total: number;
+    revisions: ({
+      revision: number;
+      time: string;
+      mode: 'enforce' | 'audit';
+      operator: string;
+      restores: number | null;
+      policies: number;
+    })[] | null;
+    images: {
+      workload: string;
+      before: string[];
+      after: string[];
+    }[];
+    images_total: number;
+    calls: ({
+      number: number;
+      time: string;
+      /** The same for all entries of one call. */
+      id: number;
+      who: string;
+      action: string;
+      target: string;
+      outcome: 'begun' | 'done' | 'refused' | 'denied';
+      detail: string;
+      repeated: number;
+    })[] | null;
+    calls_total: number;
+  };
+};
+
 export type Clusters = string[];
 
 /** How much of the truth a window holds. */
@@ -152,12 +192,29 @@ export type Confidence = {
   reasons: string[];
 };
 
+/** Every edge of a scope. */
+export type ConnectivityReport = {
+  head: ReportHead;
+  data: {
+    edges: ReportEdge[];
+    edges_total: number;
+    connections_total: number;
+  };
+};
+
 /** Edges by class. */
 export type Counts = {
   would_block: number;
   newly_allowed: number;
   unchanged: number;
   uncertain: number;
+};
+
+/** Workloads by how far policies cover one direction of them. */
+export type CoverageStates = {
+  no_policy: number;
+  staged: number;
+  enforced: number;
 };
 
 /** A new token, with its secret. */
@@ -613,7 +670,27 @@ export type Policies = ({
   kind: string;
   state: 'enforced' | 'staged';
   yaml: string | null;
+  /** When it ends, as a template wrote it. */
+  expires: string | null;
+  approved: {
+    revision: number;
+    time: string;
+    operator: string;
+  } | null;
+  drift: PolicyDrift | null;
 })[];
+
+/** How a policy in the cluster differs from the revision in force. */
+export type PolicyDrift = {
+  object: string;
+  kind: string;
+  fields: string[];
+  manager: string;
+  time: string | null;
+  opens: string[];
+  closes: string[];
+  more: number;
+};
 
 /** A file of policies. */
 export type PolicyFile = {
@@ -710,6 +787,59 @@ export type Report = {
   verified: boolean;
 };
 
+/** An edge of a report. */
+export type ReportEdge = {
+  source: string;
+  destination: string;
+  protocol: Protocol;
+  port: number;
+  verdict: Verdict;
+  connections: number;
+  first_seen: string;
+  last_seen: string;
+  /** Program at the source and at the destination; empty = nobody saw it. */
+  processes: ([string, string])[];
+  dns_names: string[];
+  recorded_by: string[];
+  /** Connections that the policies in force now allow. */
+  allowed_now: number;
+  denied_now: number;
+  decided_by: ({
+    kind: string;
+    namespace: string;
+    name: string;
+    direction: Direction;
+    rule: number | null;
+    connections: number;
+  })[];
+};
+
+/** What a report is of. */
+export type ReportHead = {
+  report: 'segmentation' | 'connectivity' | 'changes';
+  generated: string;
+  /** Name of the token. */
+  by: string;
+  version: string;
+  cluster: string;
+  window: Window;
+  earlier: Window | null;
+  /** What of the window is told. */
+  scope: {
+    namespaces: string[];
+    granted: string[] | null;
+    within: string[];
+    hidden: string[];
+  };
+  completeness: number;
+  gaps: string[];
+  /** In force; 0 = none. */
+  revision: number;
+  staged: number;
+  /** Of `data` as JSON without spaces, hex. */
+  sha256: string;
+};
+
 /** Which ends reported. */
 export type Reporters = {
   source: boolean;
@@ -736,6 +866,86 @@ export type Role = 'viewer' | 'author' | 'operator';
 export type Rollback = {
   /** null = the one before; 0 = no policies */
   revision?: number | null;
+};
+
+/** An edge that a rule decides. */
+export type RuleEdge = {
+  source: string;
+  destination: string;
+  protocol: Protocol;
+  port: number;
+  verdict: Verdict;
+  connections: number;
+  last_seen: string;
+};
+
+/** What of history each rule let through. */
+export type RuleHits = {
+  window: Window;
+  completeness: number;
+  gaps: string[];
+  /** Connections of the window. */
+  connections: number;
+  /** Why nobody knows what rules are shadowed; null = it was worked out. */
+  shadows_left_out: string | null;
+  policies: ({
+    namespace: string;
+    name: string;
+    kind: string;
+    state: 'enforced' | 'staged';
+    tier: string;
+    /** Workloads that it selects. */
+    workloads: number;
+    /** Since when it is that in its present form. */
+    since: string | null;
+    isolates: ({
+      direction: Direction;
+      /** Nothing in the window, in any way to read it. */
+      unused: boolean;
+      connections: number;
+      /** Of these, those that no other rule of the tier allows as well. */
+      alone: number;
+      /** Connections that it decides in some ways to read the record only. */
+      uncertain: number;
+      first_seen: string | null;
+      last_seen: string | null;
+      /** Edges behind all of them. */
+      edges: number;
+      /** Those with most connections. */
+      most: RuleEdge[];
+    })[];
+    rules: ({
+      direction: Direction;
+      index: number;
+      name: string;
+      action: 'accept' | 'deny' | 'pass';
+      words: string;
+      /** Nothing in the window, in any way to read it. */
+      unused: boolean;
+      connections: number;
+      /** Of these, those that no other rule of the tier allows as well. */
+      alone: number;
+      /** Connections that it decides in some ways to read the record only. */
+      uncertain: number;
+      first_seen: string | null;
+      last_seen: string | null;
+      /** Edges behind all of them. */
+      edges: number;
+      /** Those with most connections. */
+      most: RuleEdge[];
+      /** What would be otherwise without it. */
+      effect: 'needed' | 'selects_nothing' | 'matches_nothing' | 'shadowed' | 'unknown';
+      shadowed_by: ({
+        kind: string;
+        namespace: string;
+        name: string;
+        direction: Direction;
+        index: number | null;
+      })[];
+      /** Whether it is shadowed whatever pods come to be. */
+      always: boolean;
+    })[];
+  })[];
 };
 
 /** The map with a place for each node; lengths are in units of the picture. */
@@ -813,6 +1023,50 @@ export type Scene = {
     edges_shown: number;
     edges_total: number;
   } | null;
+};
+
+/** How far policies cover a cluster. */
+export type SegmentationReport = {
+  head: ReportHead;
+  data: {
+    totals: {
+      workloads: number;
+      ingress: CoverageStates;
+      egress: CoverageStates;
+      connections: {
+        total: number;
+        covered: number;
+        covered_staged: number;
+        allowed: number;
+        denied: number;
+        would_deny: number;
+        unknown: number;
+      };
+      /** Workloads that took connections from outside. */
+      exposed: number;
+    };
+    namespaces: {
+      namespace: string;
+      workloads: number;
+      ingress: CoverageStates;
+      egress: CoverageStates;
+      connections: number;
+      covered: number;
+      exposed: number;
+    }[];
+    workloads: {
+      workload: string;
+      namespace: string;
+      ingress: PolicyState;
+      egress: PolicyState;
+      connections: number;
+      covered: number;
+      from_outside: number;
+      ports: string[];
+      to_outside: number;
+    }[];
+    workloads_total: number;
+  };
 };
 
 /** Who is signed in. */

@@ -19,9 +19,9 @@ use crate::line::{Line, Unanswered};
 use crate::own::{Own, Proof};
 use crate::tls::{Cause, Material, Speech, explained};
 use crate::{
-    Ack, AgentReport, ApplyRequest, ApplyResponse, AuditPage, CreatedToken, DropPage, FlowPage,
-    MaterialError, NewToken, Order, Revision, RollbackRequest, ServerAddress, Snapshot,
-    SnapshotQuery, Status, TlsFiles, TokenInfo,
+    Ack, AgentReport, ApplyRequest, ApplyResponse, CreatedToken, DropPage, FlowPage, MaterialError,
+    NewToken, Order, Revision, RollbackRequest, ServerAddress, Snapshot, SnapshotQuery, Status,
+    TlsFiles, TokenInfo,
 };
 
 /// Longest wait for an answer; the server holds an order question for at most 10 s, and an apply
@@ -360,16 +360,6 @@ impl Client {
     pub async fn revoke_token(&self, name: &str, operator: &str) -> Result<(), CallError> {
         let path = format!("/v1/tokens/{}?operator={}", word(name), word(operator));
         self.call("DELETE", &path, Bytes::new()).await.map(drop)
-    }
-
-    /// Asks for at most `limit` entries of the audit log before number `before`, newest first.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn audit(&self, before: Option<u64>, limit: usize) -> Result<AuditPage, CallError> {
-        let before = before.map(|before| format!("&before={before}")).unwrap_or_default();
-        let path = format!("/v1/audit?limit={limit}{before}");
-        json_answer(&self.call("GET", &path, Bytes::new()).await?)
     }
 
     /// Asks for the Prometheus text.

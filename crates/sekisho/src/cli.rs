@@ -16,6 +16,7 @@ use crate::commands::import::ImportArgs;
 use crate::commands::labels::LabelsCommand;
 use crate::commands::map::MapArgs;
 use crate::commands::observe::ObserveArgs;
+use crate::commands::report::ReportArgs;
 use crate::commands::token::TokenCommand;
 use crate::commands::{cluster, policy};
 use crate::config::{DEFAULT_LAB_STATE, DEFAULT_SOCKET};
@@ -113,6 +114,8 @@ pub(crate) enum Command {
     /// What assets are called (application, environment, role, ...), by whom, and how to change it.
     #[command(subcommand)]
     Labels(LabelsCommand),
+    /// For auditors and managers: how far policies cover, who talked to whom, what changed.
+    Report(ReportArgs),
     /// Questions about policies, on files alone.
     Policy(PolicyArgs),
     /// A Kubernetes cluster: does its network plugin enforce?
@@ -477,6 +480,9 @@ pub(crate) enum PolicyCommand {
     Lint(policy::lint::LintArgs),
     /// Checks manifests: every error with file, line and field; exit code 2 if there is one.
     Check(policy::check::CheckArgs),
+    /// What of history each rule let through: unused rules, and rules that others make needless; of the
+    /// policies in force and staged, or of those in files.
+    Hits(Box<policy::hits::HitsArgs>),
 }
 
 impl HistoryArgs {
@@ -504,6 +510,10 @@ impl Command {
             Self::Token(command) => Some(command.server_mut()),
             Self::Audit(args) => Some(&mut args.server),
             Self::Labels(command) => Some(command.server_mut()),
+            Self::Report(args) => Some(&mut args.server),
+            Self::Policy(PolicyArgs { command: PolicyCommand::Hits(args), .. }) => {
+                Some(&mut args.history.server)
+            }
             Self::Demo(_)
             | Self::Import(_)
             | Self::Lab(_)

@@ -86,7 +86,8 @@ pub(crate) fn assets(history: &History) -> Vec<Asset> {
         false => found.add_cluster(&history.name, &history.cluster),
         true => {
             for (name, objects) in &history.several {
-                found.add_cluster(name, &Cluster::from_objects(objects));
+                let objects: Vec<_> = objects.iter().map(AsRef::as_ref).collect();
+                found.add_cluster(name, &Cluster::from_shared(&objects));
             }
         }
     }

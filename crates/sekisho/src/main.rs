@@ -1,6 +1,7 @@
 //! The `sekisho` binary: flags, configuration, wiring.
 
 mod agent;
+mod approvals;
 mod cli;
 mod commands;
 mod config;
@@ -11,6 +12,8 @@ mod labelling;
 mod logging;
 mod memory;
 mod pipeline;
+mod reports;
+mod rule_hits;
 #[cfg(test)]
 mod samples;
 mod server;
@@ -78,6 +81,7 @@ fn run(cli: &mut Cli) -> anyhow::Result<Exit> {
         Command::Token(command) => commands::token::run(command),
         Command::Audit(args) => commands::audit::run(args),
         Command::Labels(command) => commands::labels::run(command),
+        Command::Report(args) => commands::report::run(args),
         Command::Policy(command) => commands::policy::run(command),
         Command::Cluster(command) => commands::cluster::run(command),
         // Answered before: it has its own arguments and exit codes.

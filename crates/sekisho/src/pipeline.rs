@@ -31,7 +31,7 @@ pub(crate) struct History {
     /// Its name.
     pub(crate) name: ClusterName,
     /// The clusters it is of, where they are several: their objects.
-    pub(crate) several: Vec<(ClusterName, Vec<Object>)>,
+    pub(crate) several: Vec<(ClusterName, Vec<Arc<Object>>)>,
     /// Where things are, of all its clusters.
     pub(crate) places: Arc<Places>,
     /// Policies in force.

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use sekisho_manifest::Object;
 use sekisho_model::{
-    ClusterName, EdgeKey, Labels, Party, PartyKind, Protocol, Verdict, WorkloadRef,
+    ClusterName, EdgeKey, Labels, Party, PartyKind, Protocol, TimeRange, Verdict, WorkloadRef,
 };
+use sekisho_policy::{Dialect, RuleSet};
+use sekisho_verify::{Summary, VerifiedRecord};
 
 /// Pod `name` of namespace `shop`, labelled `app: <name>`, with address 10.0.0.`last`.
 pub(crate) fn pod(name: &str, last: u8) -> Arc<Party> {
@@ -34,5 +37,21 @@ pub(crate) fn edge(from: (&str, u8), to: (&str, u8), port: u16) -> EdgeKey {
         decided_by: None,
         direction_inferred: false,
         cluster: ClusterName::default(),
+    }
+}
+
+/// A record of these policies, which nobody verified.
+pub(crate) fn record(objects: &[Object]) -> VerifiedRecord {
+    let rules = RuleSet::from_objects(objects, Dialect::default());
+    VerifiedRecord {
+        policies: rules.policies().to_vec(),
+        others: rules.others().to_vec(),
+        dialect: Dialect::default(),
+        window: TimeRange::ALL,
+        completeness: 1.0,
+        summary: Summary::default(),
+        accepted: Vec::new(),
+        version: String::new(),
+        digest: String::new(),
     }
 }

@@ -6,6 +6,7 @@ use super::imports::imports;
 use super::label_endpoints::label_endpoints;
 use super::parameters::Asked;
 use super::question::{EdgeQuestion, FlowsQuestion, PageQuestion, TimelineQuestion};
+use super::reports::reports;
 use super::{Access, Question, WorkloadQuestion};
 use crate::Refusal;
 
@@ -108,9 +109,9 @@ pub(super) const WINDOW: &[Parameter] = &[
     may("from", TEXT, "The same as `since`."),
     may("to", TEXT, "End of the window, in the same forms; now if nothing is said."),
 ];
-const NAMESPACE: &[Parameter] =
+pub(super) const NAMESPACE: &[Parameter] =
     &[may("namespace", LIST, "Only what has an end in one of these; may be given several times.")];
-const NOISE: &[Parameter] = &[
+pub(super) const NOISE: &[Parameter] = &[
     may("hide_dns", FLAG, "Leaves out DNS inside the cluster."),
     may("hide_probes", FLAG, "Leaves out probes by nodes."),
     may("hide_scrapes", FLAG, "Leaves out what programs that collect metrics ask for."),
@@ -256,6 +257,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         &details(),
         &flows(),
         &policies(),
+        &reports(),
         &kept(),
         &imports(),
         &label_endpoints(),
@@ -457,7 +459,7 @@ fn flows() -> [Endpoint; 4] {
     [list, stream, changes, history]
 }
 
-fn policies() -> [Endpoint; 8] {
+fn policies() -> [Endpoint; 9] {
     let (viewer, author, operator) = (Access::Viewer, Access::Author, Access::Operator);
     [
         get(
@@ -516,6 +518,16 @@ fn policies() -> [Endpoint; 8] {
             ("Policies in force and staged.", "Policies"),
             &[CLUSTER],
             |asked| asked.parsed("cluster").map(Question::Policies),
+        ),
+        look_at(
+            "/policies/rules",
+            viewer,
+            (
+                "What of history each of their rules let through, and which are shadowed.",
+                "RuleHits",
+            ),
+            &[CLUSTER, WINDOW],
+            |asked| asked.rules().map(Question::RuleHits),
         ),
     ]
 }

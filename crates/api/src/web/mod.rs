@@ -6,6 +6,7 @@
 
 mod account;
 mod answers;
+mod asking;
 mod assets;
 mod audit;
 mod changes;
@@ -26,6 +27,7 @@ mod people;
 mod problem;
 mod pulse;
 mod question;
+mod reports;
 mod router;
 mod secret;
 mod session;
@@ -58,7 +60,10 @@ pub use problem::Problem;
 pub use question::{
     ApplyQuestion, EdgeQuestion, FlowsQuestion, HistoryOrder, HistoryPlace, HistoryQuestion,
     MapQuestion, NewToken, PageQuestion, Question, RecommendQuestion, RollbackQuestion,
-    TemplatesQuestion, TimelineQuestion, WhatIfQuestion, WorkloadQuestion,
+    RuleHitsQuestion, TemplatesQuestion, TimelineQuestion, WhatIfQuestion, WorkloadQuestion,
+};
+pub use reports::{
+    REPORT_POLICY, REPORT_STYLE, ReportFormat, ReportKind, ReportLanguage, ReportQuestion,
 };
 pub use router::web_router;
 pub use secret::{NoRandomness, Secret};

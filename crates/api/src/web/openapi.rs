@@ -62,6 +62,14 @@ fn operation(endpoint: &Endpoint) -> Value {
             let content = json!({ media: { "schema": { "type": "object" } } });
             ("200", json!({ "description": "OpenAPI 3.1.", "content": content }))
         }
+        name if endpoint.path.starts_with("/reports/") => {
+            let content = json!({
+                media: { "schema": reference(name) },
+                "text/csv": { "schema": { "type": "string" } },
+                "text/html": { "schema": { "type": "string" } },
+            });
+            ("200", json!({ "description": endpoint.summary, "content": content }))
+        }
         name => {
             let content = json!({ media: { "schema": reference(name) } });
             // A file is read after it was taken.

@@ -12,6 +12,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use serde::Deserialize;
 
+use super::parameters::Asked;
+use super::reports::report_question;
+use super::router::now;
 use super::{Access, Account, NewToken, PageQuestion, People, Question};
 use crate::router::{from_json, operator, refused};
 use crate::{Peer, admit};
@@ -29,11 +32,13 @@ const ENTRIES_MAX: usize = 1_000;
 /// | POST /v1/tokens?operator=NAME | makes one; JSON in and out |
 /// | DELETE /v1/tokens/{name}?operator=NAME | ends one |
 /// | GET /v1/audit?before=N&limit=N | a page of the audit log, newest first, JSON |
+/// | GET /v1/reports/{kind}?... | a report, as `GET /api/v1/reports/{kind}` with its parameters |
 pub fn operators_router(people: Shared) -> Router {
     Router::new()
         .route("/v1/tokens", get(list).post(create))
         .route("/v1/tokens/{name}", delete(revoke))
         .route("/v1/audit", get(audit))
+        .route("/v1/reports/{kind}", get(report))
         .route_layer(from_fn(admit::operators))
         .with_state(people)
 }
@@ -85,6 +90,22 @@ async fn audit(
     let limit = page.limit.unwrap_or(ENTRIES_MAX).clamp(1, ENTRIES_MAX);
     let question = Question::Audit(PageQuestion { before: page.before, limit });
     ask(people, operator(&peer, String::new()), question).await
+}
+
+async fn report(
+    State(people): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    Path(kind): Path<String>,
+    Query(mut query): Query<Vec<(String, String)>>,
+) -> Response {
+    let is_name = |(name, _): &(String, String)| name == "operator";
+    let by = query.iter().find(|one| is_name(one)).map(|(_, by)| by.clone()).unwrap_or_default();
+    query.retain(|one| !is_name(one));
+    let asked = Asked { now: now(), query: &query, name: "", body: &[] };
+    match report_question(&kind, &asked) {
+        Ok(question) => ask(people, operator(&peer, by), question).await,
+        Err(refusal) => refused(&refusal),
+    }
 }
 
 pub(super) async fn ask(people: Shared, who: String, question: Question) -> Response {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::UploadQuestion;
 use super::question::{
     ApplyQuestion, HistoryPlace, HistoryQuestion, MapQuestion, RecommendQuestion, RollbackQuestion,
-    TemplatesQuestion, WhatIfQuestion,
+    RuleHitsQuestion, TemplatesQuestion, WhatIfQuestion,
 };
 use crate::{PolicyFile, Refusal};
 
@@ -264,6 +264,11 @@ impl Asked<'_> {
             range: self.range()?,
             label: self.text("label")?.map(str::to_owned),
         })
+    }
+
+    /// What rules let through.
+    pub(crate) fn rules(&self) -> Result<RuleHitsQuestion, Refusal> {
+        Ok(RuleHitsQuestion { cluster: self.parsed("cluster")?, range: self.range()? })
     }
 
     /// The body, read strictly.

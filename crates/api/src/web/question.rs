@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Access, HandQuestion, ImportQuestion, InventoryQuestion, NewKept, NewRules, Noisy,
-    RulesQuestion, View,
+    ReportQuestion, RulesQuestion, View,
 };
 use crate::PolicyFile;
 
@@ -56,6 +56,10 @@ pub enum Question {
     Revisions(Option<ClusterName>),
     /// Policies in force and staged.
     Policies(Option<ClusterName>),
+    /// What their rules let through.
+    RuleHits(RuleHitsQuestion),
+    /// A report.
+    Report(Box<ReportQuestion>),
     /// Tokens.
     Tokens,
     /// Make a token.
@@ -332,6 +336,15 @@ pub struct RollbackQuestion {
     pub cluster: Option<ClusterName>,
     /// None = the one before; 0 = no policies.
     pub revision: Option<u64>,
+}
+
+/// What of history the rules of policies let through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleHitsQuestion {
+    /// Of which cluster; None = of the only one.
+    pub cluster: Option<ClusterName>,
+    /// History to replay.
+    pub range: TimeRange,
 }
 
 /// A token to be made.

@@ -22,6 +22,7 @@ use super::endpoints::{Kind, flows_question};
 use super::oidc::{self, Pending, Provider};
 use super::parameters::Asked;
 use super::pulse::Pulse;
+use super::reports::Media;
 use super::session::Sessions;
 use super::sign_in::{Asker, Remote, asker, session, sign_in, sign_out, ways};
 use super::throttle::Throttle;
@@ -147,7 +148,11 @@ async fn with_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in &HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
+        // A report brings a stricter policy of its own.
+        let is_own = *name == header::CONTENT_SECURITY_POLICY && headers.contains_key(name);
+        if !is_own {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
     }
     if is_api {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -285,7 +290,7 @@ async fn asked_of(
     question: Question,
     key: Option<String>,
 ) -> Result<Response, Problem> {
-    let is_yaml = matches!(&question, Question::Recommend(of) if of.yaml);
+    let media = Media::of(&question);
     let work = || work(context, asker, question);
     let body = match key {
         Some(key) => context.answers.get((key, context.pulse().await), work).await?,
@@ -294,8 +299,11 @@ async fn asked_of(
     if body.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let kind = if is_yaml { "application/yaml" } else { "application/json" };
-    Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
+    let mut response = ([(header::CONTENT_TYPE, media.kind)], body).into_response();
+    let headers = response.headers_mut();
+    headers.extend(media.name.map(|name| (header::CONTENT_DISPOSITION, name)));
+    headers.extend(media.policy.map(|policy| (header::CONTENT_SECURITY_POLICY, policy)));
+    Ok(response)
 }
 
 async fn work(context: &Context, asker: Asker, question: Question) -> Result<Bytes, Problem> {

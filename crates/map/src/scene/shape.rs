@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sekisho_model::{Labels, Protocol, TimeRange, Timestamp, Verdict};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Hidden;
 
@@ -112,7 +112,7 @@ pub struct Area {
 }
 
 /// What is known of the policies that select a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GlyphState {
     /// No policy selects it: everything may reach it.

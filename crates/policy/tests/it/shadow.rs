@@ -9,10 +9,13 @@ use proptest::prelude::*;
 use sekisho_manifest::NetworkPolicy;
 use sekisho_model::Direction;
 use sekisho_policy::ir::{Policy, Rulebook};
-use sekisho_policy::{Cluster, Connection, Effect, Endpoint, Peer, RuleId, RuleSet, effects};
+use sekisho_policy::{
+    Cluster, Connection, Dialect, Effect, Endpoint, Peer, RuleId, RuleSet, effects,
+};
 
 use crate::properties::{cluster, ends, policy};
 use crate::reference::PROTOCOLS;
+use crate::tier_properties::objects;
 use crate::world::{World, policy_named};
 
 /// Ends outside, some in ranges that the policies of the properties name.
@@ -31,6 +34,10 @@ const OUTSIDE: [&str; 13] = [
     "fd00::4",
     "2001:db8::1",
 ];
+
+/// Names outside, some of which the tiers of the properties name.
+const NAMES: [&str; 5] =
+    ["example.com", "www.example.com", "a.b.example.com", "x.com.org", "example.net"];
 
 /// The book without one rule.
 fn without(book: &Rulebook, gone: &RuleId) -> Rulebook {
@@ -71,7 +78,7 @@ fn differs(
     };
     // All ports that rules name, and one that only whole protocols have.
     PROTOCOLS.iter().any(|protocol| {
-        (78..=88).chain([7]).any(|port| {
+        (78..=88).chain([1, 7, 443, 444, 65534, 65535]).any(|port| {
             let connection = Connection {
                 source,
                 destination,
@@ -113,6 +120,9 @@ fn naive(rules: &RuleSet, cluster: &Cluster, rule: &RuleId) -> bool {
                 }
             }
         }
+        for name in NAMES {
+            asked(Peer::Domain(name), None);
+        }
         for address in OUTSIDE {
             let address: IpAddr = address.parse().unwrap();
             asked(Peer::Address(address), Some(address));
@@ -143,6 +153,14 @@ proptest! {
         policies in vec(policy(), 1..5), cluster in cluster()
     ) {
         check(&RuleSet::new(policies), &cluster)?;
+    }
+
+    #[test]
+    fn the_same_holds_where_tiers_deny_and_pass(objects in objects()) {
+        let text: Vec<String> = objects.iter().map(ToString::to_string).collect();
+        let read = sekisho_manifest::read("random.yaml", &text.join("\n---\n")).objects;
+        let rules = RuleSet::from_objects(&read, Dialect::Spec);
+        check(&rules, &Cluster::from_objects(&read))?;
     }
 
     #[test]

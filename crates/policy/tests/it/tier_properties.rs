@@ -267,7 +267,7 @@ pub(crate) fn network_policy() -> impl Strategy<Value = Value> {
 }
 
 /// The objects of a cluster; namespace `c` has none.
-fn objects() -> impl Strategy<Value = Vec<Value>> {
+pub(crate) fn objects() -> impl Strategy<Value = Vec<Value>> {
     let pods = (1..=PODS).map(|index| pod(index).boxed()).collect::<Vec<_>>();
     let nodes = (
         node("n1", &["192.0.2.1"]),

@@ -21,6 +21,7 @@ pub(crate) mod observe;
 pub(crate) mod output;
 pub(crate) mod policy;
 pub(crate) mod recommend;
+pub(crate) mod report;
 pub(crate) mod roles;
 pub(crate) mod stack;
 pub(crate) mod status;

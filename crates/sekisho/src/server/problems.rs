@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sekisho_api::{DatapathMode, ListenerStatus};
+use sekisho_manifest::Meta;
 use sekisho_model::Timestamp;
 
 use super::core::Core;
@@ -76,6 +77,11 @@ impl Troubles {
     pub(crate) fn has(&self, duty: Duty) -> bool {
         self.0.contains_key(&duty)
     }
+}
+
+/// When a policy ends, if a template said so.
+pub(crate) fn expiry(meta: &Meta) -> Option<Timestamp> {
+    meta.annotations.get(EXPIRES_AT)?.parse().ok()
 }
 
 /// What is wrong with the listener on the network.
@@ -155,9 +161,7 @@ impl Core {
         {
             let Some(record) = self.revisions.record(mode) else { continue };
             for policy in &record.policies {
-                let ends = policy.meta.annotations.get(EXPIRES_AT);
-                let ends: Option<Timestamp> = ends.and_then(|text| text.parse().ok());
-                if let Some(ends) = ends.filter(|ends| *ends <= now) {
+                if let Some(ends) = expiry(&policy.meta).filter(|ends| *ends <= now) {
                     found.push(format!(
                         "policy `{}/{}` ended at {ends} and is still {state}: apply the others without \
                          it (`--prune`)",

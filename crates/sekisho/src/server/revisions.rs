@@ -46,6 +46,11 @@ impl Revisions {
         self.all.values().cloned().collect()
     }
 
+    /// All, oldest first, without a copy.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Revision> {
+        self.all.values()
+    }
+
     /// The newest revision of `mode`, with policies or without.
     pub(crate) fn newest(&self, mode: DatapathMode) -> Option<&Revision> {
         self.all.values().rev().find(|revision| revision.mode == mode)

@@ -1,6 +1,6 @@
 //! Which question is asked.
 
-use super::{check, compare, decide, diff, explain, lint, list};
+use super::{check, compare, decide, diff, explain, hits, lint, list};
 use crate::cli::{PolicyArgs, PolicyCommand};
 use crate::exit::Exit;
 
@@ -15,5 +15,6 @@ pub(crate) fn run(args: &PolicyArgs) -> anyhow::Result<Exit> {
         PolicyCommand::Compare(args) => compare::run(args, dialect),
         PolicyCommand::Lint(args) => lint::run(args, dialect),
         PolicyCommand::Check(args) => check::run(args),
+        PolicyCommand::Hits(args) => hits::run(args, dialect),
     }
 }

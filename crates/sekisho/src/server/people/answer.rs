@@ -71,6 +71,8 @@ impl People for Fleet {
             Question::Rollback(of) => json(&self.go_back(account, of)?),
             Question::Revisions(cluster) => json(&self.past(account, cluster.as_ref())?),
             Question::Policies(cluster) => json(&self.policies(account, cluster.as_ref())?),
+            Question::Report(of) => self.report(account, of),
+            Question::RuleHits(of) => json(&self.rules(account, of)?),
             Question::Tokens => {
                 whole(account, "the list of tokens")?;
                 json(&self.tokens().list())

@@ -127,7 +127,7 @@ impl Fleet {
 }
 
 /// The endpoints of a cluster as it is now that policies may select, with those that do.
-fn covered<'a>(
+pub(super) fn covered<'a>(
     member: &ClusterServer,
     history: &'a History,
 ) -> impl Iterator<Item = (&'a Endpoint, Coverage)> {

@@ -14,6 +14,8 @@ mod labels;
 mod look;
 mod past;
 mod policies;
+mod reports;
+mod rules;
 mod scope;
 mod summary;
 mod timeline;

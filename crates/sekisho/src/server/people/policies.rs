@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use sekisho_api::{
-    Account, ApplyQuestion, ApplyRequest, ApplyResponse, DatapathMode, RecommendQuestion, Refusal,
-    Revision, RollbackQuestion, RollbackRequest, TemplatesQuestion, WhatIfQuestion,
+    Account, ApplyQuestion, ApplyRequest, ApplyResponse, DatapathMode, DriftReport,
+    RecommendQuestion, Refusal, Revision, RollbackQuestion, RollbackRequest, TemplatesQuestion,
+    WhatIfQuestion,
 };
-use sekisho_manifest::{Object, print_policy, print_tier_policy};
+use sekisho_manifest::{Meta, Object, print_policy, print_tier_policy};
 use sekisho_model::{ClusterName, Timestamp};
 use sekisho_policy::RuleSet;
 use sekisho_recommend::{Choices, Scope};
@@ -15,9 +16,11 @@ use sekisho_verify::{EdgeClass, Limits, Summary, WhatIfReport};
 use serde::Serialize;
 
 use super::scope::{owns, whole};
+use crate::approvals::{Approval, approval};
 use crate::pipeline;
 use crate::server::fleet::Fleet;
 use crate::server::policies::read_objects;
+use crate::server::problems::expiry;
 use crate::server::service::now;
 
 /// A revision, without its policies.
@@ -47,6 +50,12 @@ pub(super) struct PolicyView {
     state: &'static str,
     /// As it can be applied; None for kinds of vendors.
     yaml: Option<String>,
+    /// When it ends, as a template wrote it; nothing takes it away by itself.
+    expires: Option<Timestamp>,
+    /// Who put it in force, or staged it, in its present form.
+    approved: Option<Approval>,
+    /// How it differs from that in the cluster; None = not at all, or nobody compares.
+    drift: Option<DriftReport>,
 }
 
 impl Fleet {
@@ -183,27 +192,39 @@ impl Fleet {
         account: &Account,
         cluster: Option<&ClusterName>,
     ) -> Result<Vec<PolicyView>, Refusal> {
-        let core = self.pick(cluster)?.core();
+        let member = self.pick(cluster)?;
+        // Before the core is locked: whoever judges flows locks these the other way round.
+        let drift = member.native().map(|native| native.status().drift).unwrap_or_default();
+        let core = member.core();
         let mut found = Vec::new();
         for (mode, state) in [(DatapathMode::Enforce, "enforced"), (DatapathMode::Audit, "staged")]
         {
             let rules = core.revisions.rules(mode);
-            found.extend(rules.policies().iter().map(|policy| PolicyView {
-                namespace: policy.meta.namespace.clone(),
-                name: policy.meta.name.clone(),
-                kind: "NetworkPolicy".to_owned(),
-                state,
-                yaml: Some(print_policy(policy)),
-            }));
-            found.extend(rules.others().iter().map(|object| PolicyView {
-                namespace: object.meta().namespace.clone(),
-                name: object.meta().name.clone(),
-                kind: object.kind().to_owned(),
-                state,
-                yaml: yaml(object),
-            }));
+            let view = |meta: &Meta, kind: &str, yaml: Option<String>| {
+                let named = (kind, meta.namespace.as_str(), meta.name.as_str());
+                let object = match meta.namespace.as_str() {
+                    "" => format!("{kind} {}", meta.name),
+                    namespace => format!("{kind} {namespace}/{}", meta.name),
+                };
+                let is_it = |one: &&DriftReport| state == "enforced" && one.object == object;
+                PolicyView {
+                    namespace: meta.namespace.clone(),
+                    name: meta.name.clone(),
+                    kind: kind.to_owned(),
+                    state,
+                    yaml,
+                    expires: expiry(meta),
+                    approved: approval(core.revisions.iter(), mode, named),
+                    drift: drift.iter().find(is_it).cloned(),
+                }
+            };
+            let native = rules.policies().iter().filter(|one| account.has(&one.meta.namespace));
+            found.extend(
+                native.map(|one| view(&one.meta, "NetworkPolicy", Some(print_policy(one)))),
+            );
+            let others = rules.others().iter().filter(|one| account.has(&one.meta().namespace));
+            found.extend(others.map(|one| view(one.meta(), one.kind(), yaml(one))));
         }
-        found.retain(|policy| account.has(&policy.namespace));
         Ok(found)
     }
 }

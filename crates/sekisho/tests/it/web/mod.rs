@@ -5,6 +5,7 @@ mod browser;
 mod changes;
 mod http;
 mod labels;
+mod reports;
 mod rights;
 mod schema;
 mod uploads;
