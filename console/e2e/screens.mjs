@@ -29,6 +29,9 @@ const SCREENS = [
   ['inventory', '/inventory?id=data%2Forders-db%5BStatefulSet%5D'],
   ['inventory-rules', '/inventory?tab=rules'],
   ['inventory-tables', '/inventory?tab=imports'],
+  ['reports', '/reports'],
+  ['reports-connectivity', '/reports?report=connectivity&namespace=shop'],
+  ['reports-changes', '/reports?report=changes'],
   ['agents', '/agents'],
   ['settings', '/settings'],
 ].filter(([name]) => name.startsWith(only));

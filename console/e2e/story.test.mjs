@@ -1,6 +1,7 @@
 // The story of the product in a real browser, against a real demo: see, recommend, edit, verify,
 // stage, apply, see an attack denied, go back. By role and label, as a person or a reader finds it.
 import assert from 'node:assert/strict';
+import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { browser, demo, findings } from './browser.mjs';
 
@@ -187,6 +188,7 @@ test('an edit that would break the shop is told while typing, and taken back', a
 test('a template says what it asks, is chosen by keyboard, and its policies are told and verified', async () => {
   await page.goto(new URL('/recommendations?lang=en', shop.url).href);
   await page.getByRole('button', { name: 'Template: Least privilege' }).click();
+  await page.locator('.card').first().waitFor(WAIT);
   assert.equal(await page.locator('.card').count(), 17);
   await page.getByRole('button', { name: /^Crown jewel/ }).focus();
   await page.keyboard.press('Enter');
@@ -239,6 +241,46 @@ test('an attack is denied and seen, while the shop goes on', async () => {
   await page.getByRole('row', { name: /Denied/ }).first().waitFor(WAIT);
   await page.goto(new URL('/flows?verdict=allowed', shop.url).href);
   await page.getByRole('row', { name: /Allowed/ }).first().waitFor(WAIT);
+});
+
+test('a policy tells which of its rules were used, by what, and who put it in force', async () => {
+  await page.goto(new URL('/policies?lang=en&since=1h', shop.url).href);
+  await page.getByText(/^In force \([1-9]/).waitFor(WAIT);
+  await page.getByRole('button', { name: /^cart/ }).first().click();
+  await page.getByText('In this form by').waitFor(WAIT);
+  await page.getByText(/what is unused here may be used at other times/).waitFor(WAIT);
+  await page.getByRole('button', { name: 'ingress[0]', exact: true }).click();
+  await page.getByText(/connections are allowed by this rule alone/).waitFor(WAIT);
+  await page.getByRole('link', { name: /shop-web\/frontend.*shop\/cart/ }).first().waitFor(WAIT);
+  assert.deepEqual(await findings(page), []);
+});
+
+test('a report is chosen, looked at, and taken along with the digest that the screen shows', async () => {
+  await link('Reports').click();
+  await page.getByRole('cell', { name: 'shop/cart[Deployment]' }).waitFor(WAIT);
+  await page.getByRole('combobox', { name: 'Report' }).selectOption('connectivity');
+  await page.getByRole('cell', { name: 'shop-web/frontend[Deployment]' }).first().waitFor(WAIT);
+  await page.getByLabel('Namespaces, with commas').fill('shop');
+  await page.getByLabel('Namespaces, with commas').press('Tab');
+  await page.waitForURL(/namespace=shop/);
+  const taken = page.waitForEvent('download');
+  await page.getByRole('link', { name: 'Save CSV' }).click();
+  const csv = await text(await (await taken).createReadStream());
+  assert.match(csv, /^\ufeff?# Connectivity evidence\r\n/);
+  assert.match(csv, /# SHA-256 of the data,[0-9a-f]{64}\r\n/);
+  assert.match(csv, /\r\n"?shop-web\/frontend\[Deployment\]"?,/);
+  const opened = context.waitForEvent('page');
+  await page.getByRole('link', { name: 'Open to print' }).click();
+  const document = await opened;
+  await document.getByRole('heading', { name: 'Connectivity evidence' }).waitFor(WAIT);
+  assert.equal(await document.locator('script').count(), 0);
+  assert.equal(await document.evaluate(() => getComputedStyle(globalThis.document.querySelector('table')).borderCollapse), 'collapse');
+  const pdf = await document.pdf({ preferCSSPageSize: true });
+  assert.equal(pdf.subarray(0, 5).toString(), '%PDF-');
+  await document.close();
+  await page.getByRole('combobox', { name: 'Report' }).selectOption('changes');
+  await page.getByRole('heading', { name: /^Revisions \([1-9]/ }).waitFor(WAIT);
+  await page.getByRole('cell', { name: 'apply', exact: true }).first().waitFor(WAIT);
 });
 
 test('everything can be taken back', async () => {
@@ -323,7 +365,8 @@ test('each screen is accessible in both themes and languages', async () => {
   const paths = [
     '/', '/map', '/map?view=table', '/map?layer=coverage&by=label:app', '/map?layer=encryption&view=table',
     '/flows', '/recommendations', '/recommendations?choose=1',
-    '/recommendations?template=lateral-movement', '/policies', '/agents', '/settings',
+    '/recommendations?template=lateral-movement', '/policies', '/reports', '/reports?report=connectivity',
+    '/reports?report=changes', '/agents', '/settings',
     '/workload?id=shop%2Fcart%5BDeployment%5D', '/inventory', '/inventory?id=shop%2Fcart%5BDeployment%5D',
     '/inventory?tab=rules', '/inventory?tab=imports',
   ];

@@ -7,7 +7,9 @@ export type {
   Asset,
   AssetValue,
   AuditPage,
+  ChangesReport,
   Confidence,
+  ConnectivityReport,
   CreatedToken,
   DecidedBy,
   Hidden,
@@ -24,7 +26,11 @@ export type {
   Party,
   PolicyFile,
   Report,
+  ReportEdge,
+  ReportHead,
   Role,
+  RuleHits,
+  SegmentationReport,
   Scene,
   Session,
   SignInWays,
@@ -40,6 +46,9 @@ export type {
   Window,
 } from './schema.ts';
 
+export type PolicyRules = api.RuleHits['policies'][number];
+export type RuleUse = PolicyRules['rules'][number];
+export type RuleOther = RuleUse['shadowed_by'][number];
 export type Next = api.Summary['next'][number];
 export type NextKind = Next['kind'];
 export type Area = api.Scene['areas'][number];

@@ -8,6 +8,7 @@ export const PAGES = [
   'recommendations',
   'policies',
   'inventory',
+  'reports',
   'agents',
   'settings',
 ] as const;
