@@ -833,6 +833,8 @@ export type ReportHead = {
   };
   completeness: number;
   gaps: string[];
+  /** Of the period before. */
+  earlier_completeness: number | null;
   /** In force; 0 = none. */
   revision: number;
   staged: number;

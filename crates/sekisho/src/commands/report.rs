@@ -129,8 +129,5 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
             output::print(&reports::table(head, &sheets))?;
         }
     }
-    if head.completeness < 1.0 {
-        return Ok(Exit::Partial);
-    }
-    Ok(Exit::Done)
+    Ok(if head.is_whole() { Exit::Done } else { Exit::Partial })
 }

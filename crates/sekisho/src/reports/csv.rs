@@ -53,8 +53,8 @@ fn of_cell(cell: &Cell, language: ReportLanguage) -> String {
 
 /// `text` so that no spreadsheet takes it for a formula, nor a reader for a line of the head.
 fn guarded(text: &str) -> String {
-    let text = sekisho_base::harmless(text);
     let first = text.trim_start().chars().next();
+    let text = sekisho_base::harmless(text);
     match first {
         Some(
             '=' | '+' | '-' | '@' | '|' | '%' | '#' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}'

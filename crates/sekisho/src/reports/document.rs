@@ -39,9 +39,10 @@ pub(crate) struct Head {
     /// The period before, that the window is compared with.
     pub(crate) earlier: Option<TimeRange>,
     pub(crate) scope: Scope,
-    /// Of the window, and of the period before if that is less.
     pub(crate) completeness: f64,
     pub(crate) gaps: Vec<String>,
+    /// Of the period before: what is new beside one that nobody watched may be old.
+    pub(crate) earlier_completeness: Option<f64>,
     /// Revision in force when it was made; 0 = none.
     pub(crate) revision: u64,
     /// Revision staged; 0 = none.
@@ -61,6 +62,13 @@ pub(crate) struct Scope {
     pub(crate) within: Vec<String>,
     /// What was left out: `dns`, `probes`, `scrapes`, `noise`.
     pub(crate) hidden: Vec<String>,
+}
+
+impl Head {
+    /// Whether all of what it is made of is known.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.completeness >= 1.0 && self.earlier_completeness.is_none_or(|ratio| ratio >= 1.0)
+    }
 }
 
 impl Scope {
@@ -150,6 +158,8 @@ pub(super) fn lines(head: &Head, language: ReportLanguage) -> Vec<(&'static str,
     ];
     if let Some(earlier) = &head.earlier {
         all.insert(2, (W::Before, range(earlier)));
+        let ratio = head.earlier_completeness.unwrap_or_default();
+        all.insert(3, (W::BeforeComplete, completeness(ratio)));
     }
     if !head.scope.hidden.is_empty() {
         all.insert(3, (W::LeftOut, head.scope.hidden.join(", ")));

@@ -33,6 +33,9 @@ pub(super) fn html(head: &Head, sheets: &[Sheet], language: ReportLanguage) -> S
     if head.completeness < 1.0 {
         text.push_str(&paragraph("note", W::Incomplete.of(language)));
     }
+    if head.earlier_completeness.is_some_and(|ratio| ratio < 1.0) {
+        text.push_str(&paragraph("note", W::BeforeIncomplete.of(language)));
+    }
     for sheet in sheets {
         add(&mut text, sheet, language);
     }

@@ -34,6 +34,9 @@ words! {
     Cluster: "Cluster", "クラスター";
     Window: "Window (UTC)", "対象期間 (UTC)";
     Before: "Compared with (UTC)", "比較する期間 (UTC)";
+    BeforeComplete: "Completeness of that", "比較期間の完全性";
+    BeforeIncomplete: "The period before is not known as a whole: what is new here may be old.",
+        "比較する期間の記録は完全ではありません。ここで新しいものが以前からあった可能性があります。";
     ScopeWord: "Scope", "範囲";
     Everything: "everything", "すべて";
     LeftOut: "Left out", "除外";

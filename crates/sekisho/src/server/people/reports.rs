@@ -96,9 +96,7 @@ impl Fleet {
         let after = pipeline::build(&history, &options);
         let data = Changes::of_edges(&sekisho_map::compare(&before, &after));
         head.earlier = Some(earlier);
-        if before.completeness.ratio < head.completeness {
-            head.completeness = before.completeness.ratio;
-        }
+        head.earlier_completeness = Some(before.completeness.ratio);
         let gaps = before.completeness.gaps.iter();
         head.gaps.extend(gaps.map(|gap| format!("{gap} ({} – {})", earlier.from, earlier.to)));
         let window = asked.of.map.range;
@@ -177,6 +175,7 @@ impl Asked<'_> {
             scope: Scope::of(self.of, self.account.namespaces.as_ref()),
             completeness: history.completeness.ratio,
             gaps: history.completeness.gaps.clone(),
+            earlier_completeness: None,
             revision: core.enforced(),
             staged: core.staged(),
             sha256: String::new(),

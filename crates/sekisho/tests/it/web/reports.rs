@@ -189,6 +189,9 @@ fn changes_tell_what_is_new_and_revisions_and_calls_to_who_may_see_them() {
     };
     let all = by(&web.token);
     assert_eq!((&all["new_total"], &all["gone_total"]), (&json!(8), &json!(0)), "{all:#}");
+    let head = web.get("/reports/changes?since=1h").json()["head"].clone();
+    let complete = (&head["completeness"], &head["earlier_completeness"]);
+    assert_eq!(complete, (&json!(1.0), &json!(0.0)), "nobody watched in the hour before");
     assert_eq!(all["revisions"][0]["operator"], "root");
     assert_eq!(all["images_total"], 0, "the pods were there before");
     let calls = all["calls"].as_array().unwrap();
