@@ -489,6 +489,7 @@ export const en = {
   'rules.effect.selects_nothing': 'selects no workload',
   'rules.effect.matches_nothing': 'nobody matches',
   'rules.effect.unknown': 'not worked out',
+  'rules.effect.anyway': 'nothing: allowed anyway',
   'rules.now': 'For the pods there are now.',
   'rules.action.deny': 'deny',
   'rules.action.pass': 'pass',

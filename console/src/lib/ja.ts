@@ -491,6 +491,7 @@ export const ja: Record<keyof typeof en, string> = {
   'rules.effect.selects_nothing': '対象ワークロードなし',
   'rules.effect.matches_nothing': '該当する相手なし',
   'rules.effect.unknown': '未計算',
+  'rules.effect.anyway': '変わらない: もともと許可',
   'rules.now': '現在ある Pod について。',
   'rules.action.deny': '拒否',
   'rules.action.pass': '次へ',

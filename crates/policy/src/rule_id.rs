@@ -14,7 +14,8 @@ use crate::{MatchedRule, PolicyName};
 /// Ends and ports named of one rule; the rest is counted.
 const NAMED_MAX: usize = 8;
 
-/// A rule of a set of policies. The halves of a Cilium policy number their rules each for itself, so
+/// A rule of a set of policies, as its author wrote it: lowering may make several rules of it, which
+/// have one id. The halves of a Cilium policy number their rules each for itself, so
 /// the action is a part of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RuleId {

@@ -39,7 +39,8 @@ pub enum Effect {
     Shadowed(Shadow),
 }
 
-/// By what a rule is shadowed.
+/// By what a rule is shadowed; by nothing at all if what it allows is allowed anyway, because nobody
+/// isolates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shadow {
     /// The rules that decide where it would, sorted; some only if there are many.
@@ -232,7 +233,8 @@ struct Seen {
     isolated_by: BTreeSet<PolicyName>,
 }
 
-/// A rule that speaks about a pair of ends, and on what ports.
+/// A rule that speaks about a pair of ends, and on what ports; in several parts, of one id, if its
+/// policy says in one rule what takes several here.
 struct Speaking {
     tier: usize,
     id: RuleId,
@@ -319,14 +321,14 @@ fn note(
     seen: &mut BTreeMap<RuleId, Seen>,
 ) {
     let mut with: Option<PortSet> = None;
-    for (index, one) in speaking.iter().enumerate() {
+    for one in speaking {
         let Some(known) = seen.get_mut(&one.id) else { continue };
         known.matches = true;
         if known.needed {
             continue;
         }
         let with = with.get_or_insert_with(|| allowed(&decided(speaking, None, isolating)));
-        let without = decided(speaking, Some(index), isolating);
+        let without = decided(speaking, Some(&one.id), isolating);
         if *with != allowed(&without) {
             known.needed = true;
             continue;
@@ -370,7 +372,7 @@ fn allowed(parts: &[Decided]) -> PortSet {
 /// All ports, each with who decides it, as [`crate::decide`] reads tiers; without the rule `skip`.
 fn decided(
     speaking: &[Speaking],
-    skip: Option<usize>,
+    skip: Option<&RuleId>,
     isolating: &BTreeMap<usize, Vec<&PolicyName>>,
 ) -> Vec<Decided> {
     let mut parts = Vec::new();
@@ -379,7 +381,7 @@ fn decided(
     for tier in tiers.collect::<BTreeSet<usize>>() {
         let mut passed = PortSet::none();
         for (index, one) in speaking.iter().enumerate() {
-            if one.tier != tier || Some(index) == skip {
+            if one.tier != tier || Some(&one.id) == skip {
                 continue;
             }
             let ports = open.intersection(&one.ports);
@@ -418,17 +420,22 @@ fn effect(
         return Effect::Needed;
     }
     let own = RuleId::of(policy, direction, rule);
-    // Only where order has no meaning can one rule stand for another whatever others there are.
-    let always = policy.rank.is_none()
-        && book.rules().any(|(other, way, one)| {
-            let id = RuleId::of(other, way, one);
+    let is_covered = |(policy, _, rule): (&Policy, Direction, &Rule)| {
+        book.rules().any(|(other, way, one)| {
             way == direction
-                && id != own
+                && RuleId::of(other, way, one) != own
                 && other.rank.is_none()
                 && one.action == rule.action
                 && (other.name == policy.name || implies(cluster, &policy.subject, &other.subject))
                 && rule_covers(cluster, one, rule)
-        });
+        })
+    };
+    // Only where order has no meaning can one rule stand for another whatever others there are.
+    let always = policy.rank.is_none()
+        && book
+            .rules()
+            .filter(|(policy, way, rule)| RuleId::of(policy, *way, rule) == own)
+            .all(is_covered);
     let mut by: Vec<RuleId> = seen.by.iter().cloned().collect();
     by.truncate(OTHERS_MAX);
     let isolated_by = seen.isolated_by.iter().take(OTHERS_MAX).cloned().collect();

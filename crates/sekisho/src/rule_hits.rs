@@ -248,9 +248,17 @@ fn add(own: &mut PolicyHits, policy: &Policy, hits: &SetHits, effects: &BTreeMap
             let used = used(hits.words.get(&word));
             own.isolates.push(Isolation { direction, used });
         }
-        own.rules.extend(
-            side.rules.iter().map(|rule| of_rule(policy, direction, rule, (hits, effects))),
-        );
+        for rule in &side.rules {
+            let new = of_rule(policy, direction, rule, (hits, effects));
+            let is_it = |one: &&mut RuleUse| {
+                (one.direction, one.index, one.action) == (direction, rule.index, rule.action)
+            };
+            // What is one rule in the policy's text may be several here.
+            match own.rules.iter_mut().find(is_it) {
+                Some(known) => known.words = format!("{}; {}", known.words, new.words),
+                None => own.rules.push(new),
+            }
+        }
     }
 }
 

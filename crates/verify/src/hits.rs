@@ -6,7 +6,7 @@
 //! be read in several ways, what only some of them hit is uncertain: such a rule is neither used
 //! for sure nor unused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -14,7 +14,7 @@ use sekisho_model::{Direction, EdgeDay, EdgeStats, Protocol, Timestamp, Verdict}
 use sekisho_policy::ir::Action;
 use sekisho_policy::{
     Cluster, Connection, DirectionAnswer, DirectionDecision, Pair, PolicyName, Reason, RuleId,
-    RuleSet,
+    RuleSet, Step,
 };
 
 use crate::cases::CaseBuilder;
@@ -310,15 +310,15 @@ fn said_in(
     let way = decided.direction;
     let segment = answer.segments.iter().find(|segment| segment.ports.contains(protocol, port));
     if let Some(segment) = segment {
-        let is_alone =
-            |tier: &str| segment.steps.iter().filter(|one| one.tier == tier).count() == 1;
-        let steps = segment.steps.iter().map(|step| {
-            let word = match &step.rule {
-                Some(rule) => Word::Rule(RuleId::of_match(&step.policy, way, rule)),
-                None => Word::Isolation(step.policy.clone(), way),
-            };
-            (word, is_alone(&step.tier))
-        });
+        let word = |step: &Step| match &step.rule {
+            Some(rule) => Word::Rule(RuleId::of_match(&step.policy, way, rule)),
+            None => Word::Isolation(step.policy.clone(), way),
+        };
+        let is_alone = |tier: &str| {
+            let own = segment.steps.iter().filter(|one| one.tier == tier);
+            own.map(word).collect::<BTreeSet<Word>>().len() == 1
+        };
+        let steps = segment.steps.iter().map(|step| (word(step), is_alone(&step.tier)));
         return steps.collect();
     }
     // A protocol as a whole, of which rules tell parts: only the first that decides is known.

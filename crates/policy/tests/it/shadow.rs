@@ -1,7 +1,7 @@
 //! What a rule changes: against a naive judge that takes the rule out of the policy and asks about
 //! every pair of ends and every port, before and after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use proptest::collection::vec;
@@ -133,20 +133,21 @@ fn naive(rules: &RuleSet, cluster: &Cluster, rule: &RuleId) -> bool {
 
 fn check(rules: &RuleSet, cluster: &Cluster) -> Result<(), TestCaseError> {
     let found = effects(rules, cluster).unwrap();
-    prop_assert_eq!(found.len(), rules.rulebook().rules().count());
+    let all = rules.rulebook().rules();
+    let all = all.map(|(policy, way, rule)| RuleId::of(policy, way, rule));
+    prop_assert_eq!(found.keys().cloned().collect::<BTreeSet<_>>(), all.collect());
     for (rule, effect) in &found {
         let is_needed = *effect == Effect::Needed;
         prop_assert_eq!(is_needed, naive(rules, cluster, rule), "{} {:?}", rule, effect);
         if let Effect::Shadowed(shadow) = effect {
             prop_assert!(!shadow.by.contains(rule), "{}", rule);
-            prop_assert!(!shadow.by.is_empty() || !shadow.isolated_by.is_empty(), "{}", rule);
         }
     }
     Ok(())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_rule_is_needed_just_where_a_connection_is_decided_otherwise_without_it(

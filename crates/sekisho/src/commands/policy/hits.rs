@@ -12,7 +12,7 @@ use crate::cli::{HistoryArgs, TableOrJson};
 use crate::commands::{history, input, output};
 use crate::exit::Exit;
 use crate::pipeline;
-use crate::rule_hits::{Other, PolicyHits, RuleHits, RuleUse, State, rule_hits};
+use crate::rule_hits::{EffectWord, Other, PolicyHits, RuleHits, RuleUse, State, rule_hits};
 
 /// Whose rules.
 #[derive(Debug, Args)]
@@ -164,6 +164,7 @@ fn without(rule: &RuleUse) -> String {
         None => other.name.clone(),
     };
     match rule.shadowed_by.is_empty() {
+        true if rule.effect == EffectWord::Shadowed => "nothing: allowed anyway".to_owned(),
         true => rule.effect.as_str().to_owned(),
         false => {
             let all: Vec<String> = rule.shadowed_by.iter().map(by).collect();
