@@ -17,7 +17,6 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::answers::Answers;
-use super::desk::Desk;
 use super::endpoints::{Kind, flows_question};
 use super::oidc::{self, Pending, Provider};
 use super::parameters::Asked;
@@ -25,6 +24,7 @@ use super::pulse::Pulse;
 use super::reports::Media;
 use super::session::Sessions;
 use super::sign_in::{Asker, Remote, asker, session, sign_in, sign_out, ways};
+use super::threads::Threads;
 use super::throttle::Throttle;
 use super::{
     Assets, Endpoint, OidcSettings, People, Problem, Question, assets, changes, endpoints, openapi,
@@ -80,7 +80,7 @@ pub(crate) struct Context {
     answers: Arc<Answers>,
     pulse: Arc<Pulse>,
     turns: Arc<Semaphore>,
-    desk: Arc<Desk>,
+    threads: Arc<Threads>,
     assets: Arc<dyn Assets>,
 }
 
@@ -109,7 +109,7 @@ pub fn web_router(people: Arc<dyn People>, assets: Arc<dyn Assets>, oidc: &OidcS
         answers: Arc::default(),
         pulse: Arc::default(),
         turns: Arc::new(Semaphore::new(AT_ONCE)),
-        desk: Arc::default(),
+        threads: Arc::default(),
         assets,
     };
     let mut router = Router::new();
@@ -313,7 +313,7 @@ async fn work(context: &Context, asker: Asker, question: Question) -> Result<Byt
         return Err(Refusal::Unavailable(text.to_owned()).into());
     };
     let people = Arc::clone(&context.people);
-    let done = context.desk.run(move || (people.answer(&asker.account, &question), turn));
+    let done = context.threads.run(move || (people.answer(&asker.account, &question), turn));
     match done.await {
         Some((answer, _turn)) => Ok(answer?),
         None => Err(Problem::internal()),

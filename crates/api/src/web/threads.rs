@@ -22,18 +22,18 @@ struct Task {
 
 /// Threads that wait for work, the one that was busy last at the end. They end with it.
 #[derive(Default)]
-pub(crate) struct Desk {
+pub(crate) struct Threads {
     idle: Mutex<Vec<SyncSender<Task>>>,
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).len();
-        f.debug_struct("Desk").field("idle", &idle).finish()
+        f.debug_struct("Threads").field("idle", &idle).finish()
     }
 }
 
-impl Desk {
+impl Threads {
     /// Does `work` on one of the threads, and goes on with it if nobody waits any more. None if it
     /// panicked, or there is no thread to be had. Whoever asks bounds how much is done at one time.
     pub(crate) async fn run<T: Send + 'static>(
@@ -59,13 +59,13 @@ impl Desk {
 
     fn hire(self: &Arc<Self>) -> Option<SyncSender<Task>> {
         let (thread, tasks) = sync_channel::<Task>(1);
-        let desk = Arc::downgrade(self);
+        let all = Arc::downgrade(self);
         let work = move || {
             for Task { job, back } in tasks {
                 let tell = job();
-                match desk.upgrade() {
-                    Some(desk) => {
-                        desk.idle.lock().unwrap_or_else(PoisonError::into_inner).push(back);
+                match all.upgrade() {
+                    Some(all) => {
+                        all.idle.lock().unwrap_or_else(PoisonError::into_inner).push(back);
                     }
                     None => drop(back),
                 }
@@ -73,7 +73,7 @@ impl Desk {
             }
         };
         let started = std::thread::Builder::new().name("question".to_owned()).spawn(work);
-        started.ok().map(|_ends_with_the_desk| thread)
+        started.ok().map(|_ends_with_these| thread)
     }
 }
 
@@ -86,22 +86,22 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_asked_one_after_the_other_is_done_by_one_thread() {
-        let desk = Arc::<Desk>::default();
-        let mut threads: BTreeSet<String> = BTreeSet::new();
+        let threads = Arc::<Threads>::default();
+        let mut used: BTreeSet<String> = BTreeSet::new();
         for _ in 0..50 {
-            threads.insert(format!("{:?}", desk.run(|| thread::current().id()).await.unwrap()));
+            used.insert(format!("{:?}", threads.run(|| thread::current().id()).await.unwrap()));
         }
-        assert_eq!(threads.len(), 1, "{threads:?}");
+        assert_eq!(used.len(), 1, "{used:?}");
     }
 
     #[tokio::test]
     async fn what_is_asked_at_one_time_is_done_at_one_time() {
-        let desk = Arc::<Desk>::default();
+        let threads = Arc::<Threads>::default();
         let both = Arc::new(std::sync::Barrier::new(2));
         let ask = || {
             let both = Arc::clone(&both);
             // Returns only when the other one is there, too.
-            desk.run(move || -> ThreadId {
+            threads.run(move || -> ThreadId {
                 both.wait();
                 thread::current().id()
             })
@@ -112,8 +112,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_answer_that_does_not_come_and_ends_nothing_else() {
-        let desk = Arc::<Desk>::default();
-        assert_eq!(desk.run(|| -> u8 { panic!("on purpose") }).await, None);
-        assert_eq!(desk.run(|| 7).await, Some(7));
+        let threads = Arc::<Threads>::default();
+        assert_eq!(threads.run(|| -> u8 { panic!("on purpose") }).await, None);
+        assert_eq!(threads.run(|| 7).await, Some(7));
     }
 }
