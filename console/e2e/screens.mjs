@@ -58,6 +58,19 @@ try {
     await page.getByText(act === 'Stage' ? /^Staged as/ : /^In force as/).waitFor(WAIT);
   }
   await shop.attack('all');
+  // Something for the inventory to tell: rules, and a table that says otherwise.
+  await page.evaluate(async () => {
+    const ask = (method, path, body) =>
+      fetch(`/api/v1${path}`, {
+        method,
+        headers: { 'content-type': 'application/json', 'x-sekisho-request': '1' },
+        body: JSON.stringify(body),
+      });
+    const rules = 'rules:\n  - name: databases\n    match: { port: [5432, 6379] }\n    set: { role: database }\n';
+    await ask('PUT', '/labels/rules', { rules });
+    const text = 'asset,role,environment,location\ndata/orders-db,cache,prod,tokyo\nshop/cart,web,prod,osaka\n';
+    await ask('POST', '/labels/import', { name: 'cmdb', text });
+  });
   for (const lang of ['en', 'ja']) {
     for (const theme of ['light', 'dark']) {
       for (const [name, path, act] of SCREENS) {
