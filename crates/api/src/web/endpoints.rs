@@ -459,7 +459,7 @@ fn flows() -> [Endpoint; 4] {
     [list, stream, changes, history]
 }
 
-fn policies() -> [Endpoint; 9] {
+fn policies() -> [Endpoint; 8] {
     let (viewer, author, operator) = (Access::Viewer, Access::Author, Access::Operator);
     [
         get(
@@ -518,16 +518,6 @@ fn policies() -> [Endpoint; 9] {
             ("Policies in force and staged.", "Policies"),
             &[CLUSTER],
             |asked| asked.parsed("cluster").map(Question::Policies),
-        ),
-        look_at(
-            "/policies/rules",
-            viewer,
-            (
-                "What of history each of their rules let through, and which are shadowed.",
-                "RuleHits",
-            ),
-            &[CLUSTER, WINDOW],
-            |asked| asked.rules().map(Question::RuleHits),
         ),
     ]
 }

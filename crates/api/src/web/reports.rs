@@ -9,7 +9,7 @@ use sekisho_model::TimeRange;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::endpoints::{CLUSTER, NAMESPACE, NOISE, Parameter, WINDOW, get, may};
+use super::endpoints::{CLUSTER, NAMESPACE, NOISE, Parameter, WINDOW, get, look_at, may};
 use super::parameters::{Asked, wrong};
 use super::question::MapQuestion;
 use super::{Access, Endpoint, Question};
@@ -219,10 +219,20 @@ const FORM: &[Parameter] = &[
     ),
 ];
 
-/// The reports, in the order of the document.
-pub(super) fn reports() -> [Endpoint; 3] {
+/// What rules let through, and the reports, in the order of the document.
+pub(super) fn reports() -> [Endpoint; 4] {
     let viewer = Access::Viewer;
     [
+        look_at(
+            "/policies/rules",
+            viewer,
+            (
+                "What of history each of their rules let through, and which are shadowed.",
+                "RuleHits",
+            ),
+            &[CLUSTER, WINDOW],
+            |asked| asked.rules().map(Question::RuleHits),
+        ),
         get(
             "/reports/segmentation",
             viewer,
@@ -270,8 +280,12 @@ impl Asked<'_> {
 /// Reads a question for a report by its kind and query, as the endpoint of that name does.
 pub(crate) fn report_question(kind: &str, asked: &Asked<'_>) -> Result<Question, Refusal> {
     let all = [ReportKind::Segmentation, ReportKind::Connectivity, ReportKind::Changes];
-    let places = all.into_iter().zip(reports());
-    let Some((kind, endpoint)) = places.into_iter().find(|(own, _)| own.as_str() == kind) else {
+    let place = |own: ReportKind| {
+        let path = format!("/reports/{own}");
+        reports().into_iter().find(|endpoint| endpoint.path == path).map(|endpoint| (own, endpoint))
+    };
+    let own = all.into_iter().find(|own| own.as_str() == kind);
+    let Some((kind, endpoint)) = own.and_then(place) else {
         return Err(wrong(
             "kind",
             format!("`{kind}` is not one of segmentation, connectivity, changes"),

@@ -63,30 +63,10 @@ fn labels(web: &Web, document: &mut Document) {
     document.holds(("delete", "/labels/imports/{name}"), &dropped.json());
 }
 
-#[test]
-fn every_answer_is_as_the_document_says() {
-    let web = Web::start();
-    let openapi = web.get("/openapi.json").with_status(200).json();
-    let mut document = Document { openapi, asked: BTreeSet::new() };
-    let files = json!({ "files": [{ "name": "db.yaml", "text": POLICY }], "since": "1h" });
-    for path in ["/what-if", "/stage", "/apply"] {
-        for node in ["node-a", "node-b"] {
-            web.served.obey(node);
-        }
-        document.holds(("post", path), &web.post(path, &files).with_status(200).json());
-    }
-    let made =
-        web.post("/tokens", &json!({ "name": "x", "role": "author", "namespaces": ["shop"] }));
-    document.holds(("post", "/tokens"), &made.with_status(200).json());
-    let view = web.post("/views", &json!({ "name": "shop", "query": "by=pod&namespace=shop" }));
-    document.holds(("post", "/views"), &view.with_status(200).json());
-    let rule = json!({ "name": "db", "filter": { "to_port": "5432" }, "shared": true });
-    document.holds(("post", "/noise"), &web.post("/noise", &rule).with_status(200).json());
-    let handed = web.by(&web.token, ("POST", "/imports?name=a"), &crate::import::flows(1));
-    document.holds(("post", "/imports"), &handed.with_status(202).json());
-    labels(&web, &mut document);
+/// What is looked at, with a query.
+fn looks() -> Vec<(&'static str, String)> {
     let (client, db) = ("shop%2Fclient-0%5BPod%5D", "shop%2Fdb%5BPod%5D");
-    for (path, query) in [
+    vec![
         ("/session", String::new()),
         ("/session/ways", String::new()),
         ("/imports", String::new()),
@@ -118,7 +98,32 @@ fn every_answer_is_as_the_document_says() {
         ("/inventory", "?since=1h&kind=Pod".to_owned()),
         ("/labels/rules", String::new()),
         ("/audit", String::new()),
-    ] {
+    ]
+}
+
+#[test]
+fn every_answer_is_as_the_document_says() {
+    let web = Web::start();
+    let openapi = web.get("/openapi.json").with_status(200).json();
+    let mut document = Document { openapi, asked: BTreeSet::new() };
+    let files = json!({ "files": [{ "name": "db.yaml", "text": POLICY }], "since": "1h" });
+    for path in ["/what-if", "/stage", "/apply"] {
+        for node in ["node-a", "node-b"] {
+            web.served.obey(node);
+        }
+        document.holds(("post", path), &web.post(path, &files).with_status(200).json());
+    }
+    let made =
+        web.post("/tokens", &json!({ "name": "x", "role": "author", "namespaces": ["shop"] }));
+    document.holds(("post", "/tokens"), &made.with_status(200).json());
+    let view = web.post("/views", &json!({ "name": "shop", "query": "by=pod&namespace=shop" }));
+    document.holds(("post", "/views"), &view.with_status(200).json());
+    let rule = json!({ "name": "db", "filter": { "to_port": "5432" }, "shared": true });
+    document.holds(("post", "/noise"), &web.post("/noise", &rule).with_status(200).json());
+    let handed = web.by(&web.token, ("POST", "/imports?name=a"), &crate::import::flows(1));
+    document.holds(("post", "/imports"), &handed.with_status(202).json());
+    labels(&web, &mut document);
+    for (path, query) in looks() {
         let answer = web.get(&format!("{path}{query}")).with_status(200).json();
         document.holds(("get", path), &answer);
     }
