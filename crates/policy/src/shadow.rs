@@ -23,6 +23,9 @@ use crate::{Cluster, Connection, Endpoint, Peer, PolicyName, PortSet, Reason, Ru
 /// Pairs of ends times the rules about them that are asked at most, some 10 s of work.
 const TRIALS_MAX: usize = 4_000_000;
 
+/// A name outside that rules do not name (RFC 2606, section 2).
+const OTHER_DOMAIN: &str = "other.invalid";
+
 /// Others that are named of one rule.
 const OTHERS_MAX: usize = 16;
 
@@ -133,7 +136,10 @@ impl<'c> Ends<'c> {
         }
         let named = book.rules().flat_map(|(_, _, rule)| domains(&rule.peers));
         let named: BTreeSet<&'c str> = named.collect();
-        others.extend(named.into_iter().map(|name| (Peer::Domain(name), None)));
+        // And one that no rule names: of what has a name its address may be unknown, which the
+        // networks of all addresses hold all the same.
+        let names = named.into_iter().chain([OTHER_DOMAIN]);
+        others.extend(names.map(|name| (Peer::Domain(name), None)));
         for (name, addresses) in &cluster.nodes {
             let known = addresses.iter().map(|address| Some(address.to_canonical()));
             let unknown = addresses.is_empty().then_some(None);
