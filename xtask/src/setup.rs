@@ -66,6 +66,15 @@ const RUN: &[Need] = &[
     },
 ];
 
+/// The lab's shop runs without it; the cluster's tests have a pod of it.
+const REDIS: Need = Need {
+    what: "redis-server",
+    why: "the shop's cache is then a real Redis",
+    present: || on_path("redis-server"),
+    packages: &["redis-server"],
+    services: &["redis-server"],
+};
+
 /// What the cluster of testing/cluster is made of; Kubernetes itself is built from its sources.
 const CLUSTER: &[Need] = &[
     Need {
@@ -117,6 +126,7 @@ const CLUSTER: &[Need] = &[
         packages: &["curl"],
         services: &[],
     },
+    REDIS,
 ];
 
 /// What shows the console to a test.
@@ -137,13 +147,7 @@ const OPTIONAL: &[Need] = &[
         packages: &["clang-format-19"],
         services: &[],
     },
-    Need {
-        what: "redis-server",
-        why: "the shop's cache is then a real Redis",
-        present: || on_path("redis-server"),
-        packages: &["redis-server"],
-        services: &["redis-server"],
-    },
+    REDIS,
     Need {
         what: "postgresql",
         why: "the shop's database is then a real PostgreSQL",
