@@ -63,11 +63,9 @@ export function pullRequest(
   if (policies.length > 0) lines.push('', `## ${t('pr.evidence')}`);
   for (const { policy, rules, confidence } of policies) {
     const name = [policy.metadata.namespace, policy.metadata.name].filter(Boolean).join('/');
-    const told = rules.slice(0, RULES_MAX).map((rule) => {
-      const seen = rule.edges.length === 0 ? '' : `: ${t('n.connections', { n: rule.connections })}, ${rule.last_seen}`;
-      return `- ${t(`rule.${rule.direction}`)}: ${plain(rule.words.join('; '))}${seen}`;
-    });
-    lines.push('', `### ${plain(name)} (${t('rec.confidence')} ${confidence.score.toFixed(2)})`, '', ...rest(told, rules.length, t));
+    // The words have what was seen in them.
+    const told = rules.slice(0, RULES_MAX).map((rule) => `- ${t(`rule.${rule.direction}`)}: ${plain(rule.words.join('; '))}`);
+    lines.push('', `### ${plain(name)} (${t('rec.confidence')}: ${confidence.score.toFixed(2)})`, '', ...rest(told, rules.length, t));
   }
   return `${lines.join('\n')}\n`;
 }
