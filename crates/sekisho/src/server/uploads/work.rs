@@ -74,12 +74,16 @@ fn read_next(server: &ClusterServer, stop: &Stop) -> bool {
             told.problem = error;
         }
     }
-    if let Err(error) = desk.end(&told) {
-        // Its flows are in history, and after a restart it is found out that all of them are.
-        tracing::error!(error = format!("{error:#}"), "what became of a file is not written down");
-    }
-    if told.state == ImportState::Done {
-        server.core().resume.forget(&source_of(&told.id));
+    match desk.end(&told) {
+        // How far it came is told by the desk from now on, and not before: else it would be read anew.
+        Ok(()) if told.state == ImportState::Done => {
+            server.core().resume.forget(&source_of(&told.id));
+        }
+        Ok(()) => {}
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::error!(error, "what became of a file is not written down");
+        }
     }
     true
 }
